@@ -1,0 +1,1 @@
+"""dermascreen: malignant or benign in dermoscopy photographs, with numbers that say how far to trust them."""

@@ -1,0 +1,26 @@
+"""One exception class per mistake a user can make; each message is a sentence that names the way out."""
+
+from pathlib import Path
+
+
+class DermascreenError(Exception):
+    """A mistake outside this code; a stage prints its sentence and ends with exit code 1."""
+
+
+class ParamsError(DermascreenError):
+    """params.yaml says something that cannot be meant."""
+
+
+class MissingInput(DermascreenError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} does not exist; run `dvc repro` to make it.")
+
+
+class BadTable(DermascreenError):
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}; run `dvc repro --force` to make it anew.")
+
+
+class DiskFull(DermascreenError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"The disk is full at {path}; free some space and run the same command again.")

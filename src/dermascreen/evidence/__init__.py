@@ -1,0 +1,1 @@
+"""Numbers about predictions; knows no torch, no files, no MLflow."""

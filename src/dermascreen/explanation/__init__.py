@@ -1,0 +1,1 @@
+"""What the network looked at, and whether to believe it."""

@@ -1,0 +1,1 @@
+"""The network: what it is, how it learns, how it predicts."""

@@ -1,0 +1,166 @@
+"""Typed parameters: the only reader of params.yaml.
+
+Each section is a class, each knob a field with its range; params.yaml holds the values, so there are no defaults here.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dermascreen.errors import ParamsError
+
+
+def _number(value: object) -> object:
+    """Turn text such as '5e-05' into the number: DVC writes it so, and YAML 1.1 reads it back as text."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+NonNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml; unknown keys, missing keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SyntheticParams(Section):
+    images: Annotated[int, Field(ge=16)]
+    size: Annotated[int, Field(ge=32, le=1024)]
+    seed: Seed
+
+
+class DataParams(Section):
+    source: Literal["kaggle", "archive", "synthetic"]
+    slug: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    archive: Annotated[str, Field(min_length=1)]
+    max_unpacked_gib: Positive
+    synthetic: SyntheticParams
+
+
+class AuditParams(Section):
+    max_distance: Annotated[int, Field(ge=0, le=64)]
+
+
+class SplitParams(Section):
+    protocol: Literal["official", "grouped"]
+    val_fraction: Fraction
+    test_fraction: Fraction
+    seed: Seed
+
+
+class PreprocessParams(Section):
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+
+
+class ModelParams(Section):
+    weights: Annotated[str, Field(min_length=1)]
+    hidden: Annotated[int, Field(ge=0)]
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
+
+
+class AugmentParams(Section):
+    flip: bool
+    rotation: Annotated[Number, Field(ge=0, le=180)]
+    brightness: Annotated[Number, Field(ge=0, lt=1)]
+    contrast: Annotated[Number, Field(ge=0, lt=1)]
+
+
+class TrainParams(Section):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    lr: Positive
+    backbone_lr_factor: NonNegative
+    weight_decay: NonNegative
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    patience: Count
+    precision: Literal["auto", 32, "bf16"]
+    channels_last: bool
+    augment: AugmentParams
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs is {self.warmup_epochs}, but must be less than epochs ({self.epochs})")
+        return self
+
+
+class EvaluateParams(Section):
+    batch_size: Count
+
+
+class ThresholdParams(Section):
+    target_recall: Annotated[Number, Field(gt=0, le=1)]
+
+
+class ExplainParams(Section):
+    images: Count
+    layer: Annotated[str, Field(min_length=1)]
+
+
+class TrackingParams(Section):
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Seed
+    data: DataParams
+    audit: AuditParams
+    split: SplitParams
+    preprocess: PreprocessParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    threshold: ThresholdParams
+    explain: ExplainParams
+    tracking: TrackingParams
+
+
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check a parameter file; the first thing wrong with it raises ParamsError in one sentence."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise ParamsError(f"{path} is not YAML{place}.") from None
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first: Any = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{key} is missing."
+    if first["type"] == "extra_forbidden":
+        section, _, name = key.rpartition(".")
+        return f"{name} is not a key of {section or 'the file'}, which has {', '.join(_keys(section))}."
+    if first["type"] == "value_error":
+        return f"{key}.{first['ctx']['error']}."
+    what = first["msg"].removeprefix("Input should be ")
+    if first["type"] == "string_pattern_mismatch":
+        what = "of the form owner/name"
+    return f"{key or 'the file'} is {first['input']!r}, but must be {what}."
+
+
+def _keys(section: str) -> list[str]:
+    model: Any = Params
+    for name in filter(None, section.split(".")):
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)

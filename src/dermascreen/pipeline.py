@@ -1,0 +1,125 @@
+"""What every stage shares: where the hand-overs lie, the parameters, a tracked run, and how a failure ends."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dermascreen.errors import DermascreenError, DiskFull
+from dermascreen.files import write_json
+from dermascreen.params import Params, read_params
+from dermascreen.tracking import Run, tracked_run
+
+RAW = Path("data/raw")
+MANIFEST = Path("data/manifest.csv")  # path, label, source_split, width, height, sha256
+LESIONS = Path("data/lesions.csv")  # path, lesion
+SPLITS = Path("data/splits.csv")  # path, label, lesion, split
+PROCESSED = Path("data/processed")  # images.npy (uint8, N x H x W x 3) and index.csv (path), row by row
+WEIGHTS = Path("models/weights.safetensors")
+MODEL = Path("models/model.json")
+OPERATING_POINTS = Path("models/operating_points.json")
+PREDICTIONS = Path("reports/predictions.csv")  # path, split, label, logit, probability
+PLOTS = Path("reports/plots")  # one folder a stage, drawn by `dvc plots`
+EXPLAIN = Path("reports/explain")
+METRICS = Path("metrics")  # one JSON file a stage
+
+CACHE = Path(".dermascreen")  # what may be lost: partial downloads and checkpoints; beside dvc.yaml, never tracked
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage while it runs: its name, the whole of its parameters, and its MLflow run."""
+
+    name: str
+    params: Params
+    run: Run
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write metrics/<stage>.json and log every number in it under its dotted name, such as `test.roc_auc`."""
+        write_json(metrics, METRICS / f"{self.name}.json")
+        self.run.log_metrics(flatten(metrics))
+
+
+def project_root() -> Path:
+    """The folder that keeps caches and the MLflow store: DVC's root, also from inside a temporary experiment copy."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Stage]:
+    """Run a stage's body with parameters and an MLflow run; a user's mistake ends in one sentence and exit code 1."""
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)  # so that temporary files go and MLflow hears of the end
+    try:
+        params = read_params()
+        reads, writes = hand_overs(name)
+        with tracked_run(name, params, project_root(), {path: content_md5(path) for path in reads}) as run:
+            yield Stage(name, params, run)
+            run.log_outputs({path: content_md5(path) for path in writes})
+    except DermascreenError as error:
+        _fail(name, error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(name, DiskFull(str(error.filename or Path.cwd())))
+
+
+def _exit_on_sigterm(signum: int, _frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _fail(name: str, error: DermascreenError) -> None:
+    print(f"{name}: {error}", file=sys.stderr)
+    raise SystemExit(1) from error
+
+
+def hand_overs(name: str, pipeline: Path = Path("dvc.yaml")) -> tuple[list[str], list[str]]:
+    """The data files that stage `name` reads and writes, as dvc.yaml lists them; code is known by its Git revision."""
+    definition = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
+    outputs = [*definition.get("outs", []), *definition.get("metrics", [])]
+    writes = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs]
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    reads = [_interpolate(path, params) for path in definition.get("deps", [])]
+    return [path for path in reads if not path.startswith(("src/", "stages/"))], writes
+
+
+def _interpolate(text: str, params: Mapping[str, Any]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found: Any = params
+        for key in match[1].split("."):
+            found = found[key]
+        return str(found)
+
+    return re.sub(r"\$\{([\w.]+)\}", value, text)
+
+
+def content_md5(path: str | Path) -> str:
+    """The hash that dvc.lock shows: md5 of a file, or md5 of a folder's list of files with a .dir suffix."""
+    path = Path(path)
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listing = [{"md5": content_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    listing.sort(key=lambda entry: entry["relpath"].split("/"))
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested mapping by dotted name; {'test': {'recall': 0.9}} gives {'test.recall': 0.9}."""
+    flat: dict[str, float] = {}
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float):
+            flat[prefix + key] = float(value)
+    return flat
