@@ -11,16 +11,16 @@ class ParamsError(DermascreenError):
     """params.yaml says something that cannot be meant."""
 
 
-class MissingInput(DermascreenError):
+class MissingInputError(DermascreenError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} does not exist; run `dvc repro` to make it.")
 
 
-class BadTable(DermascreenError):
+class BadTableError(DermascreenError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} {problem}; run `dvc repro --force` to make it anew.")
 
 
-class DiskFull(DermascreenError):
+class DiskFullError(DermascreenError):
     def __init__(self, path: str) -> None:
         super().__init__(f"The disk is full at {path}; free some space and run the same command again.")

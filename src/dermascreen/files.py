@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from dermascreen.errors import BadTable, MissingInput
+from dermascreen.errors import BadTableError, MissingInputError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write a file or folder to; move it to `path` on success, drop it on failure."""
+    """Yield a temporary path beside `path` for a file or folder; move it to `path` on success, else drop it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _remove(temporary)
@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir():  # a folder cannot be replaced in one step
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         _remove(temporary)
 
@@ -47,11 +47,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MissingInput(path) from None
+        raise MissingInputError(path) from None
     except ValueError:
-        raise BadTable(path, "is not JSON") from None
+        raise BadTableError(path, "is not JSON") from None
     if not isinstance(content, dict):
-        raise BadTable(path, "does not hold a JSON object")
+        raise BadTableError(path, "does not hold a JSON object")
     return content
 
 
@@ -66,10 +66,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, float_precision="round_trip", keep_default_na=False)
     except FileNotFoundError:
-        raise MissingInput(path) from None
+        raise MissingInputError(path) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise BadTable(path, "is not a CSV table") from None
+        raise BadTableError(path, "is not a CSV table") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise BadTable(path, f"lacks the column {missing[0]!r}")
+        raise BadTableError(path, f"lacks the column {missing[0]!r}")
     return table

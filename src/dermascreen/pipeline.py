@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dermascreen.errors import DermascreenError, DiskFull
+from dermascreen.errors import DermascreenError, DiskFullError
 from dermascreen.files import write_json
 from dermascreen.params import Params, read_params
 from dermascreen.tracking import Run, tracked_run
@@ -70,7 +70,7 @@ def stage(name: str) -> Iterator[Stage]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _fail(name, DiskFull(str(error.filename or Path.cwd())))
+        _fail(name, DiskFullError(str(error.filename or Path.cwd())))
 
 
 def _exit_on_sigterm(signum: int, _frame: object) -> None:
