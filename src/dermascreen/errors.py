@@ -24,3 +24,19 @@ class BadTableError(DermascreenError):
 class DiskFullError(DermascreenError):
     def __init__(self, path: str) -> None:
         super().__init__(f"The disk is full at {path}; free some space and run the same command again.")
+
+
+class TooFewLesionsError(DermascreenError):
+    def __init__(self, split: str, lesions: dict[int, int], fewest: int) -> None:
+        super().__init__(
+            f"There are too few lesions for split {split!r}: {lesions.get(0, 0)} benign and {lesions.get(1, 0)} "
+            f"malignant, where at least {fewest} of each are needed; add images or change the fractions under split."
+        )
+
+
+class WeightsError(DermascreenError):
+    """model.weights cannot be had, or is not a ResNet50."""
+
+
+class TrainingError(DermascreenError):
+    """Training cannot begin, or cannot go on, with these parameters."""

@@ -49,7 +49,7 @@ class DataParams(Section):
 
 
 class AuditParams(Section):
-    max_distance: Annotated[int, Field(ge=0, le=64)]
+    max_distance: Annotated[int, Field(ge=0, le=256)]
 
 
 class SplitParams(Section):

@@ -38,11 +38,17 @@ CACHE = Path(".dermascreen")  # what may be lost: partial downloads and checkpoi
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage while it runs: its name, the whole of its parameters, and its MLflow run."""
+    """A stage while it runs: its name, the whole of its parameters, the md5 of what it reads, and its MLflow run."""
 
     name: str
     params: Params
+    inputs: Mapping[str, str]
     run: Run
+
+    def fingerprint(self, *sections: str) -> str:
+        """A name for these parameter sections and the content that the stage reads; another value gives another name."""
+        identity = [self.params.model_dump(include=set(sections)), self.inputs]
+        return hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics/<stage>.json and log every number in it under its dotted name, such as `test.roc_auc`."""
@@ -62,8 +68,9 @@ def stage(name: str) -> Iterator[Stage]:
     try:
         params = read_params()
         reads, writes = hand_overs(name)
-        with tracked_run(name, params, project_root(), {path: content_md5(path) for path in reads}) as run:
-            yield Stage(name, params, run)
+        inputs = {path: content_md5(path) for path in reads}
+        with tracked_run(name, params, project_root(), inputs) as run:
+            yield Stage(name, params, inputs, run)
             run.log_outputs({path: content_md5(path) for path in writes})
     except DermascreenError as error:
         _fail(name, error)

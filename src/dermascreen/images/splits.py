@@ -1,0 +1,65 @@
+"""Train, val and test that share no lesion."""
+
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from dermascreen.errors import TooFewLesionsError
+from dermascreen.params import SplitParams
+
+FEWEST = 2  # lesions of each class in each split: below, no AUC can be told from chance
+
+
+def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+    """Assign each photograph to train, val, test or excluded.
+
+    All photographs of a lesion go to one split; lesions are stratified by label (malignant if any photograph is).
+    With protocol `official` the data set's test folder is test, and training photographs of its lesions are excluded;
+    with `grouped` test is drawn from all lesions.
+
+    Parameters: `manifest` with path, label and source_split; `lesions` with path and lesion.
+    Returns path, label, lesion and split, in the manifest's order.
+    Raises TooFewLesionsError if a split would have fewer than two lesions of a class.
+    """
+    images = manifest[["path", "label", "source_split"]].merge(lesions, on="path", validate="one_to_one")
+    label = images.groupby("lesion")["label"].max()
+    if params.protocol == "official":
+        in_test = images["source_split"].eq("test").groupby(images["lesion"]).any()
+        test, rest = label[in_test], label[~in_test]
+    else:
+        rest, test = _draw(label, params.test_fraction, params.seed, "test")
+    train, val = _draw(rest, params.val_fraction, params.seed, "val")
+
+    images["split"] = ""
+    for name, members in {"train": train, "val": val, "test": test}.items():
+        images.loc[images["lesion"].isin(members.index), "split"] = name
+        _require(members, name)
+    if params.protocol == "official":
+        images.loc[images["split"].eq("test") & images["source_split"].eq("train"), "split"] = "excluded"
+    return images[["path", "label", "lesion", "split"]]
+
+
+def _draw(label: "pd.Series[int]", fraction: float, seed: int, name: str) -> tuple["pd.Series[int]", "pd.Series[int]"]:
+    try:
+        rest, drawn = train_test_split(label, test_size=fraction, stratify=label, random_state=seed)
+    except ValueError:
+        raise TooFewLesionsError(name, label.value_counts().to_dict(), FEWEST) from None
+    return rest, drawn
+
+
+def _require(label: "pd.Series[int]", name: str) -> None:
+    counts = label.value_counts().reindex([0, 1], fill_value=0)
+    if counts.min() < FEWEST:
+        raise TooFewLesionsError(name, counts.to_dict(), FEWEST)
+
+
+def summarise(splits: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Photographs and lesions in each split, by label."""
+    return {
+        str(name): {
+            "images": len(part),
+            "lesions": int(part["lesion"].nunique()),
+            "benign": int(part["label"].eq(0).sum()),
+            "malignant": int(part["label"].eq(1).sum()),
+        }
+        for name, part in splits.groupby("split")
+    }
