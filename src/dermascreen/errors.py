@@ -40,3 +40,11 @@ class WeightsError(DermascreenError):
 
 class TrainingError(DermascreenError):
     """Training cannot begin, or cannot go on, with these parameters."""
+
+
+class LayerError(DermascreenError):
+    def __init__(self, layer: str, choices: list[str]) -> None:
+        super().__init__(
+            f"explain.layer: {layer} is not a layer of the network whose output is N x C x h x w; "
+            f"layers with a name like it that will do are {', '.join(choices)}."
+        )

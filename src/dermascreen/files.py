@@ -64,7 +64,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV file that has at least `columns`; a missing file or column raises a DermascreenError."""
     try:
-        table = pd.read_csv(path, float_precision="round_trip", keep_default_na=False)
+        table = pd.read_csv(path, keep_default_na=False)
     except FileNotFoundError:
         raise MissingInputError(path) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):

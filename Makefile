@@ -1,0 +1,56 @@
+# Everything a person does by hand here. `make` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+UV := $(shell command -v uv || echo .uv/bin/uv)
+READY := $(VENV)/.ready
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export UV_PYTHON_DOWNLOADS := never
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test repro ui lock format clean
+
+help: ## List what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv from requirements.lock
+
+$(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"{sys.executable} is Python {sys.version.split()[0]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
+	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+	$(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode requirements.lock
+	@touch $@
+
+.uv/bin/uv: requirements-uv.lock
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: --requirement requirements-uv.lock
+	@touch $@
+
+demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
+	python tools/demo.py
+
+test: $(READY) ## Run all tests, lint and types
+	ruff check
+	ruff format --check
+	mypy
+	python -m pytest
+
+repro: $(READY) ## Bring the real pipeline up to date (Kaggle credentials: see README)
+	dvc repro
+
+ui: $(READY) ## Show the runs in MLflow
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+
+lock: $(filter .uv/bin/uv,$(UV)) ## Resolve pyproject.toml anew into the locks
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	echo uv | $(UV) pip compile - --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-uv.lock
+
+format: $(READY) ## Format the code and mend what ruff can
+	ruff check --fix
+	ruff format
+
+clean: ## Remove the environment, the demo and every cache, but no data, model, run or metric
+	rm -rf $(VENV) .uv .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots
+	find src stages tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

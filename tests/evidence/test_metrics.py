@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import mannwhitneyu
+
+from dermascreen.evidence.metrics import at_threshold, classification_metrics, confusion, curves
+
+LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
+
+
+def test_worked_by_hand() -> None:
+    # Pairs won by the malignant: 0.4 beats 2, 0.6 and 0.7 beat 3, 0.9 beats 4: 12 of 16.
+    # Precision at each malignant, from the top: 1/1, 2/3, 3/4, 4/6.
+    assert classification_metrics(LABEL, PROBABILITY) == {
+        "n": 8,
+        "roc_auc": 0.75,
+        "average_precision": pytest.approx((1 + 2 / 3 + 3 / 4 + 4 / 6) / 4),
+        "accuracy": 0.625,
+        "recall": 0.75,
+        "specificity": 0.5,
+        "precision": 0.6,
+        "f1": pytest.approx(2 / 3),
+        "brier": pytest.approx((0.01 + 0.04 + 0.25 + 0.64 + 0.36 + 0.16 + 0.09 + 0.01) / 8),
+        "confusion": {"tn": 2, "fp": 2, "fn": 1, "tp": 3},
+    }
+
+
+def test_the_threshold_itself_is_malignant() -> None:
+    assert at_threshold(LABEL, PROBABILITY, 0.7)["confusion"] == {"tn": 3, "fp": 1, "fn": 2, "tp": 2}
+
+
+def test_ratios_of_nothing_are_zero() -> None:
+    at = at_threshold(LABEL, PROBABILITY, 1.1)
+    assert (at["recall"], at["specificity"], at["precision"], at["f1"]) == (0, 1, 0, 0)
+    assert confusion(np.array([1]), np.array([True])) == {"tn": 0, "fp": 0, "fn": 0, "tp": 1}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=1))
+def test_auc_is_the_mann_whitney_statistic(cases: list[tuple[bool, int]]) -> None:
+    label = np.array([0, 1, *(int(positive) for positive, _ in cases)])
+    probability = np.array([3, 4, *(score for _, score in cases)]) / 10
+    u = mannwhitneyu(probability[label == 1], probability[label == 0]).statistic
+    auc = classification_metrics(label, probability)["roc_auc"]
+    assert auc == pytest.approx(u / (label.sum() * (1 - label).sum()))
+
+
+def test_curves() -> None:
+    tables = curves(LABEL, PROBABILITY)
+    assert np.trapezoid(tables["roc"]["tpr"], tables["roc"]["fpr"]) == pytest.approx(0.75)
+    assert tables["pr"].iloc[-1].tolist() == [0, 1]
+    assert tables["confusion"].value_counts().to_dict() == {
+        ("benign", "benign"): 2, ("benign", "malignant"): 2, ("malignant", "malignant"): 3, ("malignant", "benign"): 1,
+    }  # fmt: skip
+
+
+def test_calibration_of_two_groups() -> None:
+    label = np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    probability = np.array([0.25] * 4 + [0.75] * 4)
+    table = curves(label, probability)["calibration"]
+    assert table.to_numpy().tolist() == [[0.25, 0.25], [0.75, 0.75]]

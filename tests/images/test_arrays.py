@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from dermascreen.errors import MissingInputError
+from dermascreen.images.arrays import Images, decode
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for number in range(5):
+        Image.new("RGB", (40, 30), (number * 10, 20, 30)).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def test_decode_then_open_gives_the_pixels_by_path(photographs, monkeypatch) -> None:
+    monkeypatch.setattr("dermascreen.images.arrays.CHUNK", 2)
+    paths = [f"{number}.png" for number in range(5)]
+    decode(photographs, paths, 16, photographs / "out")
+    images = Images.open(photographs / "out")
+    assert images.pixels.shape == (5, 16, 16, 3)
+    assert images.pixels.dtype == np.uint8
+    assert isinstance(images.pixels, np.memmap)
+    rows = images.rows(["3.png", "0.png"])
+    assert rows.tolist() == [3, 0]
+    assert np.unique(images.pixels[rows][..., 0]).tolist() == [0, 30]
+    assert images.pixels[3, 8, 8].tolist() == [30, 20, 30]
+
+
+def test_grey_images_become_three_equal_channels(tmp_path) -> None:
+    Image.new("L", (8, 8), 77).save(tmp_path / "grey.png")
+    decode(tmp_path, ["grey.png"], 32, tmp_path / "out")
+    assert np.unique(Images.open(tmp_path / "out").pixels).tolist() == [77]
+
+
+def test_a_path_that_was_not_decoded_is_named(photographs) -> None:
+    decode(photographs, ["0.png"], 16, photographs / "out")
+    with pytest.raises(KeyError, match=r"7\.png"):
+        Images.open(photographs / "out").rows(["0.png", "7.png"])
+
+
+def test_a_failure_leaves_what_was_there(photographs) -> None:
+    decode(photographs, ["0.png"], 16, photographs / "out")
+    with pytest.raises(FileNotFoundError):
+        decode(photographs, ["0.png", "absent.png"], 16, photographs / "out")
+    assert Images.open(photographs / "out").paths.tolist() == ["0.png"]
+    assert not list(photographs.glob(".out*"))
+
+
+def test_missing_arrays_say_what_to_run(tmp_path) -> None:
+    with pytest.raises(MissingInputError, match=r"index.csv does not exist; run `dvc repro` to make it\."):
+        Images.open(tmp_path)

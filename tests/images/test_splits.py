@@ -1,0 +1,90 @@
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dermascreen.errors import TooFewLesionsError
+from dermascreen.images.splits import split_images, summarise
+from dermascreen.params import SplitParams
+
+
+def make(lesions: list[int], labels: list[int], sources: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    paths = [f"{source}/{number}.jpg" for number, source in enumerate(sources)]
+    manifest = pd.DataFrame({"path": paths, "label": labels, "source_split": sources})
+    return manifest, pd.DataFrame({"path": paths, "lesion": lesions})
+
+
+def params(protocol: str = "official", seed: int = 0, val: float = 0.25, test: float = 0.25) -> SplitParams:
+    return SplitParams(protocol=protocol, val_fraction=val, test_fraction=test, seed=seed)
+
+
+MANIFEST, LESIONS = make([*range(40)], [0, 1] * 20, ["train"] * 32 + ["test"] * 8)
+
+
+def test_official_keeps_the_test_folder_and_divides_the_rest_by_label() -> None:
+    split = split_images(MANIFEST, LESIONS, params())
+    assert split["path"].tolist() == MANIFEST["path"].tolist()
+    assert split.loc[split["split"].eq("test"), "path"].tolist() == MANIFEST["path"].tolist()[32:]
+    assert split.groupby(["split", "label"]).size().to_dict() == {
+        ("test", 0): 4, ("test", 1): 4, ("train", 0): 12, ("train", 1): 12, ("val", 0): 4, ("val", 1): 4,
+    }  # fmt: skip
+
+
+def test_official_excludes_the_training_twins_of_test_lesions() -> None:
+    lesions = LESIONS.assign(lesion=[35 if lesion == 3 else lesion for lesion in LESIONS["lesion"]])
+    split = split_images(MANIFEST, lesions, params())
+    assert split.loc[split["split"].eq("excluded"), "path"].tolist() == ["train/3.jpg"]
+    assert summarise(split)["excluded"] == {"images": 1, "lesions": 1, "benign": 0, "malignant": 1}
+    assert summarise(split)["test"] == {"images": 8, "lesions": 8, "benign": 4, "malignant": 4}
+
+
+def test_grouped_ignores_the_folders() -> None:
+    split = split_images(MANIFEST, LESIONS, params("grouped"))
+    assert split["split"].value_counts().to_dict() == {"train": 22, "test": 10, "val": 8}
+    assert not split.loc[split["split"].eq("test"), "path"].str.startswith("test/").all()
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.integers(0, 59), min_size=80, max_size=80),
+    st.sampled_from(["official", "grouped"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_lesion_is_in_two_splits(lesions: list[int], protocol: str, seed: int) -> None:
+    manifest, table = make(lesions, [lesion % 2 for lesion in lesions], ["train"] * 64 + ["test"] * 16)
+    try:
+        split = split_images(manifest, table, params(protocol, seed))
+    except TooFewLesionsError:
+        return
+    used = split[split["split"].ne("excluded")]
+    assert used.groupby("lesion")["split"].nunique().eq(1).all()
+    assert set(split["split"]) <= {"train", "val", "test", "excluded"}
+    if protocol == "official":
+        assert split["split"].eq("test").tolist() == manifest["source_split"].eq("test").tolist()
+    else:
+        assert split["split"].ne("excluded").all()
+
+
+def test_a_seed_gives_one_split_and_another_seed_another() -> None:
+    first = split_images(MANIFEST, LESIONS, params(seed=1))
+    assert first.equals(split_images(MANIFEST, LESIONS, params(seed=1)))
+    assert not first.equals(split_images(MANIFEST, LESIONS, params(seed=2)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "val", "sentence"),
+    [
+        ([0] * 30 + [1, 1] + [0, 1] * 4, 0.25, "split 'val': 8 benign and 0 malignant"),
+        ([0, 1] * 20, 0.01, "split 'val': 16 benign and 16 malignant"),
+    ],
+)
+def test_too_few_lesions_is_one_sentence(labels: list[int], val: float, sentence: str) -> None:
+    manifest, lesions = make([*range(40)], labels, ["train"] * 32 + ["test"] * 8)
+    with pytest.raises(TooFewLesionsError, match=sentence):
+        split_images(manifest, lesions, params(val=val))
+
+
+def test_a_test_folder_of_one_class_is_refused() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 16 + [0] * 8, ["train"] * 32 + ["test"] * 8)
+    with pytest.raises(TooFewLesionsError, match="split 'test': 8 benign and 0 malignant"):
+        split_images(manifest, lesions, params())
