@@ -1,0 +1,143 @@
+"""Grad-CAM: where the activations lie that spoke for a decision.
+
+Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV 2017
+(arXiv 1610.02391). With A the activations of a layer, shape (C, h, w), and y the score explained:
+
+    alpha_k = mean over i, j of dy / dA_kij        map_ij = relu(sum over k of alpha_k A_kij)
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dermascreen.errors import LayerError
+from dermascreen.explanation.selection import OUTCOMES
+from dermascreen.model.augment import normalise
+from dermascreen.model.network import Network
+
+TINY = 1e-12  # a map whose maximum is at most this has nothing to show
+SAME = 1e-5  # nor has one whose values differ by at most this share of the maximum: more than rounding in 32 bits
+FRAME = 1 / 8  # of each side
+
+
+class Map(NamedTuple):
+    values: npt.NDArray[np.float32]  # (H, W), in [0, 1] with maximum 1; all zero if flat
+    flat: bool
+
+
+class GradCam:
+    """Maps of one network at one of its layers; hooks are in place only during a call."""
+
+    def __init__(self, network: nn.Module, layer: nn.Module) -> None:
+        def score(images: Tensor, signs: Tensor) -> Tensor:
+            logits: Tensor = network(images)
+            return signs * logits
+
+        self._captum = LayerGradCam(score, layer)
+
+    def __call__(self, images: Tensor, signs: Tensor) -> Tensor:
+        """The layer's maps, not yet normalised, of what `network` takes; shape (N, h, w).
+
+        `signs`, shape (N,), is 1 where the decision for malignant is explained and -1 where that for benign is: the
+        score is signs * logit, not its sigmoid, whose gradient vanishes where the network is sure.
+        """
+        maps: Tensor = self._captum.attribute(images, additional_forward_args=signs, relu_attributions=True)
+        return maps.detach().squeeze(1)
+
+
+def explain(
+    network: Network,
+    layer: str,
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.intp],
+    signs: npt.NDArray[np.floating],
+    *,
+    batch_size: int,
+) -> Iterator[Map]:
+    """Yield the map of each of `rows` of `pixels`, uint8 (N, H, W, 3), in their order, at the size of the images.
+
+    `layer` is a dotted name; `signs` are those of `GradCam`, shape (len(rows),). Computed in 32 bits in evaluation
+    mode, on the GPU if there is one; holds one batch at a time. Raises LayerError if there is no such layer or its
+    output is not N x C x h x w.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean, std = network.description.mean, network.description.std
+    cam = None
+    for start in range(0, len(rows), batch_size):
+        batch = slice(start, start + batch_size)
+        images = normalise(torch.from_numpy(pixels[rows[batch]]).to(device), mean, std)
+        cam = cam or GradCam(network, find_layer(network, layer, images[:1]))
+        maps, flat = finish(cam(images, torch.from_numpy(signs[batch]).to(images)), (images.shape[2], images.shape[3]))
+        yield from map(Map, maps.cpu().numpy(), flat.tolist())
+
+
+def find_layer(network: nn.Module, name: str, image: Tensor) -> nn.Module:
+    """The module called `name`, if its output for `image`, shape (1, 3, H, W), is N x C x h x w; else LayerError."""
+    modules: dict[str, nn.Module] = {known: module for known, module in network.named_modules() if known}
+    spatial: set[nn.Module] = set()
+
+    def remember(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:  # noqa: PLR2004
+            spatial.add(module)
+
+    hooks = [module.register_forward_hook(remember) for module in modules.values()]
+    try:
+        with torch.no_grad():
+            network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    choices = [known for known, module in modules.items() if module in spatial]
+    if name not in choices:
+        raise LayerError(name, difflib.get_close_matches(name, choices, n=3, cutoff=0))
+    return modules[name]
+
+
+def finish(maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Enlarge non-negative maps (N, h, w) to `size`, and divide each by its maximum.
+
+    Returns the maps, shape (N, *size), and which are flat, shape (N,): nothing above zero, or the same everywhere.
+    Those are returned as zeros, so that rounding errors are never stretched to look like a finding.
+    """
+    highest, lowest = maps.amax((1, 2)), maps.amin((1, 2))
+    flat = (highest <= TINY) | (highest - lowest <= SAME * highest)
+    large = functional.interpolate(maps.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)
+    large = large / large.amax((1, 2), keepdim=True).clamp_min(TINY)
+    return large.masked_fill(flat.view(-1, 1, 1), 0.0), flat
+
+
+def frame(height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Which pixels lie in the outer eighth of any side; shape (height, width)."""
+    inside = np.zeros((height, width), dtype=np.bool_)
+    top, left = round(height * FRAME), round(width * FRAME)
+    inside[top : height - top, left : width - left] = True
+    return ~inside
+
+
+def frame_energy(values: npt.NDArray[np.float32]) -> float:
+    """The share of a map's sum that lies in the frame, where a lesion seldom is; `values` (H, W), not all zero."""
+    return float(values[frame(*values.shape)].sum(dtype=np.float64) / values.sum(dtype=np.float64))
+
+
+def summarise(maps: Sequence[Map], outcomes: Sequence[str]) -> dict[str, Any]:
+    """Count maps, flat maps and outcomes, and say how much of a map lies in the frame on average.
+
+    `frame_energy` leaves flat maps out, and is None where there are no others; `frame_energy_uniform` is what a map
+    that is the same everywhere would have.
+    """
+    energies = [frame_energy(values) for values, flat in maps if not flat]
+    return {
+        "images": len(maps),
+        "flat_maps": len(maps) - len(energies),
+        "outcomes": {outcome: outcomes.count(outcome) for outcome in OUTCOMES},
+        "frame_energy": float(np.mean(energies)) if energies else None,
+        "frame_energy_uniform": frame_energy(np.ones_like(maps[0].values)),
+    }
