@@ -48,3 +48,21 @@ class LayerError(DermascreenError):
             f"explain.layer: {layer} is not a layer of the network whose output is N x C x h x w; "
             f"layers with a name like it that will do are {', '.join(choices)}."
         )
+
+
+class ArchiveError(DermascreenError):
+    """An archive is not there, not safe to unpack, or not in Kaggle's layout."""
+
+
+class CorruptArchiveError(ArchiveError):
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}; replace it by a whole copy.")
+
+
+class ImageError(DermascreenError):
+    def __init__(self, entry: str, problem: str) -> None:
+        super().__init__(f"{entry} {problem}; replace or remove it in the archive.")
+
+
+class DownloadError(DermascreenError):
+    """Kaggle refuses, cannot be reached, or sent something else than a zip."""
