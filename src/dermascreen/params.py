@@ -4,6 +4,7 @@ Each section is a class, each knob a field with its range; params.yaml holds the
 """
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -135,7 +136,8 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = f" at line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path} is not YAML{place}.") from None
     try:
         return Params.model_validate(content)
@@ -143,24 +145,35 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(f"{path}: {_sentence(error)}") from None
 
 
+# Where pydantic's own words are for programmers.
+MUST_BE = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "model_type": "a section of keys with values",
+    "string_pattern_mismatch": "of the form owner/name",
+    "string_too_short": "at least one character",
+    "string_type": "text",
+}
+
+
 def _sentence(error: ValidationError) -> str:
     first: Any = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"{key} is missing."
-    if first["type"] == "extra_forbidden":
-        section, _, name = key.rpartition(".")
-        return f"{name} is not a key of {section or 'the file'}, which has {', '.join(_keys(section))}."
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        *section, name = first["loc"]
+        return f"{name} is not a key of {'.'.join(section) or 'the file'}, which has {', '.join(_keys(section))}."
     if first["type"] == "value_error":
         return f"{key}.{first['ctx']['error']}."
-    what = first["msg"].removeprefix("Input should be ")
-    if first["type"] == "string_pattern_mismatch":
-        what = "of the form owner/name"
-    return f"{key or 'the file'} is {first['input']!r}, but must be {what}."
+    value = "empty" if first["input"] is None else reprlib.repr(first["input"])
+    must_be = MUST_BE.get(first["type"]) or first["msg"].removeprefix("Input should be ")
+    return f"{key or 'the file'} is {value}, but must be {must_be}."
 
 
-def _keys(section: str) -> list[str]:
+def _keys(section: list[str]) -> list[str]:
     model: Any = Params
-    for name in filter(None, section.split(".")):
+    for name in section:
         model = model.model_fields[name].annotation
     return list(model.model_fields)

@@ -46,7 +46,7 @@ class Stage:
     run: Run
 
     def fingerprint(self, *sections: str) -> str:
-        """A name for these parameter sections and the content that the stage reads; another value gives another name."""
+        """A name for these parameter sections and the content that the stage reads; another value, another name."""
         identity = [self.params.model_dump(include=set(sections)), self.inputs]
         return hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
