@@ -67,25 +67,19 @@ class Classifier(lightning.LightningModule):
         self.seed = seed
         self.on_epoch = on_epoch
         self.history: list[Epoch] = []
-        self.loss = nn.ModuleDict({name: MeanMetric(nan_strategy="error") for name in ("fit", "val")})
+        self.loss = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in ("fit", "val")})
         self.auc = nn.ModuleDict({name: BinaryAUROC() for name in ("fit", "val")})
 
-    def on_train_epoch_start(self) -> None:
-        # Draws depend on the seed and the epoch alone, so a run taken up again draws what it would have drawn.
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0]))
-
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        if batch_idx == 0:
+            # Draws depend on the seed and the epoch alone, so a run taken up again draws what it would have drawn. Here,
+            # because Lightning leaves out on_train_epoch_start in the first epoch after a checkpoint.
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0]))
         pixels, labels = batch
         with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
             description = self.network.description
             images = standardise(augment(scale(pixels), self.params.augment), description.mean, description.std)
-        loss = self._score("fit", images, labels)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"The training loss is {loss.item()} in epoch {self.current_epoch}; "
-                f"lower train.lr, which is {self.params.lr:g}."
-            )
-        return loss
+        return self._score("fit", images, labels)
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         pixels, labels = batch
@@ -97,6 +91,10 @@ class Classifier(lightning.LightningModule):
             images = images.contiguous(memory_format=torch.channels_last)
         logits = self.network(images).float()
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The loss is {loss.item()} in epoch {self.current_epoch}; lower train.lr, which is {self.params.lr:g}."
+            )
         self.loss[name].update(loss.detach(), len(labels))
         self.auc[name].update(logits.detach(), labels.long())
         return loss
