@@ -33,10 +33,10 @@ def draw(predictions: Predictions, thresholds: Mapping[str, float]) -> dict[str,
     }
     return {
         "operating_points.svg": plot_operating_points(predictions, thresholds),
-        "confusion.svg": plot_confusion(confusions),
         "roc.svg": plot_roc(predictions),
         "precision_recall.svg": plot_precision_recall(predictions),
         "calibration.svg": plot_calibration(predictions),
+        "confusion.svg": plot_confusion(confusions),
     }
 
 
@@ -76,14 +76,14 @@ def plot_calibration(predictions: Predictions) -> Figure:
 
 def plot_confusion(confusions: Mapping[str, Mapping[str, int]]) -> Figure:
     """A matrix for each name; each of `confusions` has tn, fp, fn and tp, coloured by the share of the actual class."""
-    figure = Figure(figsize=(4.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(4.4, 2.9), layout="constrained")
     for number, (name, counts) in enumerate(confusions.items(), start=1):
         matrix = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         axes = figure.add_subplot(1, len(confusions), number)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(matrix):
-            colour = "white" if shares[row, column] > 0.5 else INK  # noqa: PLR2004
+            colour = "white" if shares[row, column] > 0.65 else INK  # noqa: PLR2004
             axes.text(column, row, str(value), ha="center", va="center", color=colour, fontsize=15)
         axes.set_xticks([0, 1], ["benign", "malignant"])
         axes.set_yticks([0, 1], ["benign", "malignant"], rotation=90, va="center")
@@ -112,7 +112,7 @@ def plot_operating_points(predictions: Predictions, thresholds: Mapping[str, flo
         )  # fmt: skip
     _unit_square(axes)
     axes.set_aspect("auto")
-    axes.legend(loc="lower center", frameon=False, ncols=2, fontsize=8)
+    figure.legend(loc="outside lower center", frameon=False, ncols=4, fontsize=9)
     return figure
 
 

@@ -37,10 +37,6 @@ FIGURES = {  # as report.figures draws them: a caption, and a description for th
         "Sensitivity and specificity by threshold, with the four operating points.",
         "Lines of sensitivity, which falls with the threshold, and specificity, which rises, on val and test",
     ),
-    "confusion.svg": (
-        "What test images are, and what they are called at 0.5 and at the high-recall point.",
-        "Two tables of two by two counts; the counts of the high-recall one are in the table of operating points",
-    ),
     "roc.svg": (
         "Receiver operating characteristic.",
         "Sensitivity against 1 - specificity on val and test; the areas under the curves are in the table of results",
@@ -52,6 +48,10 @@ FIGURES = {  # as report.figures draws them: a caption, and a description for th
     "calibration.svg": (
         "Calibration: on the dotted line, of 100 images given 0.3 thirty are malignant.",
         "Observed share of malignant images against predicted probability on val and test",
+    ),
+    "confusion.svg": (
+        "What test images are, and what they are called at 0.5 and at the high-recall point.",
+        "Two tables of two by two counts; the counts of the high-recall one are in the table of operating points",
     ),
 }
 PUBLISHED = {  # the source project's test folder was its validation set, and its thresholds were chosen on it
@@ -98,7 +98,7 @@ def render(metrics: Mapping[str, Mapping[str, Any]], pictures: Sequence[Picture]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "percent": percent}
+    environment.filters |= {"share": share, "percent": percent, "counted": counted}
     return environment.get_template(TEMPLATE).render(
         **metrics,
         start=start_of(metrics["train"]["weights"]),
@@ -148,3 +148,8 @@ def percent(value: float) -> str:
     """A share in percent with one decimal, which is left out where it is 0; never rounded up to 100 %."""
     text = f"{value:.1%}"
     return ">99.9 %" if text == "100.0%" and value < 1 else text.removesuffix("%").removesuffix(".0") + " %"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number and the words that fit it: 1 lesion has, 2 lesions have."""
+    return f"{number} {one if number == 1 else many}"
