@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dermascreen.errors import DermascreenError, DiskFullError
+from dermascreen.errors import DermascreenError, DiskFullError, MissingInputError
 from dermascreen.files import write_json
 from dermascreen.params import Params, read_params
 from dermascreen.tracking import Run, tracked_run
@@ -68,6 +68,8 @@ def stage(name: str) -> Iterator[Stage]:
     try:
         params = read_params()
         reads, writes = hand_overs(name)
+        if missing := [path for path in reads if not Path(path).exists()]:
+            raise MissingInputError(Path(missing[0]))
         inputs = {path: content_md5(path) for path in reads}
         with tracked_run(name, params, project_root(), inputs) as run:
             yield Stage(name, params, inputs, run)
@@ -115,9 +117,8 @@ def content_md5(path: str | Path) -> str:
     if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    listing = [{"md5": content_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
-    listing.sort(key=lambda entry: entry["relpath"].split("/"))
+    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    listing = [{"md5": content_md5(files[relpath]), "relpath": relpath} for relpath in sorted(files)]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
