@@ -9,7 +9,6 @@ new. The run of `train` is the row of its model: what later stages find out abou
 copied onto it, so that one row shows parameters beside results.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -94,9 +93,8 @@ class Run:
         """Log numbers by name; with a step, such as the epoch, they become a curve."""
         self._attempt(lambda client: _log(client, self._id, metrics=metrics, step=step))
 
-    def log_dataset(self, frame: "pd.DataFrame", name: str, digest: str | None = None, context: str = "") -> None:
-        """Log that a table was used as `context`, such as train; its digest is the md5 of its rows unless given."""
-        digest = digest or hashlib.md5(frame.to_csv(index=False).encode(), usedforsecurity=False).hexdigest()
+    def log_dataset(self, frame: "pd.DataFrame", name: str, digest: str, context: str) -> None:
+        """Log that a table was used as `context`, such as train; `digest` identifies it, in at most 36 characters."""
         self._attempt(lambda client: client.log_inputs(self._id, [_dataset(frame, name, digest, context)]))
 
     def log_artifact(self, path: str | Path) -> None:
@@ -121,8 +119,9 @@ class Run:
         self._attempt(lambda client: _log(client, self._id, params=self._params))
 
     def _create(self, uri: str, root: Path, inputs: Mapping[str, str]) -> None:
+        client_class = _client_class()
         with FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):  # MLflow's own creation of a store is racy
-            client = _connect(uri)
+            client = client_class(uri)
             self._experiment_id = _experiment(client, self._experiment, uri, root)
         tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage)}
         if self._stage in RESULT_STAGES:
@@ -198,16 +197,17 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _connect(uri: str) -> "MlflowClient":
+def _client_class() -> "type[MlflowClient]":
+    """Import MLflow, which takes two seconds and must come after its settings."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient  # noqa: PLC0415 - takes two seconds, and its settings must come first
+    from mlflow import MlflowClient  # noqa: PLC0415
     from mlflow.store.db import utils  # noqa: PLC0415
 
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
     utils.MAX_RETRY_COUNT = 2  # of 10, which are 100 seconds for a file that is no database; there is no setting for it
-    return MlflowClient(uri, registry_uri=uri)
+    return MlflowClient
 
 
 def _experiment(client: "MlflowClient", name: str, uri: str, root: Path) -> str:
@@ -246,8 +246,8 @@ def _dataset(frame: "pd.DataFrame", name: str, digest: str, context: str) -> "Da
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
 
     profile = json.dumps({"num_rows": len(frame), "num_elements": int(frame.size)})
-    dataset = Dataset(name, digest, source_type="code", source="{}", profile=profile)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)] if context else [])
+    dataset = Dataset(name, digest, source_type="code", source='{"tags": {}}', profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
 def _show_on_row(client: "MlflowClient", row: str, run: "MlflowRun") -> None:
@@ -322,9 +322,10 @@ def _problem(error: Exception) -> str:
 
 
 def _masked(text: str) -> str:
-    """Text without the credentials that a store's address or the environment hold."""
-    for name in SECRETS:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    text = re.sub(r"://\S*@", "://***@", text)
+    """Text without the credentials that the environment and a store's address hold, in whatever pieces they appear."""
+    password = re.search(r"://[^:]*:(\S*)@", os.environ.get("MLFLOW_TRACKING_URI", ""))
+    secrets = [os.environ.get(name, "") for name in SECRETS] + (re.split("[/?#@:]", password[1]) if password else [])
+    text = re.sub(r"(\w+://)?\S*@", r"\1***@", text)
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key|signature|sig)=)[^&\s'\"]+", r"\1***", text)
