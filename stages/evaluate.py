@@ -14,7 +14,9 @@ def main() -> None:
         splits = read_table(SPLITS, ["path", "label", "split"])
         predictions = splits.loc[splits["split"].isin(["val", "test"]), ["path", "split", "label"]]
         network = load_model(WEIGHTS, MODEL)
-        logits = predict_logits(network, images.pixels, images.rows(predictions["path"]), run.params.evaluate.batch_size)
+        logits = predict_logits(
+            network, images.pixels, images.rows(predictions["path"]), run.params.evaluate.batch_size
+        )
         predictions = predictions.assign(logit=logits, probability=sigmoid(logits))
         write_table(predictions, PREDICTIONS)
 

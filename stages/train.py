@@ -20,7 +20,7 @@ def main() -> None:
 
         def part(name: str) -> Split:
             rows = splits[splits["split"].eq(name)]
-            run.run.log_dataset(rows, name, context=name)
+            run.run.log_dataset(rows, name, run.fingerprint(), name)
             return Split(images.pixels, images.rows(rows["path"]), rows["label"].to_numpy())
 
         def on_epoch(epoch: Epoch) -> None:
@@ -30,7 +30,10 @@ def main() -> None:
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess.image_size)
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
-        history = fit(network, part("train"), part("val"), params.train, params.seed, checkpoints, on_epoch)
+        history = fit(
+            network, part("train"), part("val"), params.train,
+            seed=params.seed, checkpoints=checkpoints, on_epoch=on_epoch,
+        )  # fmt: skip
 
         save(network, WEIGHTS, MODEL)
         write_table(pd.DataFrame(history), PLOTS / "train" / "curves.csv")

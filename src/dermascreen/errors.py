@@ -27,10 +27,10 @@ class DiskFullError(DermascreenError):
 
 
 class TooFewLesionsError(DermascreenError):
-    def __init__(self, split: str, lesions: dict[int, int], fewest: int) -> None:
+    def __init__(self, split: str, benign: int, malignant: int, fewest: int) -> None:
         super().__init__(
-            f"There are too few lesions for split {split!r}: {lesions.get(0, 0)} benign and {lesions.get(1, 0)} "
-            f"malignant, where at least {fewest} of each are needed; add images or change the fractions under split."
+            f"There are too few lesions for split {split!r}: {benign} benign and {malignant} malignant, "
+            f"where at least {fewest} of each are needed; add images or change the fractions under split."
         )
 
 

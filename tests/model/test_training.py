@@ -48,7 +48,7 @@ TRAIN, VAL = split(40), split(20, seed=1)
 
 def train(folder, network=None, params: TrainParams = PARAMS, seed: int = 0, on_epoch=lambda _: None):
     network = network or small()
-    return network, fit(network, TRAIN, VAL, params, seed, folder, on_epoch)
+    return network, fit(network, TRAIN, VAL, params, seed=seed, checkpoints=folder, on_epoch=on_epoch)
 
 
 def equal(first: nn.Module, second: nn.Module) -> bool:

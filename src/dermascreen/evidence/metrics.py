@@ -63,7 +63,9 @@ def classification_metrics(label: Labels, probability: Scores) -> dict[str, Any]
 
 
 def curves(label: Labels, probability: Scores) -> dict[str, pd.DataFrame]:
-    """Tables to plot: roc (fpr, tpr), pr (recall, precision), calibration (predicted, observed), confusion (a row an image)."""
+    """Tables to plot: roc (fpr, tpr), pr (recall, precision), calibration (predicted, observed by tenth of the images),
+    and confusion (actual, predicted at 0.5; a row an image).
+    """
     fpr, tpr, _ = roc_curve(label, probability)
     precision, recall, _ = precision_recall_curve(label, probability, drop_intermediate=True)
     observed, predicted = calibration_curve(label, probability, n_bins=CALIBRATION_BINS, strategy="quantile")

@@ -1,7 +1,7 @@
 """Decode once, read fast: all images as one uint8 array on disk, which readers map into memory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +36,12 @@ class Images:
             raise MissingInputError(folder / "images.npy") from None
         return cls(pd.Index(index["path"]), pixels)
 
-    def rows(self, paths: Sequence[str]) -> npt.NDArray[np.intp]:
-        """The row of each path, shape (len(paths),); a path that was not decoded raises KeyError."""
-        rows = self.paths.get_indexer(pd.Index(paths))
+    def rows(self, paths: Iterable[str]) -> npt.NDArray[np.intp]:
+        """The row of each path, shape (paths,); a path that was not decoded raises KeyError."""
+        wanted = pd.Index(paths)
+        rows = self.paths.get_indexer(wanted)
         if (rows < 0).any():
-            raise KeyError(pd.Index(paths)[rows < 0][0])
+            raise KeyError(wanted[rows < 0][0])
         return rows
 
 

@@ -42,14 +42,18 @@ def _draw(label: "pd.Series[int]", fraction: float, seed: int, name: str) -> tup
     try:
         rest, drawn = train_test_split(label, test_size=fraction, stratify=label, random_state=seed)
     except ValueError:
-        raise TooFewLesionsError(name, label.value_counts().to_dict(), FEWEST) from None
+        raise TooFewLesionsError(name, *_counts(label), FEWEST) from None
     return rest, drawn
 
 
 def _require(label: "pd.Series[int]", name: str) -> None:
-    counts = label.value_counts().reindex([0, 1], fill_value=0)
-    if counts.min() < FEWEST:
-        raise TooFewLesionsError(name, counts.to_dict(), FEWEST)
+    counts = _counts(label)
+    if min(counts) < FEWEST:
+        raise TooFewLesionsError(name, *counts, FEWEST)
+
+
+def _counts(label: "pd.Series[int]") -> tuple[int, int]:
+    return int(label.eq(0).sum()), int(label.eq(1).sum())
 
 
 def summarise(splits: pd.DataFrame) -> dict[str, dict[str, int]]:

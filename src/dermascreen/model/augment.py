@@ -23,7 +23,8 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(images - mean) / std by channel; images in [0, 1], shape (N, 3, H, W)."""
     shift, spread = images.new_tensor([mean, std]).view(2, 1, 3, 1, 1)
-    return (images - shift) / spread
+    standard: Tensor = (images - shift) / spread
+    return standard
 
 
 def augment(images: Tensor, params: AugmentParams) -> Tensor:

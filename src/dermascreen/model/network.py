@@ -106,7 +106,9 @@ def save(network: Network, weights: Path, description: Path) -> None:
 
 def load_model(weights: Path, description: Path) -> Network:
     """Read what `save` wrote; the network comes back in evaluation mode, its parameters frozen."""
-    content = {key: tuple(value) if isinstance(value, list) else value for key, value in read_json(description).items()}
+    content: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in read_json(description).items()
+    }
     try:
         network = Network(Description(**content))
         network.load_state_dict(load_file(weights))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW
@@ -67,19 +68,19 @@ class Classifier(lightning.LightningModule):
         self.seed = seed
         self.on_epoch = on_epoch
         self.history: list[Epoch] = []
-        self.loss = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in ("fit", "val")})
-        self.auc = nn.ModuleDict({name: BinaryAUROC() for name in ("fit", "val")})
+        self.loss = {name: MeanMetric(nan_strategy="disable") for name in ("train", "val")}
+        self.auc = {name: BinaryAUROC() for name in ("train", "val")}
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         if batch_idx == 0:
-            # Draws depend on the seed and the epoch alone, so a run taken up again draws what it would have drawn. Here,
-            # because Lightning leaves out on_train_epoch_start in the first epoch after a checkpoint.
+            # Draws depend on the seed and the epoch alone, so a run taken up again draws what it would have drawn.
+            # Here, because Lightning leaves out on_train_epoch_start in the first epoch after a checkpoint.
             torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0]))
         pixels, labels = batch
         with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
             description = self.network.description
             images = standardise(augment(scale(pixels), self.params.augment), description.mean, description.std)
-        return self._score("fit", images, labels)
+        return self._score("train", images, labels)
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         pixels, labels = batch
@@ -95,8 +96,8 @@ class Classifier(lightning.LightningModule):
             raise TrainingError(
                 f"The loss is {loss.item()} in epoch {self.current_epoch}; lower train.lr, which is {self.params.lr:g}."
             )
-        self.loss[name].update(loss.detach(), len(labels))
-        self.auc[name].update(logits.detach(), labels.long())
+        self.loss[name].update(loss.detach().cpu(), len(labels))
+        self.auc[name].update(logits.detach().cpu(), labels.long().cpu())
         return loss
 
     def on_validation_epoch_end(self) -> None:
@@ -104,9 +105,9 @@ class Classifier(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         row: Epoch = {"epoch": self.current_epoch, "lr": self.optimizers().param_groups[-1]["lr"]}  # type: ignore[union-attr]
-        for name, prefix in (("fit", "train"), ("val", "val")):
-            row[f"{prefix}_loss"] = self.loss[name].compute().item()
-            row[f"{prefix}_roc_auc"] = self.auc[name].compute().item()
+        for name in self.loss:
+            row[f"{name}_loss"] = self.loss[name].compute().item()
+            row[f"{name}_roc_auc"] = self.auc[name].compute().item()
             self.loss[name].reset()
             self.auc[name].reset()
         self.history.append(row)
@@ -118,7 +119,7 @@ class Classifier(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         params = self.params
         optimizer = AdamW(
             [
@@ -149,6 +150,7 @@ def fit(
     train: Split,
     val: Split,
     params: TrainParams,
+    *,
     seed: int,
     checkpoints: Path,
     on_epoch: Callable[[Epoch], None],
@@ -169,7 +171,7 @@ def fit(
     )
     val_loader = DataLoader(_Batches(val), params.batch_size, collate_fn=_as_is, num_workers=0)
     if params.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     classifier = Classifier(network, params, len(loader), seed, on_epoch)
     best = ModelCheckpoint(
         checkpoints, "best", monitor="val_roc_auc", mode="max", save_weights_only=True, enable_version_counter=False,
@@ -214,7 +216,7 @@ def _cpu_has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public name for it
 
 
-def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _as_is(batch: Any) -> Any:  # noqa: ANN401 - collate_fn must take a list, and __getitems__ has made the batch
     return batch
 
 

@@ -1,0 +1,61 @@
+"""How people use it: experiments in place, in a temporary copy and from a queue; comparing, plotting, drawing."""
+
+import json
+
+from mlflow import MlflowClient
+
+from .conftest import shell
+
+
+def model_rows(folder) -> list:
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("dermascreen").experiment_id
+    return client.search_runs([experiment], "tags.stage = 'train'")
+
+
+def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
+    shell(project, "dvc", "exp", "run", "--name", "half", "-S", "threshold.target_recall=5e-1")
+    difference = json.loads(shell(project, "dvc", "metrics", "diff", "--json").stdout)["diff"]
+    assert difference["metrics/threshold.json"]["high_recall.target_recall"] == {"old": 0.95, "new": 0.5, "diff": -0.45}
+    params = json.loads(shell(project, "dvc", "params", "diff", "--json").stdout)["diff"]
+    assert params["params.yaml"]["threshold.target_recall"] == {"old": 0.95, "new": 0.5}
+    shown = shell(project, "dvc", "exp", "show", "--csv").stdout
+    assert "half" in shown
+    assert "high_recall.test.recall" in shown
+
+
+def test_a_temporary_experiment_trains_with_the_float_and_logs_to_the_same_store(project) -> None:
+    done = shell(project, "dvc", "exp", "run", "--temp", "--name", "slow", "-S", "train.lr=5e-5")
+    assert "Ran experiment" in done.stdout
+    rows = {row.info.run_name: row for row in model_rows(project)}
+    assert float(rows["slow"].data.params["train.lr"]) == 0.00005
+    assert rows["slow"].data.metrics["lr"] == 0.0
+    assert "test.roc_auc" in rows["slow"].data.metrics
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    assert rows["slow"].info.artifact_uri.startswith(str(project)) or (project / "mlartifacts").exists()
+    assert client.get_run(rows["slow"].info.run_id).info.status == "FINISHED"
+    assert (project / "params.yaml").read_text().count("5e-05") == 0
+
+
+def test_a_queue_of_two_with_two_workers_loses_no_run(project) -> None:
+    shell(project, "dvc", "exp", "run", "--queue", "-S", "seed=1,2")
+    shell(project, "dvc", "exp", "run", "--run-all", "--jobs", "2")
+    rows = model_rows(project)
+    assert sorted(row.data.params["seed"] for row in rows) == ["0", "1", "2"]
+    assert all("test.roc_auc" in row.data.metrics for row in rows)
+    assert all("high_recall.test.recall" in row.data.metrics for row in rows)
+
+
+def test_plots_overlay_val_and_test(finished) -> None:
+    shell(finished, "dvc", "plots", "show", "--out", "dvc_plots")
+    page = (finished / "dvc_plots/index.html").read_text()
+    for title in ("ROC", "Precision and recall", "Calibration", "Loss by epoch", "Recall and specificity by threshold"):
+        assert title in page
+    assert "roc_val.csv" in page
+    assert "roc_test.csv" in page
+
+
+def test_the_graph_of_the_readme_is_that_of_dvc(finished, request) -> None:
+    drawn = shell(finished, "dvc", "dag", "--mermaid").stdout.strip()
+    readme = (request.config.rootpath / "README.md").read_text()
+    assert f"```mermaid\n{drawn}\n```" in readme

@@ -1,0 +1,194 @@
+"""What `dvc repro` makes, and that it makes it once, again and after being killed."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from demo import clean_environment
+from mlflow import MlflowClient
+from PIL import Image
+from safetensors import safe_open
+from sklearn.metrics import roc_auc_score
+
+from .conftest import TINY, shell
+
+STAGES = ["download", "audit", "split", "preprocess", "train", "evaluate", "threshold", "explain"]
+RATES = {"recall", "specificity", "precision", "f1", "confusion"}
+
+
+def metrics(folder, name):
+    return json.loads((folder / f"metrics/{name}.json").read_text())
+
+
+def test_tables_have_their_schemas_and_agree(finished) -> None:
+    manifest = pd.read_csv(finished / "data/manifest.csv")
+    lesions = pd.read_csv(finished / "data/lesions.csv")
+    splits = pd.read_csv(finished / "data/splits.csv")
+    predictions = pd.read_csv(finished / "reports/predictions.csv")
+    assert [*manifest] == ["path", "label", "source_split", "width", "height", "sha256"]
+    assert [*lesions] == ["path", "lesion"]
+    assert [*splits] == ["path", "label", "lesion", "split"]
+    assert [*predictions] == ["path", "split", "label", "logit", "probability"]
+    assert len(manifest) == TINY["data.synthetic.images"]
+    assert manifest["path"].tolist() == lesions["path"].tolist() == splits["path"].tolist()
+    assert all((finished / "data/raw" / path).is_file() for path in manifest["path"])
+    assert manifest["label"].tolist() == [int("/malignant/" in path) for path in manifest["path"]]
+    used = splits[splits["split"].ne("excluded")]
+    assert used.groupby("lesion")["split"].nunique().max() == 1
+    assert set(predictions["path"]) == set(splits.loc[splits["split"].isin(["val", "test"]), "path"])
+    assert np.allclose(predictions["probability"], 1 / (1 + np.exp(-predictions["logit"])), rtol=1e-12)
+
+
+def test_arrays_hold_the_images(finished) -> None:
+    pixels = np.load(finished / "data/processed/images.npy", mmap_mode="r")
+    assert pixels.shape == (60, 32, 32, 3)
+    assert pixels.dtype == np.uint8
+    path = pd.read_csv(finished / "data/processed/index.csv")["path"][7]
+    with Image.open(finished / "data/raw" / path) as image:
+        expected = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
+    assert np.abs(pixels[7].astype(int) - expected).mean() < 2
+
+
+def test_the_model_is_weights_and_a_description(finished) -> None:
+    with safe_open(finished / "models/weights.safetensors", "pt") as weights:
+        assert weights.get_tensor("head.1.weight").shape == (1, 2048)
+    described = json.loads((finished / "models/model.json").read_text())
+    assert described["architecture"] == "resnet50"
+    assert described["image_size"] == 32
+    assert described["weights"] == "none"
+    assert described["classes"] == ["benign", "malignant"]
+
+
+def test_metrics_have_their_schemas(finished) -> None:
+    evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
+    assert [*evaluate] == ["val", "test"]
+    for part in evaluate.values():
+        assert set(part) == {"n", "roc_auc", "average_precision", "accuracy", "brier", *RATES}
+        assert set(part["confusion"]) == {"tn", "fp", "fn", "tp"}
+        assert sum(part["confusion"].values()) == part["n"]
+    assert set(threshold) == {"default", "f1_optimal", "youden", "high_recall", "fn_reduction", "source_protocol"}
+    for point in ("default", "f1_optimal", "youden", "high_recall"):
+        assert {"threshold", "val", "test"} <= set(threshold[point])
+        assert set(threshold[point]["test"]) == RATES
+    assert threshold["high_recall"]["val"]["recall"] >= 0.95
+    assert threshold["default"]["test"]["confusion"] == evaluate["test"]["confusion"]
+    assert threshold["source_protocol"]["note"].startswith("Optimistic")
+    audit = metrics(finished, "audit")
+    assert audit["images"] == 60
+    assert audit["lesions"] < 60
+    assert audit["exact_duplicates"] >= 1
+    assert metrics(finished, "explain")["images"] == 4
+
+
+def test_the_auc_is_that_of_the_predictions(finished) -> None:
+    predictions = pd.read_csv(finished / "reports/predictions.csv")
+    for name, part in predictions.groupby("split"):
+        auc = roc_auc_score(part["label"], part["logit"])
+        assert metrics(finished, "evaluate")[name]["roc_auc"] == pytest.approx(auc)
+
+
+def test_points_are_those_of_the_operating_points_file(finished) -> None:
+    points = json.loads((finished / "models/operating_points.json").read_text())
+    threshold = metrics(finished, "threshold")
+    assert {name: point["threshold"] for name, point in points.items()} == {
+        name: threshold[name]["threshold"] for name in points
+    }
+
+
+def test_the_report_shows_what_it_links_to(finished) -> None:
+    page = finished / "reports/explain/index.html"
+    text = page.read_text()
+    assert "not a medical device" in text.lower()
+    pictures = {link.split('"')[0] for link in text.split('src="')[1:]}
+    assert len(pictures) >= 8
+    assert all((page.parent / picture).is_file() for picture in pictures if not picture.startswith("data:"))
+
+
+def test_a_second_repro_does_nothing(finished) -> None:
+    assert shell(finished, "dvc", "repro").stdout.strip().endswith("Data and pipelines are up to date.")
+
+
+def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -> None:
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    experiments = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
+    runs = [*client.search_runs([experiments["dermascreen"]]), *client.search_runs([experiments["dermascreen-data"]])]
+    by_stage = {run.data.tags["stage"]: run for run in runs}
+    assert len(runs) == 8
+    assert set(by_stage) == set(STAGES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    lock = yaml.safe_load((finished / "dvc.lock").read_text())["stages"]
+    for name, run in by_stage.items():
+        for output in lock[name]["outs"]:
+            assert run.data.tags[f"output.{output['path']}"] == output["md5"], output["path"]
+
+    row = by_stage["train"]
+    assert row.data.params["train.batch_size"] == "16"
+    assert row.data.params["preprocess.image_size"] == "32"
+    evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
+    assert row.data.metrics["test.roc_auc"] == evaluate["test"]["roc_auc"]
+    assert row.data.metrics["high_recall.test.recall"] == threshold["high_recall"]["test"]["recall"]
+    assert [point.step for point in client.get_metric_history(row.info.run_id, "val_roc_auc")] == [0, 1]
+    assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val"}
+    for name in ("evaluate", "threshold", "explain"):
+        assert by_stage[name].data.tags["mlflow.parentRunId"] == row.info.run_id
+
+
+def test_training_again_gives_the_same_bits_and_another_seed_others(project) -> None:
+    def weights() -> str:
+        lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+        return next(out["md5"] for out in lock["train"]["outs"] if out["path"].endswith(".safetensors"))
+
+    first, results = weights(), metrics(project, "evaluate")
+    shell(project, "dvc", "repro", "--force", "--single-item", "train")
+    assert weights() == first
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("\nseed: 0", "\nseed: 1"))
+    shell(project, "dvc", "repro", "evaluate")
+    assert weights() != first
+    assert metrics(project, "evaluate") != results
+
+
+def test_killed_while_training_repro_goes_on_to_the_same_bits(project) -> None:
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["train"]
+    (project / "models/weights.safetensors").unlink()
+    training = subprocess.Popen(
+        [sys.executable, "stages/train.py"],
+        cwd=project,
+        env=clean_environment() | {"PYTHONPATH": "src"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    while "epoch 0" not in (line := training.stdout.readline()):
+        assert line, "training ended before its first epoch did"
+    while not list(project.glob(".dermascreen/checkpoints/*/last.ckpt")):
+        assert training.poll() is None
+    training.kill()
+    training.wait()
+    assert not (project / "models/weights.safetensors").exists()
+
+    done = shell(project, "dvc", "repro", "--force", "--single-item", "train")
+    assert "epoch 1" in done.stdout
+    assert "epoch 0" not in done.stdout
+    assert yaml.safe_load((project / "dvc.lock").read_text())["stages"]["train"]["outs"] == lock["outs"]
+    assert not list(project.glob(".dermascreen/checkpoints/*"))
+
+
+def test_a_bad_parameter_is_one_sentence_and_changes_nothing(project) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("lr: 0.001", "lr: fast").replace("lr: 1.0e-3", "lr: fast"))
+    done = shell(project, "dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert "train: params.yaml: train.lr is 'fast', but must be a valid number." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_docstring_of_the_explanation_re_runs_only_explain(project) -> None:
+    code = project / "src/dermascreen/explanation/gradcam.py"
+    code.write_text(code.read_text() + "\n# A remark.\n")
+    status = json.loads(shell(project, "dvc", "status", "--json").stdout)
+    assert [*status] == ["explain"]
