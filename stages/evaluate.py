@@ -19,6 +19,7 @@ def main() -> None:
         )
         predictions = predictions.assign(logit=logits, probability=sigmoid(logits))
         write_table(predictions, PREDICTIONS)
+        run.tracking.log_artifact(PREDICTIONS)
 
         metrics = {}
         for name in ("val", "test"):

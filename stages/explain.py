@@ -52,7 +52,7 @@ def main() -> None:
                 save_figure(figure, folder / name)
             (folder / "index.html").write_text(render(metrics, pictures), encoding="utf-8")
         run.write_metrics(metrics["explain"])
-        run.run.log_artifact(EXPLAIN)
+        run.tracking.log_artifact(EXPLAIN)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def main() -> None:
         target = run.params.threshold.target_recall
         points = choose_points(labels["val"], scores["val"], target)
         write_json(points, OPERATING_POINTS)
+        run.tracking.log_artifact(OPERATING_POINTS)
         report = report_points(points, labels, scores, target)
         run.write_metrics(report)
         if not points["high_recall"]["reached"]:

@@ -20,11 +20,11 @@ def main() -> None:
 
         def part(name: str) -> Split:
             rows = splits[splits["split"].eq(name)]
-            run.run.log_dataset(rows, name, run.fingerprint(), name)
+            run.tracking.log_dataset(rows, name, run.fingerprint(), name)
             return Split(images.pixels, images.rows(rows["path"]), rows["label"].to_numpy())
 
         def on_epoch(epoch: Epoch) -> None:
-            run.run.log_metrics(epoch, step=int(epoch["epoch"]))
+            run.tracking.log_metrics(epoch, step=int(epoch["epoch"]))
             print("  ".join(f"{name} {value:.4g}" for name, value in epoch.items()), flush=True)
 
         torch.manual_seed(params.seed)
@@ -37,6 +37,8 @@ def main() -> None:
 
         save(network, WEIGHTS, MODEL)
         write_table(pd.DataFrame(history), PLOTS / "train" / "curves.csv")
+        for path in (MODEL, PLOTS / "train"):
+            run.tracking.log_artifact(path)
         run.write_metrics({"weights": params.model.weights, **summarise(history)})
         shutil.rmtree(checkpoints)
 

@@ -43,7 +43,7 @@ class Stage:
     name: str
     params: Params
     inputs: Mapping[str, str]
-    run: Run
+    tracking: Run
 
     def fingerprint(self, *sections: str) -> str:
         """A name for these parameter sections and the content that the stage reads; another value, another name."""
@@ -53,7 +53,7 @@ class Stage:
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics/<stage>.json and log every number in it under its dotted name, such as `test.roc_auc`."""
         write_json(metrics, METRICS / f"{self.name}.json")
-        self.run.log_metrics(flatten(metrics))
+        self.tracking.log_metrics(flatten(metrics))
 
 
 def project_root() -> Path:
