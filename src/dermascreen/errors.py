@@ -61,7 +61,7 @@ class CorruptArchiveError(ArchiveError):
 
 class ImageError(DermascreenError):
     def __init__(self, entry: str, problem: str) -> None:
-        super().__init__(f"{entry} {problem}; replace or remove it in the archive.")
+        super().__init__(f"{entry} {problem}; set data.source and data.archive to a corrected copy.")
 
 
 class DownloadError(DermascreenError):

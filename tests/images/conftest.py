@@ -52,6 +52,7 @@ class Kaggle:
         self.status = 200
         self.file = b""
         self.sends: list[int] = []  # bytes of each of the next answers before the connection breaks
+        self.expires = False  # the signed address, after its first use
         self.slugs: list[str] = []
         self.ranges: list[str | None] = []  # of the requests for the file
         self.tokens: list[str | None] = []
@@ -77,6 +78,9 @@ def handler(kaggle: Kaggle) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             kaggle.ranges.append(self.headers["Range"])
+            if kaggle.expires and len(kaggle.ranges) > 1:
+                self.answer(403, b"<Error>expired</Error>")
+                return
             first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
             self.answer(206 if first else 200, kaggle.file[first:], kaggle.sends.pop(0) if kaggle.sends else None)
 

@@ -68,6 +68,13 @@ def test_a_download_that_breaks_for_good_goes_on_at_the_next_run(kaggle, tmp_pat
     assert kaggle.ranges == [None, f"bytes={MIB}-"]  # asked how large it is, then for the rest
 
 
+def test_an_answer_that_is_not_the_rest_of_the_zip_is_not_kept(kaggle, tmp_path) -> None:
+    kaggle.file, kaggle.sends, kaggle.expires = FILE, [MIB + 99], True
+    with pytest.raises(DownloadError, match="not a whole zip and was deleted"), downloaded(SLUG, tmp_path):
+        pytest.fail("nothing was downloaded")
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("lesions")]
+
+
 def test_a_whole_download_is_not_fetched_again_when_its_images_could_not_be_stored(kaggle, tmp_path) -> None:
     kaggle.file = b"zip"
     with pytest.raises(OSError, match="disk full"), downloaded(SLUG, tmp_path):

@@ -165,8 +165,18 @@ def test_a_truncated_zip(store, make_zip, images) -> None:
 
 
 def test_a_missing_archive(store, tmp_path) -> None:
-    with pytest.raises(ArchiveError, match=r"nowhere\.zip does not exist; set data\.archive"):
+    with pytest.raises(
+        ArchiveError, match=r"nowhere\.zip cannot be read \(No such file or directory\); set data\.arch"
+    ):
         store(tmp_path / "nowhere.zip")
+
+
+def test_a_file_that_cannot_be_read(store, images, tmp_path) -> None:
+    for path in images:
+        (tmp_path / "folder" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / path).symlink_to("nowhere")
+    with pytest.raises(ArchiveError, match=r"folder/test/benign/1\.jpg cannot be read \(No such file or directory\);"):
+        store(tmp_path / "folder")
 
 
 @pytest.mark.parametrize("missing", [["train/benign"], ["test/malignant"], ["train/malignant", "test/malignant"]])
@@ -209,7 +219,9 @@ def test_damage_inside_a_zip(store, make_zip, images) -> None:
     ],
 )
 def test_an_image_that_does_not_decode_is_named(store, make_zip, images, content, sentence) -> None:
-    with pytest.raises(ImageError, match=rf"^test/benign/2\.jpg {sentence}; replace or remove it in the archive\.$"):
+    with pytest.raises(
+        ImageError, match=rf"^test/benign/2\.jpg {sentence}; set data\.source and data\.archive to a corrected copy\.$"
+    ):
         store(make_zip({**images, "test/benign/2.jpg": content}))
 
 

@@ -116,19 +116,28 @@ def read_archive(path: Path, max_unpacked_gib: float) -> Source:
         if path.is_dir():
             return _read_folder(path)
         return _read_zip(path, max_unpacked_gib)
-    except FileNotFoundError:
-        raise ArchiveError(
-            f"{path} does not exist; set data.archive to a zip or a folder in Kaggle's layout, or set data.source."
-        ) from None
-    except PermissionError:
-        raise ArchiveError(f"{path} may not be read; change its permissions or data.archive.") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _read_folder(path: Path) -> Source:
     names = [(Path(folder) / name).relative_to(path).as_posix() for folder, _, files in os.walk(path) for name in files]
     chosen = _choose(names, path)
-    return Source(
-        len(chosen), ((target, _bounded(target, (path / name).open("rb"))) for target, name in chosen.items())
+    return Source(len(chosen), _read_files(path, chosen))
+
+
+def _read_files(path: Path, chosen: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    for target, name in chosen.items():
+        try:
+            content = _bounded(target, (path / name).open("rb"))
+        except OSError as error:
+            raise _unreadable(path / name, error) from None
+        yield target, content
+
+
+def _unreadable(path: Path, error: OSError) -> ArchiveError:
+    return ArchiveError(
+        f"{path} cannot be read ({error.strerror}); set data.archive to a readable zip or folder in Kaggle's layout."
     )
 
 
