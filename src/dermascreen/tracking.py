@@ -204,6 +204,8 @@ def _client_class() -> "type[MlflowClient]":
     from mlflow import MlflowClient  # noqa: PLC0415
     from mlflow.store.db import utils  # noqa: PLC0415
 
+    # MLflow reads the variable at its first import, which may have been somebody else's.
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
     utils.MAX_RETRY_COUNT = 2  # of 10, which are 100 seconds for a file that is no database; there is no setting for it
     return MlflowClient
