@@ -29,7 +29,7 @@ class DiskFullError(DermascreenError):
 class TooFewLesionsError(DermascreenError):
     def __init__(self, split: str, benign: int, malignant: int, fewest: int) -> None:
         super().__init__(
-            f"There are too few lesions for split {split!r}: {benign} benign and {malignant} malignant, "
+            f"There are too few lesions for {split}: {benign} benign and {malignant} malignant, "
             f"where at least {fewest} of each are needed; add images or change the fractions under split."
         )
 

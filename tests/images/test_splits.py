@@ -74,8 +74,8 @@ def test_a_seed_gives_one_split_and_another_seed_another() -> None:
 @pytest.mark.parametrize(
     ("labels", "val", "sentence"),
     [
-        ([0] * 30 + [1, 1] + [0, 1] * 4, 0.25, "split 'val': 8 benign and 0 malignant"),
-        ([0, 1] * 20, 0.01, "split 'val': 16 benign and 16 malignant"),
+        ([0] * 30 + [1, 1] + [0, 1] * 4, 0.25, "too few lesions for val: 8 benign and 0 malignant"),
+        ([0, 1] * 20, 0.01, "too few lesions for train and val: 16 benign and 16 malignant"),
     ],
 )
 def test_too_few_lesions_is_one_sentence(labels: list[int], val: float, sentence: str) -> None:
@@ -86,5 +86,5 @@ def test_too_few_lesions_is_one_sentence(labels: list[int], val: float, sentence
 
 def test_a_test_folder_of_one_class_is_refused() -> None:
     manifest, lesions = make([*range(40)], [0, 1] * 16 + [0] * 8, ["train"] * 32 + ["test"] * 8)
-    with pytest.raises(TooFewLesionsError, match="split 'test': 8 benign and 0 malignant"):
+    with pytest.raises(TooFewLesionsError, match="too few lesions for test: 8 benign and 0 malignant"):
         split_images(manifest, lesions, params())

@@ -26,8 +26,8 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
         in_test = images["source_split"].eq("test").groupby(images["lesion"]).any()
         test, rest = label[in_test], label[~in_test]
     else:
-        rest, test = _draw(label, params.test_fraction, params.seed, "test")
-    train, val = _draw(rest, params.val_fraction, params.seed, "val")
+        rest, test = _draw(label, params.test_fraction, params.seed, "test and the rest")
+    train, val = _draw(rest, params.val_fraction, params.seed, "train and val")
 
     images["split"] = ""
     for name, members in {"train": train, "val": val, "test": test}.items():
