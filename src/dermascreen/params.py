@@ -54,10 +54,22 @@ class AuditParams(Section):
 
 
 class SplitParams(Section):
-    protocol: Literal["official", "grouped"]
+    protocol: Literal["official", "grouped", "official_with_twins"]
     val_fraction: Fraction
     test_fraction: Fraction
+    folds: Annotated[int, Field(ge=0)]
+    fold: Annotated[int, Field(ge=0)]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds is 1, but must be 0 for one split, or at least 2")
+        if self.fold >= max(self.folds, 1):
+            raise ValueError(f"fold is {self.fold}, but must be less than folds ({self.folds})")
+        if self.folds and self.protocol != "grouped":
+            raise ValueError(f"folds is {self.folds}, which needs protocol grouped, not {self.protocol}")
+        return self
 
 
 class PreprocessParams(Section):
@@ -98,10 +110,15 @@ class TrainParams(Section):
 
 class EvaluateParams(Section):
     batch_size: Count
+    tta: bool
+    bootstrap_draws: Annotated[int, Field(ge=100)]
+    external: Annotated[str, Field(min_length=1)]
 
 
 class ThresholdParams(Section):
-    target_recall: Annotated[Number, Field(gt=0, le=1)]
+    target_recall: Fraction
+    confidence: Fraction
+    target_specificity: Fraction | None
 
 
 class ExplainParams(Section):
