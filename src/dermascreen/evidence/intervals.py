@@ -5,7 +5,7 @@ sure of themselves; `cluster_bootstrap` is not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ def wilson(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     return _binomial(count, n, confidence, "wilson")
 
 
-def _binomial(count: int, n: int, confidence: float, method: str) -> Interval:
+def _binomial(count: int, n: int, confidence: float, method: Literal["exact", "wilson"]) -> Interval:
     if n == 0:
         return Interval(0.0, 1.0)
     found = binomtest(count, n).proportion_ci(confidence, method=method)
