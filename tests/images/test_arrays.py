@@ -1,9 +1,11 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dermascreen.errors import MissingInputError
-from dermascreen.images.arrays import Images, decode
+from dermascreen.images.arrays import Images, decode, decode_one, write_pixels
 
 
 @pytest.fixture
@@ -50,3 +52,17 @@ def test_a_failure_leaves_what_was_there(photographs) -> None:
 def test_missing_arrays_say_what_to_run(tmp_path) -> None:
     with pytest.raises(MissingInputError, match=r"index.csv does not exist; run `dvc repro` to make it\."):
         Images.open(tmp_path)
+
+
+def test_a_path_and_its_bytes_decode_alike(photographs) -> None:
+    path = photographs / "3.png"
+    decoded = decode_one(path, 16)
+    assert decoded.shape == (16, 16, 3)
+    np.testing.assert_array_equal(decoded, decode_one(io.BytesIO(path.read_bytes()), 16))
+
+
+def test_written_pixels_are_whole_on_disk(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("dermascreen.images.arrays.CHUNK", 2)
+    pixels = write_pixels(tmp_path / "5.npy", list("01234"), 2, lambda path: np.full((2, 2, 3), int(path), np.uint8))
+    assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(np.load(tmp_path / "5.npy"), pixels)

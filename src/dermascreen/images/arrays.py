@@ -1,11 +1,11 @@
 """Decode once, read fast: all images as one uint8 array on disk, which readers map into memory."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from tqdm import tqdm
 from dermascreen.errors import MissingInputError
 from dermascreen.files import read_table, replacing, write_table
 
+Pixels = npt.NDArray[np.uint8]
+
 CHUNK = 256  # images decoded before their rows are written
 
 
@@ -24,7 +26,7 @@ class Images:
     """Decoded images: `pixels` is a read-only map, uint8, shape (N, size, size, 3); `paths` names its rows."""
 
     paths: pd.Index
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -50,19 +52,31 @@ def decode(root: Path, paths: Sequence[str], size: int, folder: Path) -> None:
 
     Decodes with all cores and holds a few hundred images at a time, so memory does not grow with their number.
     """
-
-    def one(path: str) -> npt.NDArray[np.uint8]:
-        with Image.open(root / path) as image:
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
-
     with replacing(folder) as temporary:
         temporary.mkdir()
-        shape = (len(paths), size, size, 3)
-        pixels = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(paths), unit="image", disable=None) as bar:
-            for start in range(0, len(paths), CHUNK):
-                chunk = list(pool.map(one, paths[start : start + CHUNK]))
-                pixels[start : start + len(chunk)] = chunk
-                bar.update(len(chunk))
-        pixels.flush()
+        write_pixels(temporary / "images.npy", paths, size, lambda path: decode_one(root / path, size))
         write_table(pd.DataFrame({"path": paths}), temporary / "index.csv")
+
+
+def decode_one(source: Path | IO[bytes], size: int) -> Pixels:
+    """The only way from an image file to what the network sees: RGB, uint8, shape (size, size, 3)."""
+    with Image.open(source) as image:
+        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def write_pixels(
+    file: Path, paths: Sequence[str], size: int, read: Callable[[str], Pixels], name: str | None = None
+) -> Pixels:
+    """Write `read(path)`, uint8 (size, size, 3), of every path into a .npy file, a row each; return its map.
+
+    Reads with all cores and holds a few hundred images at a time; `name` stands before the progress bar.
+    """
+    shape = (len(paths), size, size, 3)
+    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(None, name, len(paths), unit="image", disable=None) as bar:
+        for start in range(0, len(paths), CHUNK):
+            chunk = list(pool.map(read, paths[start : start + CHUNK]))
+            pixels[start : start + len(chunk)] = chunk
+            bar.update(len(chunk))
+    pixels.flush()
+    return pixels
