@@ -1,0 +1,157 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import mannwhitneyu
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
+
+from dermascreen.evidence.intervals import compare_aucs, delong_interval
+from dermascreen.evidence.shortcuts import (
+    baseline_scores,
+    report_auc,
+    report_baselines,
+    report_interventions,
+    report_shortcuts,
+    report_strata,
+    twin_in,
+)
+
+
+def auc_by_pairs(label, score) -> float:
+    """Won and half of the tied pairs, by another road than DeLong's."""
+    won = mannwhitneyu(score[label == 1], score[label == 0]).statistic
+    return won / (label.sum() * (1 - label).sum())
+
+
+@pytest.fixture
+def labels():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 2, 400), rng.integers(0, 2, 600)
+
+
+def test_a_planted_cue_is_found(labels) -> None:
+    train, test = labels
+    rng = np.random.default_rng(1)
+    features = [np.column_stack([rng.normal(size=(len(y), 5)), y + rng.normal(0, 0.4, len(y))]) for y in (train, test)]
+    score = baseline_scores(features[0], train, features[1])
+    assert roc_auc_score(test, features[1][:, 5]) > 0.95  # what the cue itself is worth
+    assert roc_auc_score(test, score) > 0.95
+
+
+def test_noise_holds_nothing(labels) -> None:
+    train, test = labels
+    rng = np.random.default_rng(2)
+    score = baseline_scores(rng.normal(size=(400, 20)), train, rng.normal(size=(600, 20)))
+    low, high = report_auc(test, score)["intervals"]["roc_auc"]["delong"].values()
+    assert low < 0.5 < high
+
+
+@pytest.mark.parametrize("n", [4, 36, 400])
+def test_constant_features_give_a_constant_score(labels, n) -> None:
+    train = np.resize([0, 1, 1, 0], n)
+    score = baseline_scores(np.full((n, 3), -1.0), train, np.full((600, 3), -1.0))
+    assert len(np.unique(score)) == 1
+    compared = report_baselines(labels[1], np.arange(600.0), {"file": score})["file"]
+    assert compared["roc_auc"] == 0.5
+    assert compared["intervals"]["roc_auc"]["delong"] == {"low": 0.5, "high": 0.5}
+
+
+def test_the_same_input_gives_the_same_scores(labels) -> None:
+    train, test = labels
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(1000, 4))
+    first, second = (baseline_scores(features[:400], train, features[400:]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == test.shape
+
+
+LABEL = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+NETWORK = np.array([-2.0, -1.5, -1.0, 0.2, -0.4, -0.3, 0.5, 1.0, 2.0, 3.0])
+CALLED = NETWORK >= -0.35
+
+
+def test_strata_worked_by_hand() -> None:
+    twin = np.array([1, 1, 0, 1, 0, 1, 0, 1, 0, 1], dtype=bool)
+    coarse = np.array([0, 0, 0, 0, 0, 0, 1, 1, 0, 1], dtype=bool)
+    lone = np.array([1, 0, 0, 0, 0, 1, 1, 0, 0, 0], dtype=bool)  # one benign, two malignant
+    nothing = np.zeros(10, dtype=bool)
+    report = report_strata(LABEL, NETWORK, CALLED, {"twin": twin, "coarse": coarse, "lone": lone, "exif": nothing})
+
+    # Twins: benign -2, -1.5, 0.2 (called) and malignant -0.3, 1, 3, all called. Pairs won: 2 + 3 + 3 of 9.
+    twins = report["twin"]["yes"]
+    assert (twins["n"], twins["malignant"]) == (6, 3)
+    assert twins["recall"] == 1
+    assert twins["specificity"] == pytest.approx(2 / 3)
+    assert twins["roc_auc"] == pytest.approx(8 / 9)
+    exact = proportion_confint(2, 3, method="beta")
+    assert list(twins["intervals"]["specificity"]["clopper_pearson"].values()) == pytest.approx(exact)
+    assert twins["intervals"]["recall"]["clopper_pearson"]["high"] == 1
+    delong = delong_interval(LABEL[twin], NETWORK[twin])
+    assert twins["intervals"]["roc_auc"]["delong"] == {"low": delong.low, "high": delong.high}
+
+    assert set(report["coarse"]["yes"]) == {"n", "malignant", "recall", "intervals"}
+    assert set(report["coarse"]["yes"]["intervals"]) == {"recall"}
+    assert set(report["coarse"]["no"]["intervals"]) == {"recall", "specificity", "roc_auc"}
+    assert set(report["lone"]["yes"]["intervals"]) == {"recall", "specificity"}
+    assert "roc_auc" not in report["lone"]["yes"]
+    assert set(report["exif"]) == {"no"}
+    assert report["exif"]["no"]["n"] == 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3), st.booleans()), min_size=1))
+def test_both_sides_of_a_stratum_make_the_whole(images) -> None:
+    label, network, inside = (np.array(column) for column in zip(*images, strict=True))
+    called = network >= 0
+    everything = {"whole": np.ones(len(label), dtype=bool), "part": inside.astype(bool)}
+    report = report_strata(label, network.astype(float), called, everything)
+    whole, parts = report["whole"]["yes"], report["part"].values()
+    assert whole["n"] == sum(part["n"] for part in parts)
+    assert whole["malignant"] == sum(part["malignant"] for part in parts)
+    found = sum(part.get("recall", 0) * part["malignant"] for part in parts)
+    assert whole.get("recall", 0) * whole["malignant"] == pytest.approx(found)
+
+
+def test_baselines_and_interventions_are_compared_in_pairs() -> None:
+    other = NETWORK.copy()
+    other[7] = -3.0  # loses all its five pairs: an AUC of 24/25 becomes 19/25
+    compared = compare_aucs(LABEL, NETWORK, other)
+    fall = report_interventions(LABEL, NETWORK, {"reencoded": other})["reencoded"]
+    assert auc_by_pairs(LABEL, NETWORK) == pytest.approx(24 / 25)
+    assert fall["roc_auc"] == pytest.approx(auc_by_pairs(LABEL, other))
+    assert fall["fall"] == pytest.approx(0.2)
+    assert (fall["low"], fall["high"], fall["p_value"]) == compared[3:]
+    assert fall["largest_logit_change"] == 4
+
+    beside = report_baselines(LABEL, NETWORK, {"frame": other})["frame"]
+    assert beside["network_minus_baseline"] == pytest.approx(0.2)
+    assert beside["roc_auc"] == pytest.approx(19 / 25)
+    assert (beside["low"], beside["high"], beside["p_value"]) == compared[3:]
+
+
+def test_what_changes_nothing_makes_nothing_fall() -> None:
+    same = report_interventions(LABEL, NETWORK, {"exif_stripped": NETWORK.copy()})["exif_stripped"]
+    assert (same["fall"], same["low"], same["high"], same["largest_logit_change"]) == (0, 0, 0, 0)
+    assert same["p_value"] == 1
+
+
+def test_the_whole_report_is_json() -> None:
+    report = report_shortcuts(
+        LABEL,
+        NETWORK,
+        CALLED,
+        baselines={"file": np.full(10, 0.5)},
+        changed={"exif_stripped": NETWORK},
+        strata={"exif": np.zeros(10, dtype=bool)},
+    )
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert list(report) == ["network", "baselines", "interventions", "strata", "not_assessable"]
+    assert {"skin type", "age", "sex", "body site"} <= set(report["not_assessable"])
+
+
+def test_a_twin_is_another_photograph_of_the_lesion_in_the_folder() -> None:
+    lesion = np.array([0, 0, 1, 2, 2, 3, 3, 5])
+    folder = np.array([1, 0, 1, 1, 1, 0, 0, 0], dtype=bool)
+    assert twin_in(lesion, folder).tolist() == [False, True, False, True, True, False, False, False]
