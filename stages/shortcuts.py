@@ -1,0 +1,70 @@
+"""Measure how much of the label can be read without the lesion, and how much of that the network reads."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from dermascreen.evidence.shortcuts import baseline_scores, report_shortcuts, twin_in
+from dermascreen.files import read_json, read_table, write_table
+from dermascreen.images.arrays import Images, write_pixels
+from dermascreen.images.cues import coarse_jpeg, differing, file_cues, has_exif, interventions, mean_colour, pixel_cues
+from dermascreen.model.inference import predict_logits
+from dermascreen.model.network import load_model
+from dermascreen.pipeline import (
+    MANIFEST,
+    MODEL,
+    OPERATING_POINTS,
+    PREDICTIONS,
+    PROCESSED,
+    RAW,
+    SHORTCUTS,
+    SPLITS,
+    WEIGHTS,
+    stage,
+)
+
+
+def main() -> None:
+    with stage("shortcuts") as run:
+        manifest = read_table(MANIFEST, ["path", "source_split"])[["path", "source_split"]]
+        splits = read_table(SPLITS, ["path", "label", "lesion", "split"]).merge(manifest, on="path")
+        splits["twin"] = twin_in(splits["lesion"].to_numpy(), splits["source_split"].eq("train").to_numpy())
+        train, test = (splits[splits["split"].eq(name)] for name in ("train", "test"))
+        predictions = read_table(PREDICTIONS, ["path", "logit", "calibrated_probability"]).set_index("path")
+        predictions = predictions.loc[test["path"]]
+        logits = predictions["logit"].to_numpy()
+        threshold = read_json(OPERATING_POINTS)["high_recall"]["threshold"]
+
+        images = Images.open(PROCESSED)
+        paths, n = [*train["path"], *test["path"]], len(train)
+        files, pixels = file_cues(RAW, paths), pixel_cues(images.pixels, images.rows(paths))
+        baselines = {}
+        for name, cues in {"file": files, **pixels._asdict()}.items():
+            values = np.asarray(cues)
+            baselines[name] = baseline_scores(values[:n], train["label"].to_numpy(), values[n:])
+
+        network, evaluate = load_model(WEIGHTS, MODEL), run.params.evaluate
+        changed = {}
+        with TemporaryDirectory() as folder:
+            for name, read in interventions(RAW, images, mean_colour(pixels.frame[:n])).items():
+                other = write_pixels(Path(folder) / name, paths[n:], images.pixels.shape[1], read, name)
+                rows = differing(images.pixels, images.rows(paths[n:]), other)  # equal pixels have equal logits
+                changed[name] = logits.copy()
+                changed[name][rows] = predict_logits(network, other, rows, evaluate.batch_size, evaluate.tta)
+
+        table = test[["path", "label", "lesion"]].assign(network=logits, **baselines, **changed)
+        write_table(table, SHORTCUTS)
+        run.tracking.log_artifact(SHORTCUTS)
+        strata = {
+            "twin_in_source_train": test["twin"].to_numpy(),
+            "coarse_jpeg": coarse_jpeg(files[n:]),
+            "exif": has_exif(files[n:]),
+        }
+        called = predictions["calibrated_probability"].ge(threshold).to_numpy()
+        label = test["label"].to_numpy()
+        run.write_metrics(report_shortcuts(label, logits, called, baselines=baselines, changed=changed, strata=strata))
+
+
+if __name__ == "__main__":
+    main()
