@@ -1,0 +1,115 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.metrics import f1_score, precision_score
+from statsmodels.stats.proportion import proportion_confint
+
+from dermascreen.evidence.screening import rate_intervals, screened, screening
+
+COUNTS = {"tn": 80, "fp": 20, "fn": 10, "tp": 90}
+MEASURES = ["ppv", "npv", "f1", "missed_per_1000", "false_alarms_per_1000"]
+
+
+def test_worked_by_hand() -> None:
+    # 1,000 screened, 10 of them with a cancer: 9 found, 1 missed; of 990 others 198 called, 792 cleared.
+    assert screened(0.9, 0.8, 0.01) == pytest.approx(
+        {"ppv": 9 / 207, "npv": 792 / 793, "f1": 18 / 217, "missed_per_1000": 1, "false_alarms_per_1000": 198}
+    )
+    at = screening(COUNTS)["0.01"]
+    assert at["prevalence"] == 0.01
+    assert {name: at[name] for name in MEASURES} == pytest.approx(screened(0.9, 0.8, 0.01))
+
+
+def test_at_the_images_own_share_the_measures_are_those_of_the_images() -> None:
+    label = np.repeat([0, 0, 1, 1], [80, 20, 10, 90])
+    called = np.repeat([0, 1, 0, 1], [80, 20, 10, 90])
+    own = screening(COUNTS)["own"]
+    assert own["prevalence"] == 0.5
+    assert own["ppv"] == pytest.approx(precision_score(label, called))
+    assert own["npv"] == pytest.approx(precision_score(1 - label, 1 - called))
+    assert own["f1"] == pytest.approx(f1_score(label, called))
+    assert own["missed_per_1000"] == pytest.approx(50)
+    assert own["false_alarms_per_1000"] == pytest.approx(100)
+
+
+def test_the_box_worked_by_hand() -> None:
+    def exact(count, alpha) -> tuple[float, float]:
+        return proportion_confint(count, 100, alpha=alpha, method="beta")
+
+    joint, plain = 1 - 0.95**0.5, 0.05
+    (low_sensitivity, high_sensitivity), (low_specificity, high_specificity) = exact(90, joint), exact(80, joint)
+    intervals = screening(COUNTS)["0.03"]["intervals"]
+    assert list(intervals) == MEASURES
+
+    ppv = intervals["ppv"]["clopper_pearson_box"]
+    assert ppv["low"] == pytest.approx(1 / (1 + (1 - low_specificity) * 0.97 / (low_sensitivity * 0.03)))
+    assert ppv["high"] == pytest.approx(1 / (1 + (1 - high_specificity) * 0.97 / (high_sensitivity * 0.03)))
+    npv = intervals["npv"]["clopper_pearson_box"]
+    assert npv["low"] == pytest.approx(1 / (1 + (1 - low_sensitivity) * 0.03 / (low_specificity * 0.97)))
+    assert npv["high"] == pytest.approx(1 / (1 + (1 - high_sensitivity) * 0.03 / (high_specificity * 0.97)))
+    missed = intervals["missed_per_1000"]["clopper_pearson_box"]
+    assert tuple(missed.values()) == pytest.approx(tuple(30 * share for share in exact(10, plain)))
+    alarms = intervals["false_alarms_per_1000"]["clopper_pearson_box"]
+    assert tuple(alarms.values()) == pytest.approx(tuple(970 * share for share in exact(20, plain)))
+
+
+SHARE = st.floats(0, 1)
+
+
+@given(SHARE, SHARE, SHARE, SHARE, st.floats(0.001, 0.999))
+def test_all_are_monotone(first, second, third, fourth, prevalence) -> None:
+    (sensitivity, more_sensitive), (specificity, more_specific) = sorted([first, second]), sorted([third, fourth])
+    base = screened(sensitivity, specificity, prevalence)
+    for other in (screened(more_sensitive, specificity, prevalence), screened(sensitivity, more_specific, prevalence)):
+        for name in ("ppv", "npv", "f1"):
+            assert base[name] <= other[name] + 1e-12
+        for name in ("missed_per_1000", "false_alarms_per_1000"):
+            assert base[name] >= other[name] - 1e-9
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
+def test_an_interval_holds_its_measure_and_no_ratio_leaves_its_range(tn, fp, fn, tp) -> None:
+    for at in screening({"tn": tn, "fp": fp, "fn": fn, "tp": tp}).values():
+        for name in MEASURES:
+            low, high = at["intervals"][name]["clopper_pearson_box"].values()
+            if tn + fp and fn + tp:
+                assert low - 1e-12 <= at[name] <= high + 1e-9
+            assert 0 <= low <= high <= (1000 if name.endswith("1000") else 1)
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Everything that 12 malignant and 15 benign lesions can show."""
+    pairs = product(range(13), range(16))
+    return {(tp, tn): screening({"tn": tn, "fp": 15 - tn, "fn": 12 - tp, "tp": tp}) for tp, tn in pairs}
+
+
+@pytest.mark.parametrize(("sensitivity", "specificity"), [(0.9, 0.8), (0.95, 0.5), (0.6, 0.97)])
+@pytest.mark.parametrize("prevalence", ["0.01", "0.1"])
+def test_the_box_covers_with_at_least_95_percent(outcomes, sensitivity, specificity, prevalence) -> None:
+    """Exactly, by summing the chances of the outcomes whose box holds the truth."""
+    truth = screened(sensitivity, specificity, float(prevalence))
+    covered = dict.fromkeys(MEASURES, 0.0)
+    for (tp, tn), report in outcomes.items():
+        chance = binom.pmf(tp, 12, sensitivity) * binom.pmf(tn, 15, specificity)
+        for name in MEASURES:
+            low, high = report[prevalence]["intervals"][name]["clopper_pearson_box"].values()
+            covered[name] += chance * (low <= truth[name] <= high)
+    assert min(covered.values()) >= 0.95
+    assert min(covered.values()) < 1 - 1e-9
+
+
+def test_rates_have_exact_intervals() -> None:
+    intervals = rate_intervals(COUNTS)
+    for name, count, total in (("recall", 90, 100), ("specificity", 80, 100), ("precision", 90, 110)):
+        expected = proportion_confint(count, total, method="beta")
+        assert tuple(intervals[name]["clopper_pearson"].values()) == pytest.approx(expected)
+
+
+def test_nothing_called_leaves_precision_open() -> None:
+    intervals = rate_intervals({"tn": 5, "fp": 0, "fn": 5, "tp": 0})
+    assert intervals["precision"] == {"clopper_pearson": {"low": 0.0, "high": 1.0}}
