@@ -1,27 +1,42 @@
 """Choose the operating points on val, and apply them once to test."""
 
-from dermascreen.evidence.thresholds import choose_points, report_points, sweep
+from dermascreen.evidence.thresholds import (
+    SCALE,
+    Predictions,
+    choose_band,
+    choose_points,
+    report_band,
+    report_points,
+    report_source_protocol,
+    shortfalls,
+    sweep,
+)
+from dermascreen.evidence.utility import decision_curve
 from dermascreen.files import read_table, write_json, write_table
 from dermascreen.pipeline import OPERATING_POINTS, PLOTS, PREDICTIONS, stage
 
 
 def main() -> None:
     with stage("threshold") as run:
-        predictions = read_table(PREDICTIONS, ["split", "label", "probability"])
-        labels, scores = {}, {}
+        table = read_table(PREDICTIONS, ["split", "label", "lesion", SCALE])
+        splits = {}
         for name in ("val", "test"):
-            part = predictions[predictions["split"].eq(name)]
-            labels[name], scores[name] = part["label"].to_numpy(), part["probability"].to_numpy()
-            write_table(sweep(labels[name], scores[name]), PLOTS / "threshold" / f"sweep_{name}.csv")
+            part = table[table["split"].eq(name)]
+            splits[name] = Predictions(*(part[column].to_numpy() for column in ("label", SCALE, "lesion")))
+            curve = sweep(splits[name].label, splits[name].probability)
+            write_table(curve, PLOTS / "threshold" / f"sweep_{name}.csv")
+        test = splits["test"]
+        write_table(decision_curve(test.label, test.probability), PLOTS / "threshold" / "decision_curve_test.csv")
 
-        target = run.params.threshold.target_recall
-        points = choose_points(labels["val"], scores["val"], target)
-        write_json(points, OPERATING_POINTS)
+        wanted = run.params.threshold
+        points = choose_points(splits["val"], wanted.target_recall, wanted.confidence)
+        band = choose_band(splits["val"], points, wanted.target_specificity, wanted.confidence)
+        write_json({name: {**point, "scale": SCALE} for name, point in (points | band).items()}, OPERATING_POINTS)
         run.tracking.log_artifact(OPERATING_POINTS)
-        report = report_points(points, labels, scores, target)
-        run.write_metrics(report)
-        if not points["high_recall"]["reached"]:
-            print(f"A val recall of {target:g} is reached only by calling every image malignant.")
+        report = {"scale": SCALE, **report_points(points, splits), **report_band(band, splits)}
+        run.write_metrics(report | {"source_protocol": report_source_protocol(test, wanted.target_recall)})
+        for sentence in shortfalls(points | band):
+            print(sentence)
 
 
 if __name__ == "__main__":
