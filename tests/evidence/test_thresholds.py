@@ -138,7 +138,7 @@ def test_no_higher_threshold_is_admitted_also_with_ties(benign, malignant, targe
     assert point["reached"] == (benign.min() < point["threshold"])
 
 
-# (n, misses allowed) of MAPIE's are ours where n * (k / n) is k in floating point; elsewhere it rounds one miss up.
+# MAPIE counts k misses as ceil(n * (k / n)), which rounding makes one too many at some n; not at these.
 @pytest.mark.parametrize("n", [59, 93, 124, 200, 240, 300])
 @pytest.mark.parametrize("distinct", [40, 10_000])
 def test_mapie_finds_the_same_threshold(n, distinct) -> None:
