@@ -1,39 +1,42 @@
-"""Figures say the numbers they are given, and a map of nothing leaves its image alone."""
+"""Figures say the numbers they are given."""
 
 import os
 import subprocess
 import sys
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from PIL import Image
 
 from dermascreen.report import figures
-from dermascreen.report.page import FIGURES
+from dermascreen.report.bands import Band
 
 LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
-PREDICTIONS = {"val": (LABEL, 1 - PROBABILITY), "test": (LABEL, PROBABILITY)}
+CURVES = {"val": (LABEL, 1 - PROBABILITY), "test": (LABEL, PROBABILITY)}
+KEYED = {f"the line of {split}": (split, *curve) for split, curve in CURVES.items()}
 THRESHOLDS = {"default": 0.5, "f1_optimal": 0.4, "youden": 0.6, "high_recall": 0.4}
+BAND = Band(np.array([0.25, 1.0]), np.array([0.1, 0.9]), np.array([0.6, 1.0]))
 
 
 def lines(figure):
     return {line.get_label(): line for line in figure.axes[0].lines}
 
 
-def test_roc_overlays_the_splits() -> None:
-    drawn = lines(figures.plot_roc(PREDICTIONS))
-    assert list(drawn) == ["val, AUC 0.250", "test, AUC 0.750", "chance"]
-    assert drawn["test, AUC 0.750"].get_xydata().tolist() == [
+def test_roc_overlays_the_splits_and_shades_the_band() -> None:
+    figure = figures.plot_roc(KEYED, BAND)
+    drawn = lines(figure)
+    assert list(drawn) == ["the line of val", "the line of test", "chance"]
+    assert drawn["the line of test"].get_xydata().tolist() == [
         [0, 0], [0, 0.25], [0.25, 0.25], [0.25, 0.75], [0.5, 0.75], [0.5, 1], [1, 1],
     ]  # fmt: skip
+    (shade,) = figure.axes[0].collections
+    corners = {tuple(point) for point in shade.get_paths()[0].vertices.tolist()}
+    assert corners == {(0.25, 0.1), (0.25, 0.6), (1.0, 0.9), (1.0, 1.0)}
 
 
 def test_precision_recall_overlays_the_splits() -> None:
-    drawn = lines(figures.plot_precision_recall(PREDICTIONS))
-    average = (1 + 2 / 3 + 3 / 4 + 4 / 6) / 4
-    test = drawn[f"test, average precision {average:.3f}"].get_xydata()
+    drawn = lines(figures.plot_precision_recall(KEYED, BAND))
+    test = drawn["the line of test"].get_xydata()
     assert test[0].tolist() == [1, 0.5]
     assert test[-2].tolist() == [0.25, 1]
     assert len(drawn) == 2
@@ -42,26 +45,17 @@ def test_precision_recall_overlays_the_splits() -> None:
 def test_calibration_compares_what_was_predicted_with_what_was_seen() -> None:
     probability = np.repeat([0.05, 0.95], 10)
     label = np.array([0] * 9 + [1] + [1] * 8 + [0] * 2)
-    drawn = lines(figures.plot_calibration({"test": (label, probability)}))
-    np.testing.assert_allclose(drawn["test"].get_xydata(), [[0.05, 0.1], [0.95, 0.8]])
-
-
-def test_confusion_shows_the_counts_in_their_places() -> None:
-    figure = figures.plot_confusion(
-        {"default": {"tn": 5, "fp": 1, "fn": 2, "tp": 7}, "none": dict.fromkeys(("tn", "fp", "fn", "tp"), 0)}
-    )
-    places = {tuple(text.get_position()): text.get_text() for text in figure.axes[0].texts}
-    assert places == {(0, 0): "5", (1, 0): "1", (0, 1): "2", (1, 1): "7"}
-    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), [[5 / 6, 1 / 6], [2 / 9, 7 / 9]])
-    assert [axes.get_title() for axes in figure.axes] == ["default", "none"]
+    drawn = lines(figures.plot_calibration(label, {"before": probability, "after": 0.5 * probability}))
+    np.testing.assert_allclose(drawn["before temperature"].get_xydata(), [[0.05, 0.1], [0.95, 0.8]])
+    np.testing.assert_allclose(drawn["after temperature"].get_xydata(), [[0.025, 0.1], [0.475, 0.8]])
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.45, 0.65, 0.85, 0.95])
 def test_sensitivity_and_specificity_are_those_at_the_threshold(threshold) -> None:
-    drawn = lines(figures.plot_operating_points(PREDICTIONS, {}))
+    drawn = lines(figures.plot_operating_points(CURVES, {}))
     for name, expected in {
-        "test, sensitivity": np.mean(PROBABILITY[LABEL == 1] >= threshold),
-        "test, specificity": np.mean(PROBABILITY[LABEL == 0] < threshold),
+        "sensitivity, test": np.mean(PROBABILITY[LABEL == 1] >= threshold),
+        "specificity, test": np.mean(PROBABILITY[LABEL == 0] < threshold),
     }.items():
         assert drawn[name].get_drawstyle() == "steps-pre"  # between two points the later one's value holds
         at, value = drawn[name].get_data()
@@ -69,58 +63,78 @@ def test_sensitivity_and_specificity_are_those_at_the_threshold(threshold) -> No
 
 
 def test_each_operating_point_has_a_line_and_a_name() -> None:
-    axes = figures.plot_operating_points(PREDICTIONS, THRESHOLDS).axes[0]
+    axes = figures.plot_operating_points(CURVES, THRESHOLDS).axes[0]
     assert [line.get_xdata()[0] for line in axes.lines[4:]] == [0.4, 0.4, 0.5, 0.6]
-    assert [text.get_text() for text in axes.texts] == [
-        "f1_optimal 0.4",
-        "high_recall 0.4",
-        "default 0.5",
-        "youden 0.6",
-    ]
+    names = ["Best F1 0.400", "High recall 0.400", "Default 0.500", "Youden 0.600"]
+    assert [text.get_text() for text in axes.texts] == names
+    assert not axes.patches
 
 
-def test_the_page_names_the_figures_that_are_drawn(tmp_path) -> None:
-    drawn = figures.draw(PREDICTIONS, THRESHOLDS)
-    assert list(drawn) == list(FIGURES)
-    assert [axes.get_title() for axes in drawn["confusion.svg"].axes] == ["default, 0.5", "high_recall, 0.4"]
-    assert [text.get_text() for text in drawn["confusion.svg"].axes[1].texts] == ["2", "2", "0", "4"]
-    for name, figure in drawn.items():
-        figures.save_figure(figure, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FIGURES)
+def test_what_is_referred_is_shaded() -> None:
+    (shade,) = figures.plot_operating_points(CURVES, THRESHOLDS, {"low": 0.2, "high": 0.7}).axes[0].patches
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.2, 0.7))
 
 
-def test_the_same_figure_is_the_same_file(tmp_path) -> None:
-    for name in ("one.svg", "two.svg"):
-        figures.save_figure(figures.plot_roc(PREDICTIONS), tmp_path / name)
-    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
-    assert b"<dc:date>" not in (tmp_path / "one.svg").read_bytes()
+def test_the_decision_curve_is_cut_below_where_nothing_is_read(decision_curve) -> None:
+    far = decision_curve.assign(treat_all=[0.5, 0.1, -2.0, -9.0])
+    figure = figures.plot_decision(far)
+    drawn = lines(figure)
+    assert drawn["the model"].get_ydata().tolist() == [0.5, 0.46, 0.44, 0.3]
+    assert drawn["everyone"].get_ydata().tolist() == [0.5, 0.1, -2.0, -9.0]
+    assert drawn["no one"].get_ydata().tolist() == [0.0] * 4
+    assert figure.axes[0].get_ylim() == pytest.approx((-0.1, 0.54))
 
 
-def test_a_map_of_zeros_leaves_the_image_unchanged() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    coloured = figures.overlay(image, np.zeros((5, 7), dtype=np.float32))
-    assert coloured.dtype == np.uint8
-    np.testing.assert_array_equal(coloured, image)
+def test_a_forest_has_a_row_for_each_estimate() -> None:
+    rows = [figures.Estimate("here", 0.9, 0.85, 0.95, strong=True), figures.Estimate("a $1 clinic", -0.1, -0.2, 0.05)]
+    axes = figures.plot_forest(rows, "AUC").axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.85, 0.95], [0.9], [-0.2, 0.05], [-0.1]]
+    assert [text.get_text() for text in axes.texts] == ["0.900", "\u22120.100"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["here", "a $1 clinic"]
+    assert axes.yaxis_inverted()
+    assert [list(line.get_xdata()) for line in figures.plot_forest(rows, "fall", zero=True).axes[0].lines][-1] == [0, 0]
 
 
-def test_the_colour_is_as_strong_as_the_map() -> None:
-    image = np.full((1, 3, 3), 200, dtype=np.uint8)
-    coloured = figures.overlay(image, np.array([[0, 0.5, 1]], dtype=np.float32))
-    middle, end = (np.array(mpl.colormaps["viridis"](value)[:3]) * 255 for value in (0.5, 1.0))
-    expected = [[200] * 3, 200 * 0.675 + middle * 0.325, 200 * 0.35 + end * 0.65]
-    np.testing.assert_array_equal(coloured[0], np.rint(expected))
+def test_the_figures_are_those_of_the_metrics(metrics, clinics, predictions, scores, decision_curve) -> None:
+    drawn = figures.draw(predictions, scores, decision_curve, metrics, draws=5, seed=0)
+    assert list(drawn) == [name for name in figures.FIGURES if name != "clinics"]
+    assert list(lines(drawn["roc"])) == ["val, AUC 0.913", "test, AUC 0.888", "all colours, AUC 0.853", "chance"]
+    assert list(lines(drawn["precision_recall"])) == ["val, average 0.872", "test, average 0.872"]
+    named = [label.get_text() for label in drawn["baselines"].axes[0].get_yticklabels()]
+    assert named == ["network", "file format", "frame colours", "all colours", "12 px thumbnail"]
+    assert [text.get_text() for text in drawn["interventions"].axes[0].texts] == ["0.057", "0.026", "0.000"]
+    with_clinics = figures.draw(predictions, scores, decision_curve, metrics | {"external": clinics}, draws=5, seed=0)
+    assert list(with_clinics) == list(figures.FIGURES)
+    assert [text.get_text() for text in with_clinics["clinics"].axes[0].texts] == ["0.888", "0.801"]
 
 
-def test_an_image_is_saved_as_it_is(tmp_path) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    figures.save_image(image, tmp_path / "image.png")
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "image.png")), image)
+def test_thresholds_are_on_the_calibrated_probability(metrics, predictions, scores, decision_curve) -> None:
+    drawn = figures.draw(predictions, scores, decision_curve, metrics, draws=5, seed=0)
+    test = predictions[predictions["split"].eq("test")]
+    at = lines(drawn["operating_points"])["sensitivity, test"].get_xdata()
+    assert sorted(set(at.tolist()) - {0.0, 1.0}) == sorted(test["calibrated_probability"])
+
+
+def test_an_svg_takes_the_pages_colours_and_has_its_own_names() -> None:
+    rows = [figures.Estimate("<here> & $1", 0.9, 0.85, 0.95, strong=True)]
+    drawn = figures.svg("one", figures.plot_forest(rows, "AUC"))
+    assert drawn.startswith("<svg ")
+    assert "<text" in drawn
+    assert "&lt;here&gt; &amp; $1" in drawn
+    assert "var(--ink, #22252a)" in drawn
+    assert "var(--test, #0072b2)" in drawn
+    assert "<style" not in drawn
+    assert 'id="one-figure_1"' in drawn
+    assert 'id="figure_1"' not in drawn
+    assert "font-family" not in drawn
+    assert ' width="' not in drawn[: drawn.index(">")]
+    assert drawn == figures.svg("one", figures.plot_forest(rows, "AUC"))
 
 
 def test_the_report_needs_neither_torch_nor_the_model() -> None:
     code = (
-        "import sys, dermascreen.report.figures, dermascreen.report.page; "
-        "print([name for name in sys.modules if name in ('torch', 'captum', 'matplotlib.pyplot') "
+        "import sys, dermascreen.report.figures, dermascreen.report.page, dermascreen.report.card; "
+        "print([name for name in sys.modules if name in ('torch', 'captum', 'mlflow', 'matplotlib.pyplot') "
         "or name.startswith(('dermascreen.model', 'dermascreen.explanation'))])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,79 +1,29 @@
 """What the page says, and what it must not say."""
 
 import copy
+import dataclasses
 import re
 from html.parser import HTMLParser
 
 import pytest
 from jinja2 import UndefinedError
 
-from dermascreen.report.page import FIGURES, Picture, counted, percent, render, share, start_of, verdict_of
+from dermascreen.report import figures as drawing
+from dermascreen.report.page import SECTIONS, render
 
-
-def rates(tn, fp, fn, tp):
-    return {
-        "recall": tp / (tp + fn),
-        "specificity": tn / (tn + fp),
-        "precision": tp / (tp + fp),
-        "f1": 2 * tp / (2 * tp + fp + fn),
-        "confusion": {"tn": tn, "fp": fp, "fn": fn, "tp": tp},
-    }
-
-
-def measures(n, auc):
-    return {
-        "n": n,
-        "roc_auc": auc,
-        "average_precision": 0.87,
-        "accuracy": 0.81,
-        "brier": 0.123,
-        **rates(60, 20, 11, 69),
-    }
-
-
-POINTS = {"default": 0.5, "f1_optimal": 0.421, "youden": 0.467, "high_recall": 0.2}
-COUNTS = {
-    "default": (60, 20, 11, 69),
-    "f1_optimal": (58, 22, 9, 71),
-    "youden": (59, 21, 9, 71),
-    "high_recall": (41, 39, 3, 77),
-}
-
-METRICS = {
-    "audit": {
-        "images": 402, "exact_duplicates": 1, "lesions": 371, "lesions_with_several_images": 26,
-        "test_images_with_train_twin": 17, "label_conflicts": 0,
-    },
-    "split": {
-        name: {"images": 160, "lesions": 151, "benign": 80, "malignant": 80}
-        for name in ("excluded", "test", "train", "val")
-    },
-    "train": {"weights": "IMAGENET1K_V2", "best_epoch": 3, "epochs": 5, "val_roc_auc": 0.913},
-    "evaluate": {"val": measures(151, 0.913), "test": measures(160, 0.8876)},
-    "threshold": {
-        **{
-            name: {"threshold": POINTS[name], "val": rates(61, 19, 4, 76), "test": rates(*COUNTS[name])}
-            for name in POINTS
-        },
-        "fn_reduction": {"default_fn": 11, "high_recall_fn": 3, "fewer_missed": 8, "relative": 8 / 11},
-        "source_protocol": {
-            "note": "Optimistic: chosen on test.",
-            "test": {
-                "roc_auc": 0.8876, **{name: {"threshold": 0.31, **rates(55, 25, 2, 78)} for name in POINTS},
-            },
-        },
-    },
-    "explain": {
-        "images": 2, "flat_maps": 1, "outcomes": {"fn": 1, "fp": 1, "tp": 0, "tn": 0},
-        "frame_energy": 0.512, "frame_energy_uniform": 0.4375,
-    },
-}  # fmt: skip
-METRICS["threshold"]["high_recall"] |= {"target_recall": 0.95, "reached": True}
-
-PICTURES = [
-    Picture("test/malignant/7.jpg", 1, 0.1, "fn", "images/000.png", "images/000-map.png", flat=True),
-    Picture("test/benign/<b>&8.jpg", 0, 0.45, "fp", "images/001.png", "images/001-map.png", flat=False),
-]
+VOID = {"meta", "link", "img", "br"}
+SHOWN_ELSEWHERE = (  # leaves that the page does not repeat
+    r"evaluate\.\w+\.confusion\.",  # as in threshold.default
+    r"evaluate\.\w+\.ece$",  # as in its calibration
+    r"train\.best_(train|val)_(loss|roc_auc)$",
+    r"threshold\.\w+\.val\.screening\.",  # what counts is test
+    r"threshold\.(f1_optimal|youden)\.test\.screening\.",
+    r"threshold\.source_protocol\.test\.(?!roc_auc|f1_optimal\.(f1|threshold)$|default\.confusion\.(fn|tp)$"
+    r"|high_recall\.(confusion\.(fn|tp)|threshold)$)",
+    r"threshold\.fn_reduction\.fewer_missed$",  # the difference of the two that are shown
+    r"explain\.outcomes\.",  # counted from the pictures
+    r"external\.clinics\.[^.]*\.fall\.recall\.",  # as at the high-recall point
+)
 
 
 class Page(HTMLParser):
@@ -89,7 +39,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
         self._hidden = tag == "style"
-        if tag not in {"meta", "link", "img", "br"}:
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -101,169 +51,377 @@ class Page(HTMLParser):
             self._text.append(data)
 
 
-def page(**changes):
-    metrics = copy.deepcopy(METRICS)
-    for path, value in changes.items():
-        section, *keys, last = path.split("__")
-        part = metrics[section]
-        for key in keys:
-            part = part[key]
-        part[last] = value
-    return Page(render(metrics, PICTURES))
+@pytest.fixture
+def html(metrics, figures, decision_curve, pictures, reproduction):
+    """The page with other metrics, or another of what else it is made from."""
+
+    def draw(changed=None, **other):
+        made_from = {
+            "figures": figures, "decision_curve": decision_curve, "pictures": pictures, "reproduction": reproduction
+        }  # fmt: skip
+        return render(changed or metrics, **made_from | other)
+
+    return draw
 
 
-def test_the_header_says_what_it_is_and_what_it_is_not() -> None:
-    text = page().text
-    assert "Not a medical device." in text
-    assert "A heat map is not a lesion\u2019s outline" in text
-    assert "It was fine-tuned from ImageNet weights (IMAGENET1K_V2): transfer learning." in text
+@pytest.fixture
+def text(html):
+    return lambda *args, **other: Page(html(*args, **other)).text
 
 
-def test_random_weights_are_never_called_transfer_learning() -> None:
-    text = page(train__weights="none").text
-    assert "It was trained from random weights, not transfer learning." in text
-    assert text.count("transfer learning") == text.count("not transfer learning") == 1
-    assert "fine-tuned" not in text
-    assert "transfer" not in start_of("pretrained/skin.pt")
-    assert "pretrained/skin.pt" in start_of("pretrained/skin.pt")
+class Remembered(float):
+    """A number, or a sum of such, that puts the names of what it is made of into `written` when it is written."""
+
+    def __new__(cls, plain, _names, _written):
+        return super().__new__(cls, plain)
+
+    def __init__(self, plain, names, written):
+        self.plain, self.names, self.written = plain, names, written
+
+    def __add__(self, other):
+        return Remembered(self.plain + other.plain, self.names | other.names, self.written)
+
+    def __format__(self, style):
+        self.written |= self.names
+        return format(self.plain, style)
+
+    def __str__(self):
+        return format(self)
 
 
-def test_results_are_those_of_val_and_test() -> None:
-    text = page().text
-    assert "ROC AUC 0.913 0.888" in text
-    assert "Images 151 160" in text
-    assert "Sensitivity at 0.5 0.863 0.863" in text
+def remembered(metrics, written, prefix=""):
+    """`metrics` whose numbers put their dotted names into `written`."""
+    other = {}
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            other[key] = remembered(value, written, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            other[key] = Remembered(value, {prefix + key}, written)
+        else:
+            other[key] = value
+    return other
 
 
-def test_each_operating_point_has_its_misses_and_false_alarms_first() -> None:
-    text = page().text
-    assert "Default, 0.500 val 4 of 80 19 of 80" in text
-    assert (
-        "High recall, 0.200 val 4 of 80 19 of 80 0.950 0.762 0.800 0.869 test 3 of 80 39 of 80 0.963 0.512 0.664"
-        in text
-    )
-    assert "On test, the high-recall point misses 3 cancers where the default misses 11: 72.7 % fewer." in text
+def test_every_number_of_the_metrics_is_written(metrics, abstention, clinics, html) -> None:
+    metrics["threshold"]["abstention"] = abstention
+    metrics["external"] = clinics
+    written = set()
+    assert html(remembered(metrics, written)) == html(metrics)
+    unwritten = {name for name in map(".".join, leaves(metrics)) if name not in written}
+    assert {name for name in unwritten if not any(re.match(these, name) for these in SHOWN_ELSEWHERE)} == set()
+    unneeded = [these for these in SHOWN_ELSEWHERE if not any(re.match(these, name) for name in unwritten)]
+    assert unneeded == []
 
 
-def test_fewer_misses_are_not_claimed_where_there_are_none() -> None:
-    none = {"default_fn": 1, "high_recall_fn": 1, "fewer_missed": 0, "relative": 0.0}
-    assert "misses 1 cancer where the default misses 1." in page(threshold__fn_reduction=none).text
-
-
-def test_a_target_that_is_not_reached_is_said_plainly() -> None:
-    drawn = page(threshold__high_recall__reached=False)
-    assert "The target sensitivity of 95 % is not reached" in drawn.text
-    assert "is reached on val" not in drawn.text
+def leaves(metrics, prefix=()):
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*prefix, key))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield (*prefix, key)
 
 
 @pytest.mark.parametrize(
-    ("reached", "test", "expected"),
+    ("path", "value", "expected"),
     [
-        (True, 0.96, "The target sensitivity of 95 % is reached on val (95.5 %) and on test (96 %)."),
-        (True, 0.94, "The target sensitivity of 95 % is reached on val (95.5 %), where the threshold was chosen. "
-         "On test it is not: sensitivity there is 94 %."),
-        (False, 1.0, "The target sensitivity of 95 % is not reached: on val only calling every image malignant gets "
-         "there, so this point is of no use."),
+        ("audit.images", 9871, "9871 images show"),
+        ("split.val.lesions", 9871, "val 163 9871 84"),
+        ("train.best_val_roc_auc", 0.6543, "whose AUC on val is 0.654"),
+        ("evaluate.temperature", 2.718, "one temperature, 2.718,"),
+        ("evaluate.test.roc_auc", 0.6543, "0.654 ROC AUC on test"),
+        ("evaluate.test.intervals.roc_auc.lesion_bootstrap.low", 0.6543, "ROC AUC on test 0.654 to 0.918"),
+        ("evaluate.test.intervals.brier.lesion_bootstrap.high", 0.6543, "0.123 0.093 to 0.654 Log loss"),
+        ("evaluate.val.calibration.before.ece_floor", 0.6543, "on average 0.654 0.034 0.033 0.034"),
+        ("threshold.high_recall.threshold", 0.6543, "High recall, 0.654 the rule of high_recall"),
+        ("threshold.high_recall.misses_allowed", 9871, "may miss 9871,"),
+        ("threshold.high_recall.test.confusion.fn", 9871, "9871 of 9948 cancers missed at high recall"),
+        ("threshold.youden.val.intervals.precision.clopper_pearson.low", 0.6543, "0.800 0.654 to 0.830"),
+        ("threshold.default.test.screening.0.03.ppv", 0.6543, "3 % 0.654 0.130 to 0.330"),
+        ("threshold.fn_reduction.relative", 0.6543, "65.4 % fewer"),
+        ("threshold.source_protocol.test.high_recall.threshold", 0.6543, "2 of 80 at 0.654 13 of 300"),
+        ("shortcuts.baselines.frame.p_value", 0.6543, "frame alone 0.842 0.810 to 0.870 +0.046 +0.026 to +0.066 0.654"),
+        ("shortcuts.interventions.reencoded.largest_logit_change", 0.6543, "+0.046 0.012 0.654 metadata"),
+        ("shortcuts.strata.exif.yes.recall", 0.6543, "with 30 30 0.654 0.960 to 1.020"),
+        ("explain.frame_energy", 0.6543, "On average 65.4 % of a map"),
     ],
 )  # fmt: skip
-def test_the_verdict(reached, test, expected) -> None:
-    point = {"target_recall": 0.95, "reached": reached, "val": {"recall": 0.955}, "test": {"recall": test}}
-    assert verdict_of(point) == expected
+def test_another_number_is_another_text(path, value, expected, metrics, text) -> None:
+    assert expected not in text(metrics)
+    *sections, last = re.findall(r"0\.\d+|\w+", path)
+    part = metrics
+    for key in sections:
+        part = part[key]
+    assert last in part
+    part[last] = value
+    assert expected in text(metrics)
 
 
-def test_the_source_projects_figures_stand_beside_both_protocols() -> None:
-    text = page().text
-    assert "Optimistic: chosen on test." in text
-    assert "ROC AUC 0.888 0.888 0.9752" in text
-    assert "Best F1, at threshold 0.821 at 0.421 0.852 at 0.310 0.924 at 0.200" in text
-    assert "Missed cancers at 0.5 11 of 80 2 of 80 33 of 300" in text
-    assert "at high recall, at threshold 3 of 80 at 0.200 2 of 80 at 0.310 13 of 300 at 0.100" in text
+def test_every_metric_is_needed_unless_the_schema_says_otherwise(metrics, html) -> None:
+    for path in (("audit", "lesions"), ("evaluate", "test", "intervals", "brier"), ("threshold", "high_recall", "val"),
+                 ("shortcuts", "network"), ("explain", "frame_energy"), ("evaluate", "tta")):  # fmt: skip
+        other = copy.deepcopy(metrics)
+        part = other
+        for key in path[:-1]:
+            part = part[key]
+        del part[path[-1]]
+        with pytest.raises((UndefinedError, TypeError, KeyError), match=rf"{path[-1]}|StrictUndefined"):
+            html(other)
 
 
-def test_twins_across_train_and_test_are_told() -> None:
-    text = page().text
-    assert "402 photographs show 371 lesions" in text
-    assert "17 test images have a twin among the training images" in text
-    assert "1 file is an exact copy of another" in text
-    assert "both labels" not in text
-    assert "1 lesion carries both labels" in page(audit__label_conflicts=1).text
+def test_the_header_says_what_it_is_and_what_it_is_not(text) -> None:
+    assert "Not a medical device." in text()
+    assert "A heat map is not a lesion\u2019s outline" in text()
+    assert "It was fine-tuned from ImageNet weights (IMAGENET1K_V2): transfer learning." in text()
+    assert "Synthetic" not in text()
 
 
-def test_a_protocol_that_excludes_nothing_has_no_such_row() -> None:
-    split = {name: METRICS["split"][name] for name in ("train", "val", "test")}
-    assert "excluded" in page().text
-    metrics = METRICS | {"split": split}
-    assert "excluded" not in Page(render(metrics, PICTURES)).text
+def test_random_weights_are_never_called_transfer_learning(metrics, text) -> None:
+    metrics["train"]["weights"] = "none"
+    drawn = text(metrics)
+    assert "It was trained from random weights, not transfer learning." in drawn
+    assert drawn.count("transfer learning") == drawn.count("not transfer learning") == 1
+    assert "fine-tuned" not in drawn
 
 
-def test_the_gallery_shows_each_picture_with_its_decisions() -> None:
-    text = page().text
-    assert "Missed cancers (1 shown of 3 on test)" in text
-    assert "Cancers found (0 shown of 77 on test)" in text
+def test_synthetic_images_are_never_called_photographs_of_skin(reproduction, text) -> None:
+    params = copy.deepcopy(reproduction.params)
+    params["data"]["source"] = "synthetic"
+    drawn = text(reproduction=dataclasses.replace(reproduction, params=params))
+    assert "Synthetic images. The images were drawn by a program: they show no skin" in drawn
+    assert "nothing compares with synthetic images" in drawn
+    assert "ISIC" not in drawn
+
+
+def test_the_headline_has_intervals(text) -> None:
+    drawn = text()
+    assert "0.888 ROC AUC on test 0.858 to 0.918" in drawn  # of lesions drawn anew: DeLong's is too sure of itself
+    assert "96.2 % sensitivity at high recall 93.2 % to 99.2 %" in drawn
+    assert "51.2 % specificity at high recall 48.2 % to 54.2 %" in drawn
+    assert "3 of 80 cancers missed at high recall, with 39 of 80 benign images called malignant" in drawn
+
+
+def test_a_promise_that_cannot_be_made_is_marked(metrics, html) -> None:
+    alarmed = r'<strong class="alarm">Not guaranteed: to promise 95\s% with 90\s% confidence takes 59 malignant'
+    assert not re.search(alarmed, html())
+    metrics["threshold"]["high_recall"] |= {"guaranteed": False, "lesions": 31, "misses_allowed": None}
+    drawn = html(metrics)
+    assert len(re.findall(alarmed, drawn)) == 2  # in the headline, and with the points
+    assert "may miss" not in drawn
+
+
+def test_a_target_that_is_not_reached_is_said_plainly(metrics, html) -> None:
+    metrics["threshold"]["high_recall"]["reached"] = False
+    assert html(metrics).count('<strong class="alarm">The target sensitivity of 95\xa0% is not reached') == 2
+
+
+def test_results_are_those_of_val_and_test(text) -> None:
+    drawn = text()
+    assert "ROC AUC 0.913 0.892 to 0.934, DeLong 0.883 to 0.943, bootstrap of lesions 0.888" in drawn
+    assert "Images 151 160 Lesions 142 151" in drawn
+
+
+def test_each_operating_point_has_its_misses_and_false_alarms_first(text) -> None:
+    drawn = text()
+    assert "Default, 0.500 the rule of default val 4 of 80 19 of 80 0.950 0.920 to 0.980" in drawn
+    assert "test 3 of 80 39 of 80 0.963 0.932 to 0.993 0.512 0.482 to 0.542 0.664" in drawn
+    assert "On test, the high-recall point misses 3 cancers where the default misses 11: 72.7 % fewer." in drawn
+
+
+def test_fewer_misses_are_not_claimed_where_there_are_none(metrics, text) -> None:
+    metrics["threshold"]["fn_reduction"] = {"default_fn": 1, "high_recall_fn": 1, "fewer_missed": 0, "relative": 0.0}
+    assert "misses 1 cancer where the default misses 1." in text(metrics)
+
+
+def test_the_source_projects_figures_stand_beside_both_protocols(text) -> None:
+    drawn = text()
+    assert "Optimistic: chosen on test." in drawn
+    assert "ROC AUC 0.888 0.888 0.9752" in drawn
+    assert "Best F1, at threshold 0.821 at 0.421 0.852 at 0.310 0.924 at 0.200" in drawn
+    assert "Missed cancers at 0.5 11 of 80 2 of 80 33 of 300" in drawn
+    assert "at high recall, at threshold 3 of 80 at 0.200 2 of 80 at 0.310 13 of 300 at 0.100" in drawn
+
+
+def test_screening_is_told_by_prevalence(text) -> None:
+    drawn = text()
+    assert "45.5 % of test is malignant" in drawn
+    assert "High recall, 0.200 1 % 0.210 0.110 to 0.310" in drawn
+    assert "45.5 %, as here 0.655" in drawn
+    assert "139.9 138.9 to 139.1 10 %" not in drawn  # 3 % stands between them
+
+
+def test_without_a_band_no_section_speaks_of_one(metrics, abstention, html) -> None:
+    assert "referred" not in Page(html()).text
+    metrics["threshold"]["abstention"] = abstention
+    drawn = Page(html(metrics))
+    assert "at least 0.200 and below 0.713 decides nothing" in drawn.text
+    assert "val 40 of 160 0.750 0.720 to 0.780 0.933" in drawn.text
+    assert "That specificity is not guaranteed" not in drawn.text
+    metrics["threshold"]["abstention"] = abstention | {"guaranteed": False}
+    assert "That specificity is not guaranteed" in Page(html(metrics)).text
+
+
+def test_each_section_is_there_once_and_linked(metrics, abstention, html) -> None:
+    for band in ({}, {"abstention": abstention}):
+        metrics["threshold"] |= band
+        drawn = Page(html(metrics))
+        expected = [name for name in SECTIONS if band or name != "abstention"]
+        assert [tags["id"] for tag, tags in drawn.tags if tag == "section"] == expected
+        assert [tags["href"] for tag, tags in drawn.tags if tag == "a"] == [f"#{name}" for name in expected]
+
+
+@pytest.mark.parametrize(("ece", "expected"), [(0.0469, "is no more than"), (0.0471, "is more than")])
+def test_calibration_is_set_against_what_chance_does(ece, expected, metrics, text) -> None:
+    metrics["evaluate"]["test"]["calibration"]["after"]["ece"] = ece
+    assert expected in text(metrics)
+
+
+def test_the_best_baseline_is_named_beside_the_network(metrics, text) -> None:
+    expected = (
+        "Without the lesion\u2019s structure, colours of the whole alone already give an AUC of 0.853 on test; "
+        "to that the network adds +0.035 (+0.015 to +0.055)."
+    )
+    assert text().count(expected) == 2
+    metrics["shortcuts"]["baselines"]["colour"] |= {"roc_auc": 0.9, "network_minus_baseline": -0.0124, "low": -0.03}
+    assert "adds \u22120.012 (\u22120.030 to +0.055)." in text(metrics)
+
+
+def test_a_stratum_without_images_or_a_class_is_left_empty(text) -> None:
+    drawn = text()
+    assert "published training folder with 17 0 0.600 0.570 to 0.630 without 143 80 0.960" in drawn
+    assert "A coarse JPEG with 0 0 without 160 80" in drawn
+    assert "how the network does by skin type, age." in drawn
+
+
+def test_no_other_clinic_is_said(text) -> None:
+    assert "from an AUC of 0.95-0.97 at home to 0.80-0.89 elsewhere (arXiv 2606.13135)" in text()
+
+
+def test_other_clinics_stand_beside_test(metrics, clinics, text) -> None:
+    metrics["external"] = clinics
+    drawn = text(metrics)
+    assert "arXiv" not in drawn
+    assert "Oslo <b>| $1 (110 of 120 images used, 30 malignant; 4 could not be read; 6 left out" in drawn
+    assert "0.767 to 0.835, bootstrap of lesions 0.888 +0.087 +0.037 to +0.127" in drawn
+    assert "Brier score 0.201 0.171 to 0.231 0.123 \u22120.078 \u22120.128 to \u22120.038" in drawn
+    assert "High recall, 0.200: 8 of 30 cancers missed, 30 of 80 false alarms sensitivity 0.733" in drawn
+    del clinics["clinics"]["Oslo <b>| $1"]["unreadable"]
+    assert "could not be read" not in text(metrics)
+
+
+def test_twins_across_train_and_test_are_told(metrics, text, reproduction) -> None:
+    drawn = text()
+    assert "402 images show 371 lesions" in drawn
+    assert "17 test images have a twin among the training images. Here no lesion that is known" in drawn
+    assert "1 file is an exact copy of another" in drawn
+    assert "2 lesions carry both labels" in drawn
+    assert "near-equal perceptual hashes 18" in drawn
+    metrics["audit"]["label_conflicts"] = 0
+    assert "both labels" not in text(metrics)
+    params = copy.deepcopy(reproduction.params)
+    params["split"]["protocol"] = "official_with_twins"
+    leaky = text(reproduction=dataclasses.replace(reproduction, params=params))
+    assert "twin among the training images. Here too" in leaky
+
+
+def test_a_protocol_that_excludes_nothing_has_no_such_row(metrics, text) -> None:
+    assert "excluded 160" in text()
+    del metrics["split"]["excluded"]
+    assert "excluded 160" not in text(metrics)
+
+
+def test_the_gallery_shows_the_most_confident_first_with_their_decisions(text) -> None:
+    drawn = text()
+    assert "Missed cancers (1 shown of 3 on test)" in drawn
+    assert "Cancers found (0 shown of 77 on test)" in drawn
     assert (
         "Malignant , probability of malignant 0.100, flat map test/malignant/7.jpg Default benign wrong "
         "Best F1 benign wrong Youden benign wrong High recall benign wrong"
-    ) in text
+    ) in drawn
     assert (
         "Benign , probability of malignant 0.450 test/benign/<b>&8.jpg Default benign right "
         "Best F1 malignant wrong Youden benign right High recall malignant wrong"
-    ) in text
+    ) in drawn
+    assert drawn.index("test/benign/9.jpg") < drawn.index("test/benign/<b>&8.jpg")
 
 
-def test_the_frames_share_is_set_against_chance() -> None:
-    assert "On average 51.2 % of a map lies in the outer eighth of the image" in page().text
-    assert "would have 43.8 %" in page().text
-    assert "1 map is flat" in page().text
-    assert "On average" not in page(explain__frame_energy=None).text
-    assert "flat:" not in page(explain__flat_maps=0).text
+def test_the_frames_share_is_set_against_chance(metrics, text) -> None:
+    drawn = text()
+    assert "On average 51.2 % of a map lies in the outer eighth of the image" in drawn
+    assert "would have 43.8 %" in drawn
+    assert "1 map is flat" in drawn
+    metrics["explain"] |= {"frame_energy": None, "flat_maps": 0}
+    assert "On average" not in text(metrics)
+    assert "flat:" not in text(metrics)
 
 
-def test_a_path_cannot_write_html() -> None:
-    html = render(METRICS, PICTURES)
-    assert "test/benign/&lt;b&gt;&amp;8.jpg" in html
-    assert "<b>" not in html
+def test_it_says_how_to_get_the_numbers_again(reproduction, text) -> None:
+    drawn = text()
+    assert f"Git revision {'f' * 40} ." in drawn
+    assert "reports/predictions.csv 0123456789abcdef0123456789abcdef" in drawn
+    assert "python 3.99.1, torch 2.98.7" in drawn
+    assert "target_recall: 0.95" in drawn
+    assert "with changes" in text(reproduction=dataclasses.replace(reproduction, changed=True))
+    assert "revision is not known" in text(reproduction=dataclasses.replace(reproduction, revision=None))
 
 
-def test_tags_are_closed_and_pictures_are_described() -> None:
-    drawn = page()
+def test_text_from_outside_cannot_write_html(metrics, clinics, html) -> None:
+    metrics["external"] = clinics
+    drawn = html(metrics)
+    assert "test/benign/&lt;b&gt;&amp;8.jpg" in drawn
+    assert "Oslo &lt;b&gt;| $1" in drawn
+    assert "<b>&" not in drawn
+    assert "<b>|" not in drawn
+
+
+@pytest.fixture
+def whole(metrics, abstention, clinics, drawings, html):
+    """The page with all sections and real drawings."""
+    metrics["threshold"]["abstention"] = abstention
+    metrics["external"] = clinics
+    return html(metrics, figures=drawings)
+
+
+def test_tags_are_closed_and_pictures_are_described(whole) -> None:
+    drawn = Page(whole)
     assert drawn.open == []
     images = [attributes for tag, attributes in drawn.tags if tag == "img"]
-    assert [image["src"] for image in images] == [
-        *FIGURES, "images/000.png", "images/000-map.png", "images/001.png", "images/001-map.png",
-    ]  # fmt: skip
+    assert len(images) == 6
     assert all(len(image["alt"]) > 20 for image in images)
-    assert "flat" in images[-3]["alt"]
-    assert "spoke for malignant" in images[-1]["alt"]
+    assert "flat" in images[1]["alt"]
+    assert "spoke for malignant" in images[3]["alt"]
+    described = [attributes["aria-label"] for _, attributes in drawn.tags if attributes.get("class") == "drawing"]
+    assert described == [drawing.FIGURES[name][1] for name in drawing.FIGURES]
+    assert all(attributes["role"] == "img" for _, attributes in drawn.tags if attributes.get("class") == "drawing")
+    assert [tag for tag, _ in drawn.tags].count("svg") == len(drawing.FIGURES)
 
 
-def test_nothing_is_fetched_from_elsewhere() -> None:
-    html = render(METRICS, PICTURES)
-    links = re.findall(r"""(?:src|href|action)=["']([^"']*)""", html) + re.findall(r"url\(([^)]*)", html)
-    assert all(link == "data:," or re.fullmatch(r"[\w./-]+", link) for link in links)
-    assert not re.search(r"https?:|//|@import|<script", html)
+def test_no_name_within_the_page_is_given_twice(whole) -> None:
+    tags = Page(whole).tags
+    names = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    used = {
+        value[1:]
+        for _, attributes in tags
+        for key, value in attributes.items()
+        if key.endswith("href") and value[0] == "#"
+    }
+    assert used <= set(names)
 
 
-def test_a_missing_metric_is_an_error_and_not_a_blank() -> None:
-    metrics = copy.deepcopy(METRICS)
-    del metrics["audit"]["lesions"]
-    with pytest.raises(UndefinedError, match="lesions"):
-        render(metrics, PICTURES)
+def test_nothing_is_fetched_from_elsewhere(whole) -> None:
+    drawn = Page(whole)
+    assert not {"script", "iframe", "object", "embed", "base", "form", "audio", "video"} & {
+        tag for tag, _ in drawn.tags
+    }
+    for _, attributes in drawn.tags:
+        for key, value in attributes.items():
+            assert key not in {"srcset", "action", "background", "poster", "ping", "data"}
+            if key in {"src", "href", "xlink:href"}:
+                assert value.startswith(("data:", "#")), value
+    assert re.findall(r"url\((?!#)|@import|image-set", whole) == []
+    assert set(re.findall(r"\w+://[^\s\"'<]+", whole)) == {"http://www.w3.org/1999/xlink", "http://www.w3.org/2000/svg"}
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0.0, "0.000"), (1e-7, "<0.001"), (0.0005, "0.001"), (0.9752, "0.975"), (0.99951, ">0.999"), (1.0, "1.000")],
-)
-def test_a_share_is_not_rounded_to_certainty(value, expected) -> None:
-    assert share(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(0.95, "95 %"), (0.9567, "95.7 %"), (0.9999, ">99.9 %"), (1.0, "100 %"), (0.0, "0 %")]
-)
-def test_percent(value, expected) -> None:
-    assert percent(value) == expected
-
-
-def test_counted() -> None:
-    assert [counted(number, "map is", "maps are") for number in (0, 1, 2)] == ["0 maps are", "1 map is", "2 maps are"]
+def test_the_page_is_small_and_always_the_same(whole, metrics, drawings, html) -> None:
+    assert len(whole) < 500_000
+    assert html(metrics, figures=drawings) == whole

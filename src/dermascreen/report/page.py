@@ -1,58 +1,67 @@
-"""The page a person reads: results, how far to trust them, and what the network looked at."""
+"""The page a person reads: results, how far to trust them, and what the network looked at. It needs no other file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import pandas as pd
+from markupsafe import Markup
+
+from dermascreen.report.figures import FIGURES
+from dermascreen.report.pictures import Picture
+from dermascreen.report.reproduction import Reproduction
+from dermascreen.report.wording import benefit_of, environment, shared
 
 TEMPLATE = "page.html.jinja"
 
-MEASURES = {
-    "n": "Images",
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "brier": "Brier score (lower is better)",
-    "accuracy": "Accuracy at 0.5",
-    "recall": "Sensitivity at 0.5",
-    "specificity": "Specificity at 0.5",
-    "precision": "Precision at 0.5",
-    "f1": "F1 at 0.5",
+SECTIONS = {  # in their order, by the address within the page
+    "results": "Results",
+    "source": "Beside the source project",
+    "points": "Operating points",
+    "screening": "In a screened population",
+    "abstention": "Images that are referred",
+    "calibration": "Calibration",
+    "curves": "Curves",
+    "decision": "Is it worth acting on?",
+    "shortcuts": "Shortcuts",
+    "strata": "Where a cue is, and where it is not",
+    "clinics": "Other clinics",
+    "maps": "Mistakes, and what the network looked at",
+    "photographs": "The photographs",
+    "again": "How to get these numbers again",
 }
-POINTS = {  # in the order of the tables
-    "default": "Default",
-    "f1_optimal": "Best F1",
-    "youden": "Youden",
-    "high_recall": "High recall",
+MEASURES = {  # and whether there is an interval
+    "roc_auc": ("ROC AUC", True),
+    "partial_roc_auc": ("ROC AUC above 80 % sensitivity (of at most 0.2)", True),
+    "average_precision": ("Average precision", True),
+    "brier": ("Brier score (lower is better)", True),
+    "log_loss": ("Log loss (lower is better)", False),
+    "accuracy": ("Accuracy at 0.5", True),
+    "recall": ("Sensitivity at 0.5", True),
+    "specificity": ("Specificity at 0.5", True),
+    "precision": ("Precision at 0.5", True),
+    "f1": ("F1 at 0.5", False),
 }
+CALIBRATION = {
+    "brier": "Brier score",
+    "log_loss": "Log loss",
+    "ece": "Calibration error (ECE)",
+    "ece_floor": "ECE of a perfect model, on average",
+    "ece_floor_high": "ECE of a perfect model, 95th percentile",
+}
+SCREENING = {  # and the style of its numbers
+    "ppv": ("PPV", "share"),
+    "npv": ("NPV", "share"),
+    "f1": ("F1", "share"),
+    "missed_per_1000": ("missed in 1,000", "amount"),
+    "false_alarms_per_1000": ("false alarms in 1,000", "amount"),
+}
+ABSTENTION = {"coverage": "decided", "recall": "sensitivity", "specificity": "specificity", "error": "wrong"}
+CLINIC = {"roc_auc": "ROC AUC", "average_precision": "Average precision", "brier": "Brier score", "ece": "ECE"}
 OUTCOMES = {  # as explanation.selection names them; missed cancers come first
     "fn": "Missed cancers",
     "fp": "False alarms",
     "tp": "Cancers found",
     "tn": "Benign, called benign",
-}
-FIGURES = {  # as report.figures draws them: a caption, and a description for those who cannot see the figure
-    "operating_points.svg": (
-        "Sensitivity and specificity by threshold, with the four operating points.",
-        "Lines of sensitivity, which falls with the threshold, and specificity, which rises, on val and test",
-    ),
-    "roc.svg": (
-        "Receiver operating characteristic.",
-        "Sensitivity against 1 - specificity on val and test; the areas under the curves are in the table of results",
-    ),
-    "precision_recall.svg": (
-        "Precision and sensitivity.",
-        "Precision against sensitivity on val and test; the average precisions are in the table of results",
-    ),
-    "calibration.svg": (
-        "Calibration: on the dotted line, of 100 images given 0.3 thirty are malignant.",
-        "Observed share of malignant images against predicted probability on val and test",
-    ),
-    "confusion.svg": (
-        "What test images are, and what they are called at 0.5 and at the high-recall point.",
-        "Two tables of two by two counts; the counts of the high-recall one are in the table of operating points",
-    ),
 }
 PUBLISHED = {  # the source project's test folder was its validation set, and its thresholds were chosen on it
     "roc_auc": 0.9752,
@@ -65,91 +74,37 @@ PUBLISHED = {  # the source project's test folder was its validation set, and it
 }
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A test image and its map; `image` and `overlay` are links relative to the page."""
+def render(
+    metrics: Mapping[str, Mapping[str, Any]],
+    figures: Mapping[str, str],
+    decision_curve: pd.DataFrame,
+    pictures: Sequence[Picture],
+    reproduction: Reproduction,
+) -> str:
+    """The page as HTML; the same arguments give the same text.
 
-    path: str
-    label: int
-    probability: float
-    outcome: str  # at the high_recall point: tp, fn, fp or tn
-    image: str
-    overlay: str
-    flat: bool
-
-    def called(self, threshold: float) -> str:
-        return "malignant" if self.probability >= threshold else "benign"
-
-    @property
-    def actual(self) -> str:
-        return "malignant" if self.label else "benign"
-
-
-def render(metrics: Mapping[str, Mapping[str, Any]], pictures: Sequence[Picture]) -> str:
-    """The page as HTML; it asks for nothing but `pictures` and FIGURES, which lie beside it.
-
-    Parameters: `metrics`, what metrics/<stage>.json holds, under audit, split, train, evaluate, threshold and explain.
+    Parameters: `metrics`, what metrics/<stage>.json holds, under audit, split, train, evaluate, threshold, shortcuts,
+    external and explain; `figures`, SVG by name, of FIGURES; `decision_curve`, that of test.
     Raises jinja2.UndefinedError if a metric is missing.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"share": share, "percent": percent, "counted": counted}
-    return environment.get_template(TEMPLATE).render(
-        **metrics,
-        start=start_of(metrics["train"]["weights"]),
-        verdict=verdict_of(metrics["threshold"]["high_recall"]),
-        pictures=pictures,
-        figures=FIGURES,
+    sections = {name: title for name, title in SECTIONS.items() if name != "abstention" or name in metrics["threshold"]}
+    return environment(autoescape=True).get_template(TEMPLATE).render(
+        **shared(metrics, reproduction.params),
+        sections=sections,
+        figures={name: (Markup(figures[name]), *FIGURES[name]) for name in figures},  # noqa: S704 - our own drawing
+        benefit=benefit_of(decision_curve),
+        pictures=sorted(pictures, key=confidence, reverse=True),
+        reproduction=reproduction,
         measures=MEASURES,
-        points=POINTS,
+        calibration=CALIBRATION,
+        prevalences=SCREENING,
+        decided=ABSTENTION,
+        elsewhere=CLINIC,
         outcomes=OUTCOMES,
         published=PUBLISHED,
-    )
+    )  # fmt: skip
 
 
-def start_of(weights: str) -> str:
-    """What training started from, in a sentence; `weights` is model.weights of params.yaml."""
-    if weights == "none":
-        return "It was trained from random weights, not transfer learning."
-    if weights.startswith("IMAGENET"):
-        return f"It was fine-tuned from ImageNet weights ({weights}): transfer learning."
-    return f"It was fine-tuned from the weights in {weights}; how those were trained is not known here."
-
-
-def verdict_of(high_recall: Mapping[str, Any]) -> str:
-    """Whether the high_recall point keeps its promise, in a sentence or two."""
-    target, val, test = high_recall["target_recall"], high_recall["val"]["recall"], high_recall["test"]["recall"]
-    if not high_recall["reached"]:
-        return (
-            f"The target sensitivity of {percent(target)} is not reached: on val only calling every image malignant "
-            "gets there, so this point is of no use."
-        )
-    reached = f"The target sensitivity of {percent(target)} is reached on val ({percent(val)})"
-    if test < target:
-        return f"{reached}, where the threshold was chosen. On test it is not: sensitivity there is {percent(test)}."
-    return f"{reached} and on test ({percent(test)})."
-
-
-def share(value: float) -> str:
-    """A number between 0 and 1 with three decimals, and no 0.000 or 1.000 for what is not quite 0 or 1."""
-    if 0 < value < 0.0005:  # noqa: PLR2004
-        return "<0.001"
-    if 0.9995 <= value < 1:  # noqa: PLR2004
-        return ">0.999"
-    return f"{value:.3f}"
-
-
-def percent(value: float) -> str:
-    """A share in percent with one decimal, which is left out where it is 0; never rounded up to 100 %."""
-    text = f"{value:.1%}"
-    return ">99.9 %" if text == "100.0%" and value < 1 else text.removesuffix("%").removesuffix(".0") + " %"
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """A number and the words that fit it: 1 lesion has, 2 lesions have."""
-    return f"{number} {one if number == 1 else many}"
+def confidence(picture: Picture) -> float:
+    """The calibrated probability of what the picture was called at the high_recall point."""
+    return picture.probability if picture.outcome in {"tp", "fp"} else 1 - picture.probability

@@ -1,0 +1,76 @@
+"""Photographs and their maps: coloured, saved by one stage, and put on the page by another."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dermascreen.files import read_table
+
+MAP_COLOURS = "viridis"  # even in lightness, and unlike skin
+STRONGEST = 0.65  # opacity of the colour where a map is 1
+
+COLUMNS = ["path", "label", "probability", "outcome", "image", "overlay", "flat"]
+LARGEST = 288  # pixels a side on the page
+QUALITY = 85  # of their JPEG
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A test image and its map; `image` and `overlay` are addresses for a page."""
+
+    path: str
+    label: int
+    probability: float  # calibrated
+    outcome: str  # at the high_recall point: tp, fn, fp or tn
+    image: str
+    overlay: str
+    flat: bool
+
+    def called(self, threshold: float) -> str:
+        return "malignant" if self.probability >= threshold else "benign"
+
+    @property
+    def actual(self) -> str:
+        return "malignant" if self.label else "benign"
+
+
+def overlay(image: npt.NDArray[np.uint8], values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Colour `image`, shape (H, W, 3), by a map in [0, 1], shape (H, W), as strongly as the map is high.
+
+    Where the map is 0 the image stays as it is.
+    """
+    colour = mpl.colormaps[MAP_COLOURS](values)[..., :3] * 255
+    opacity = STRONGEST * values[..., None].astype(np.float64)
+    return np.rint(image * (1 - opacity) + colour * opacity).astype(np.uint8)
+
+
+def save_image(image: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write `image`, shape (H, W, 3)."""
+    Image.fromarray(image).save(path)
+
+
+def read_pictures(folder: Path) -> list[Picture]:
+    """What stage explain wrote to `folder`, each image as a data URI, so that a page needs no other file.
+
+    Raises a DermascreenError if pictures.csv is missing or lacks a column.
+    """
+    records: list[Any] = read_table(folder / "pictures.csv", COLUMNS)[COLUMNS].to_dict("records")
+    return [
+        Picture(**record | {key: data_uri(folder / record[key]) for key in ("image", "overlay")}) for record in records
+    ]
+
+
+def data_uri(path: Path) -> str:
+    """An image file as a data URI: a JPEG, a tenth of the PNG's size, with at most LARGEST pixels a side."""
+    content = io.BytesIO()
+    with Image.open(path) as image:
+        image.thumbnail((LARGEST, LARGEST))
+        image.convert("RGB").save(content, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

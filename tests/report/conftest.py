@@ -1,0 +1,279 @@
+"""Metrics as the stages write them, with figures that are easy to tell apart; nothing here was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermascreen.params import read_params
+from dermascreen.report.figures import draw, svg
+from dermascreen.report.pictures import Picture
+from dermascreen.report.reproduction import Reproduction
+
+
+def around(value, by=0.03):
+    return {"low": value - by, "high": value + by}
+
+
+def exact(**values):
+    return {name: {"clopper_pearson": around(value)} for name, value in values.items()}
+
+
+def rates(tn, fp, fn, tp):
+    measures = {"recall": tp / (tp + fn), "specificity": tn / (tn + fp), "precision": tp / (tp + fp)}
+    return {
+        **measures,
+        "f1": 2 * tp / (2 * tp + fp + fn),
+        "confusion": {"tn": tn, "fp": fp, "fn": fn, "tp": tp},
+        "intervals": exact(**measures),
+    }
+
+
+def screening():
+    return {
+        name: {
+            "prevalence": prevalence,
+            "ppv": 0.2 + prevalence, "npv": 0.9 - prevalence, "f1": 0.3 + prevalence,
+            "missed_per_1000": 7 + prevalence, "false_alarms_per_1000": 140 - prevalence,
+            "intervals": {
+                measure: {"clopper_pearson_box": around(value + prevalence, 0.1)}
+                for measure, value in {
+                    "ppv": 0.2, "npv": 0.8, "f1": 0.3, "missed_per_1000": 7.0, "false_alarms_per_1000": 139.0
+                }.items()
+            },
+        }
+        for name, prevalence in {"0.01": 0.01, "0.03": 0.03, "0.1": 0.1, "own": 0.4545}.items()
+    }  # fmt: skip
+
+
+def evaluated(n, auc):
+    at_half = rates(60, 20, 11, 69)
+    bootstrapped = {"roc_auc": auc, "partial_roc_auc": 0.151, "average_precision": 0.872, "brier": 0.123}
+    intervals = {name: {"lesion_bootstrap": around(value)} for name, value in bootstrapped.items()}
+    intervals["roc_auc"] = {"delong": around(auc, 0.021), **intervals["roc_auc"]}
+    return {
+        "n": n, "lesions": n - 9, "malignant": 80,
+        **bootstrapped, **at_half, "accuracy": 0.806, "log_loss": 0.397, "ece": 0.0311,
+        "intervals": {**intervals, **at_half["intervals"], **exact(accuracy=0.806)},
+        "calibration": {
+            "before": {"brier": 0.131, "log_loss": 0.412, "ece": 0.081, "ece_floor": 0.033, "ece_floor_high": 0.046},
+            "after": {"brier": 0.123, "log_loss": 0.397, "ece": 0.0311, "ece_floor": 0.034, "ece_floor_high": 0.047},
+        },
+    }  # fmt: skip
+
+
+POINTS = {"default": 0.5, "f1_optimal": 0.421, "youden": 0.467, "high_recall": 0.2}
+COUNTS = {
+    "default": (60, 20, 11, 69),
+    "f1_optimal": (58, 22, 9, 71),
+    "youden": (59, 21, 9, 71),
+    "high_recall": (41, 39, 3, 77),
+}
+DECIDED = {
+    "coverage": 0.75, "referred": 40, "decided": 120, "recall": 0.9333, "specificity": 0.8833, "precision": 0.8889,
+    "error": 0.0917, "confusion": {"tn": 53, "fp": 7, "fn": 4, "tp": 56},
+    "intervals": exact(coverage=0.75, recall=0.9333, specificity=0.8833, error=0.0917),
+}  # fmt: skip
+ABSTENTION = {
+    "low": 0.2, "high": 0.713, "target_specificity": 0.9, "guaranteed": True, "rule": "an exact rule",
+    "val": DECIDED, "test": {**DECIDED, "referred": 37},
+}  # fmt: skip
+
+
+def differing(value):
+    return {"value": value, "low": value - 0.05, "high": value + 0.04}
+
+
+def without(names, measures):
+    return {name: value for name, value in measures.items() if name not in names}
+
+
+def clinic(name):
+    at = without(["precision", "f1"], rates(50, 30, 8, 22))
+    del at["intervals"]["precision"]
+    measures = {"roc_auc": 0.801, "average_precision": 0.612, "brier": 0.201, "ece": 0.112}
+    points = {
+        point: {
+            "threshold": POINTS[point], **at, "internal": {"recall": 0.9, "specificity": 0.71},
+            "fall": {"recall": differing(0.17), "specificity": differing(0.08)},
+        }
+        for point in POINTS
+    }  # fmt: skip
+    return {
+        name: {
+            "images": 120, "unreadable": 4, "excluded_training_lesions": 6, "used": 110, "malignant": 30, **measures,
+            "intervals": {
+                "roc_auc": {"delong": around(0.801), "lesion_bootstrap": around(0.801, 0.034)},
+                "average_precision": {"lesion_bootstrap": around(0.612)}, "brier": {"lesion_bootstrap": around(0.201)},
+            },
+            "internal": {"roc_auc": 0.8876, "average_precision": 0.872, "brier": 0.123, "ece": 0.0311},
+            "fall": {"roc_auc": differing(0.0866), "brier": differing(-0.078), "recall": differing(0.17)},
+            "points": points,
+        }
+    }  # fmt: skip
+
+
+def side(n, malignant, **measures):
+    intervals = exact(**without(["roc_auc"], measures))
+    if "roc_auc" in measures:
+        intervals["roc_auc"] = {"delong": around(measures["roc_auc"])}
+    return {"n": n, "malignant": malignant, **measures, "intervals": intervals}
+
+
+def compared(auc, name, value):
+    return {"roc_auc": auc, name: value, "low": value - 0.02, "high": value + 0.02, "p_value": 0.0123}
+
+
+def example():
+    auc = {"roc_auc": {"delong": around(0.84)}}
+    baselines = {"file": 0.741, "frame": 0.842, "colour": 0.853, "thumbnail": 0.811}
+    interventions = {"frame_replaced": 0.831, "reencoded": 0.862, "exif_stripped": 0.8876}
+    return {
+        "audit": {
+            "images": 402, "exact_duplicates": 1, "lesions": 371, "lesions_with_several_images": 26,
+            "test_images_with_train_twin": 17, "label_conflicts": 2,
+            "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13},
+        },
+        "split": {
+            name: {"images": 160 + number, "lesions": 151 + number, "benign": 81 + number, "malignant": 79 + number}
+            for number, name in enumerate(("excluded", "test", "train", "val"))
+        },
+        "train": {
+            "weights": "IMAGENET1K_V2", "best_epoch": 3, "epochs": 5, "best_train_loss": 0.41,
+            "best_train_roc_auc": 0.95, "best_val_loss": 0.43, "best_val_roc_auc": 0.9132,
+        },
+        "evaluate": {
+            "temperature": 1.234, "tta": False, "val": evaluated(151, 0.913), "test": evaluated(160, 0.8876)
+        },
+        "threshold": {
+            "scale": "calibrated_probability",
+            **{
+                name: {
+                    "threshold": POINTS[name], "rule": f"the rule of {name}",
+                    "val": {**rates(61, 19, 4, 76), "screening": screening()},
+                    "test": {**rates(*COUNTS[name]), "screening": screening()},
+                    **({
+                        "target_recall": 0.95, "confidence": 0.9, "guaranteed": True, "reached": True, "lesions": 74,
+                        "misses_allowed": 6, "lesions_needed": 59,
+                    } if name == "high_recall" else {}),
+                }
+                for name in POINTS
+            },
+            "fn_reduction": {"default_fn": 11, "high_recall_fn": 3, "fewer_missed": 8, "relative": 8 / 11},
+            "source_protocol": {
+                "note": "Optimistic: chosen on test.",
+                "test": {
+                    "roc_auc": 0.8876, **{name: {"threshold": 0.31, **rates(55, 25, 2, 78)} for name in POINTS},
+                    "fn_reduction": {"default_fn": 2, "high_recall_fn": 2, "fewer_missed": 0, "relative": 0.0},
+                },
+            },
+        },
+        "shortcuts": {
+            "network": {"roc_auc": 0.8876, "intervals": {"roc_auc": {"delong": around(0.8876)}}},
+            "baselines": {
+                name: {**compared(value, "network_minus_baseline", 0.8876 - value), "intervals": auc}
+                for name, value in baselines.items()
+            },
+            "interventions": {
+                name: {**compared(value, "fall", 0.8876 - value), "largest_logit_change": 1.5}
+                for name, value in interventions.items()
+            },
+            "strata": {
+                "twin_in_source_train": {
+                    "yes": side(17, 0, specificity=0.6), "no": side(143, 80, recall=0.96, specificity=0.5, roc_auc=0.88)
+                },
+                "coarse_jpeg": {"no": side(160, 80, recall=0.96, specificity=0.51, roc_auc=0.8876)},
+                "exif": {"yes": side(30, 30, recall=0.99), "no": side(130, 50, recall=0.94, specificity=0.51)},
+            },
+            "not_assessable": ["skin type", "age"],
+        },
+        "external": {"clinics": {}},
+        "explain": {
+            "images": 2, "flat_maps": 1, "outcomes": {"fn": 1, "fp": 1, "tp": 0, "tn": 0},
+            "frame_energy": 0.512, "frame_energy_uniform": 0.4375,
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def metrics():
+    return example()
+
+
+@pytest.fixture
+def abstention():
+    return ABSTENTION
+
+
+@pytest.fixture
+def clinics():
+    return {"clinics": clinic("Oslo <b>| $1")}
+
+
+@pytest.fixture
+def figures():
+    """Stand-ins for drawings, by name."""
+    names = ("operating_points", "calibration", "roc", "precision_recall", "decision", "baselines", "interventions")
+    return {name: f'<svg id="{name}"></svg>' for name in (*names, "clinics")}
+
+
+@pytest.fixture(scope="session")
+def decision_curve():
+    return pd.DataFrame(
+        {"threshold": [0.0, 0.1, 0.2, 0.3], "model": [0.5, 0.46, 0.44, 0.3], "treat_all": [0.5, 0.45, 0.38, 0.31],
+         "treat_none": [0.0] * 4}
+    )  # fmt: skip
+
+
+@pytest.fixture
+def pictures():
+    pixel = "data:image/jpeg;base64,/9j/"
+    return [
+        Picture("test/malignant/7.jpg", 1, 0.1, "fn", pixel, pixel, flat=True),
+        Picture("test/benign/<b>&8.jpg", 0, 0.45, "fp", pixel, pixel, flat=False),
+        Picture("test/benign/9.jpg", 0, 0.72, "fp", pixel, pixel, flat=False),
+    ]
+
+
+@pytest.fixture
+def reproduction():
+    params = read_params(Path(__file__).parents[2] / "params.yaml").model_dump(exclude={"tracking"})
+    inputs = {"reports/predictions.csv": "0123456789abcdef0123456789abcdef"}
+    return Reproduction("f" * 40, False, params, inputs, {"python": "3.99.1", "torch": "2.98.7"})
+
+
+@pytest.fixture(scope="session")
+def predictions():
+    """A few images of val and test, some of the same lesion."""
+    rng = np.random.default_rng(0)
+    label = np.tile([0, 1], 30)
+    logit = 2 * label - 1 + rng.normal(size=60)
+    return pd.DataFrame(
+        {
+            "split": np.repeat(["val", "test"], 30),
+            "label": label,
+            "lesion": np.arange(60) // 4 * 2 + label,
+            "logit": logit,
+            "probability": 1 / (1 + np.exp(-logit)),
+            "calibrated_probability": 1 / (1 + np.exp(-logit / 1.5)),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def scores(predictions):
+    label = predictions.loc[predictions["split"].eq("test"), "label"]
+    noise = np.random.default_rng(1).normal(size=(4, len(label)))
+    baselines = zip(("file", "frame", "colour", "thumbnail"), noise, strict=True)
+    return pd.DataFrame({"label": label, **dict(baselines)})
+
+
+@pytest.fixture(scope="session")
+def drawings(predictions, scores, decision_curve):
+    """All figures, with a band and a clinic, as SVG by name."""
+    metrics = example()
+    metrics["threshold"]["abstention"] = ABSTENTION
+    metrics["external"]["clinics"] = clinic("Oslo <b>| $1")
+    drawn = draw(predictions, scores, decision_curve, metrics, draws=20, seed=0)
+    return {name: svg(name, figure) for name, figure in drawn.items()}

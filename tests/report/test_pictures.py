@@ -1,0 +1,78 @@
+"""A map of nothing leaves its image alone, and a page gets each image whole."""
+
+import base64
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dermascreen.errors import BadTableError, MissingInputError
+from dermascreen.files import write_table
+from dermascreen.report.pictures import COLUMNS, LARGEST, Picture, data_uri, overlay, read_pictures, save_image
+
+
+def smooth(height, width):
+    """An image that JPEG keeps almost as it is."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 255 / height, columns * 255 / width, np.full_like(rows, 90)], axis=2).astype(np.uint8)
+
+
+def decoded(uri):
+    start, content = uri.split(",")
+    assert start == "data:image/jpeg;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def test_a_map_of_zeros_leaves_the_image_unchanged() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    coloured = overlay(image, np.zeros((5, 7), dtype=np.float32))
+    assert coloured.dtype == np.uint8
+    np.testing.assert_array_equal(coloured, image)
+
+
+def test_the_colour_is_as_strong_as_the_map() -> None:
+    image = np.full((1, 3, 3), 200, dtype=np.uint8)
+    coloured = overlay(image, np.array([[0, 0.5, 1]], dtype=np.float32))
+    middle, end = (np.array(mpl.colormaps["viridis"](value)[:3]) * 255 for value in (0.5, 1.0))
+    expected = [[200] * 3, 200 * 0.675 + middle * 0.325, 200 * 0.35 + end * 0.65]
+    np.testing.assert_array_equal(coloured[0], np.rint(expected))
+
+
+def test_an_image_is_saved_as_it_is(tmp_path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    save_image(image, tmp_path / "image.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "image.png")), image)
+
+
+def test_a_data_uri_holds_the_image(tmp_path) -> None:
+    image = smooth(64, 48)
+    save_image(image, tmp_path / "image.png")
+    assert np.abs(decoded(data_uri(tmp_path / "image.png")).astype(int) - image).mean() < 2
+    assert data_uri(tmp_path / "image.png") == data_uri(tmp_path / "image.png")
+
+
+def test_a_large_image_is_made_smaller_for_the_page(tmp_path) -> None:
+    save_image(smooth(900, 600), tmp_path / "image.png")
+    assert decoded(data_uri(tmp_path / "image.png")).shape == (LARGEST, LARGEST * 2 // 3, 3)
+
+
+def test_pictures_are_read_with_their_images(tmp_path) -> None:
+    for name in ("000.png", "000-map.png"):
+        save_image(smooth(8, 8), tmp_path / name)
+    record = ["test/benign/1,5.jpg", 0, 0.625, "fp", "000.png", "000-map.png", True]
+    write_table(pd.DataFrame([record], columns=COLUMNS), tmp_path / "pictures.csv")
+    (picture,) = read_pictures(tmp_path)
+    uri = data_uri(tmp_path / "000.png")
+    assert picture == Picture("test/benign/1,5.jpg", 0, 0.625, "fp", uri, uri, flat=True)
+    assert (picture.actual, picture.called(0.625), picture.called(0.626)) == ("benign", "malignant", "benign")
+
+
+def test_pictures_that_are_not_there_are_named(tmp_path) -> None:
+    with pytest.raises(MissingInputError, match=r"pictures\.csv"):
+        read_pictures(tmp_path)
+    write_table(pd.DataFrame({"path": []}), tmp_path / "pictures.csv")
+    with pytest.raises(BadTableError, match="'label'"):
+        read_pictures(tmp_path)
