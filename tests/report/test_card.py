@@ -1,0 +1,157 @@
+"""What the model card says, and what it must not say."""
+
+import copy
+import dataclasses
+import re
+
+import pytest
+from jinja2 import UndefinedError
+
+from dermascreen.report.card import render_card
+
+
+@pytest.fixture
+def card(metrics, reproduction):
+    def render(changed=None, again=None):
+        return render_card(changed or metrics, again or reproduction).replace("\xa0", " ")
+
+    return render
+
+
+def tables(card):
+    """Each table as a list of rows of cells; a border after a backslash is none."""
+    for block in re.findall(r"(?:^\|.*\n)+", card, flags=re.MULTILINE):
+        yield [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("audit.test_images_with_train_twin", 9871, "9871 test images have a twin"),
+        ("audit.label_conflicts", 9871, "| 9871 lesions |"),
+        ("split.train.malignant", 9871, "| train | 162 | 153 | 83 | 9871 |"),
+        ("train.best_epoch", 9871, "of which number 9871 (from 0)"),
+        ("train.best_val_roc_auc", 0.6543, "AUC on val, 0.654 |"),
+        ("evaluate.temperature", 2.718, "| temperature | 2.718,"),
+        ("evaluate.test.roc_auc", 0.6543, "| 0.654 (0.867 to 0.909 by DeLong; 0.858 to 0.918 by bootstrap of"),
+        ("evaluate.val.intervals.brier.lesion_bootstrap.low", 0.6543, "| Brier score | 0.123 (0.654 to 0.153) |"),
+        ("evaluate.test.calibration.after.ece_floor_high", 0.6543, "| 0.031 (0.654) |"),
+        ("threshold.high_recall.test.confusion.fn", 9871, "it misses 9871 of 9948 cancers on test"),
+        ("threshold.youden.threshold", 0.6543, "| Youden | 0.654 | 9 of 80 | 21 of 80 |"),
+        ("threshold.default.test.intervals.recall.clopper_pearson.low", 0.6543, "| 0.863 (0.654 to 0.893) |"),
+        ("threshold.high_recall.test.screening.0.01.npv", 0.6543, "| 0.654 (0.710 to 0.910) |"),
+        ("threshold.high_recall.test.screening.0.1.missed_per_1000", 987.1, "| 987.1 (7.0 to 7.2) |"),
+        ("threshold.high_recall.lesions", 9871, "val's 9871 malignant lesions"),
+        ("shortcuts.baselines.file.roc_auc", 0.6543, "| file size and format alone | 0.654 (0.810 to 0.870) |"),
+        ("shortcuts.interventions.frame_replaced.fall", 0.6543, "| frame painted over | 0.831 | +0.654 ("),
+        ("explain.images", 9871, "Grad-CAM of 9871 test images"),
+    ],
+)  # fmt: skip
+def test_another_number_is_another_text(path, value, expected, metrics, card) -> None:
+    expected = expected.replace("'", "\u2019")
+    assert expected not in card()
+    *sections, last = re.findall(r"0\.\d+|\w+", path)
+    part = metrics
+    for key in sections:
+        part = part[key]
+    assert last in part
+    part[last] = value
+    assert expected in card(metrics)
+
+
+def test_it_says_what_it_is_for_and_what_not(card) -> None:
+    drawn = card()
+    assert "**Not a medical device.**" in drawn
+    assert "It must not be used\n\n- to decide" in drawn
+    assert "fine-tuned from ImageNet weights (IMAGENET1K\\_V2): transfer learning." in drawn
+    assert "the rights are the archive's and its contributors'" in drawn
+    assert "CC-0 or CC-BY-NC" in drawn
+    assert "nothing is known of darker skin" in drawn
+    assert "skin type, age, so how it does by them cannot be assessed" in drawn
+
+
+def test_random_weights_are_never_called_transfer_learning(metrics, card) -> None:
+    metrics["train"]["weights"] = "none"
+    drawn = card(metrics)
+    assert drawn.count("transfer learning") == drawn.count("not transfer learning") == 1
+    assert "fine-tuned" not in drawn
+
+
+def test_synthetic_images_have_no_archive(card, reproduction) -> None:
+    params = copy.deepcopy(reproduction.params)
+    params["data"]["source"] = "synthetic"
+    drawn = card(again=dataclasses.replace(reproduction, params=params))
+    assert "**The images were drawn by a program" in drawn
+    assert "ISIC" not in drawn
+
+
+def test_a_promise_that_cannot_be_made_is_marked(metrics, card) -> None:
+    assert "**Not guaranteed" not in card()
+    metrics["threshold"]["high_recall"] |= {"guaranteed": False, "misses_allowed": None}
+    assert "**Not guaranteed: to promise 95 %" in card(metrics)
+
+
+def test_a_band_is_told_where_there_is_one(metrics, abstention, card) -> None:
+    assert "referred" not in card()
+    metrics["threshold"]["abstention"] = abstention
+    assert "From 0.200 to below 0.713 an image is referred: 37 of 157 test images." in card(metrics)
+    assert "is not guaranteed" not in card(metrics)
+    metrics["threshold"]["abstention"] = abstention | {"guaranteed": False}
+    assert "**The specificity of 90 % that it aims at is not guaranteed.**" in card(metrics)
+
+
+def test_other_clinics(metrics, clinics, card) -> None:
+    assert "0.80-0.89 elsewhere (arXiv 2606.13135)" in card()
+    assert "other clinics: none" in card()
+    metrics["external"] = clinics
+    drawn = card(metrics)
+    assert "arXiv" not in drawn
+    assert "| Oslo \\<b\\>\\| $1 | 110 | 0.801 (" in drawn
+    assert "other clinics: 1 |" in drawn
+
+
+def test_what_cannot_be_known_here_is_apart(card) -> None:
+    filled, empty = card().split("Not filled in, because a pipeline cannot know them")
+    assert "ethical approval" in empty
+    assert "ethical approval" not in filled
+    assert "TRIPOD+AI" in filled
+    assert "CLAIM" in filled
+
+
+def test_tables_are_whole(metrics, abstention, clinics, card) -> None:
+    metrics["threshold"]["abstention"] = abstention
+    for external in ({"clinics": {}}, clinics):
+        metrics["external"] = external
+        found = list(tables(card(metrics)))
+        assert len(found) == 9 + bool(external["clinics"])
+        for rows in found:
+            assert {len(row) for row in rows} == {len(rows[0])}
+            assert {cell.strip() for cell in rows[1]} == {"---"}
+
+
+def test_it_says_how_to_get_the_numbers_again(card, reproduction) -> None:
+    drawn = card()
+    assert f"Git revision `{'f' * 40}`; `dvc repro`." in drawn
+    assert "| reports/predictions.csv | 0123456789abcdef0123456789abcdef |" in drawn
+    assert f"```yaml\n{reproduction.yaml}```\n" in drawn
+    assert drawn.endswith("python 3.99.1, torch 2.98.7\n")
+    assert "not committed" in card(again=dataclasses.replace(reproduction, changed=True))
+    assert "revision is not known" in card(again=dataclasses.replace(reproduction, revision=None))
+
+
+def test_it_is_tidy_and_always_the_same(metrics, abstention, clinics, card) -> None:
+    for guaranteed in (True, False):
+        metrics["threshold"]["high_recall"]["guaranteed"] = guaranteed
+        metrics["threshold"]["abstention"] = abstention | {"guaranteed": guaranteed}
+        metrics["external"] = clinics if guaranteed else {"clinics": {}}
+        assert "\n\n\n" not in card(metrics)
+        assert not re.search(r"[^\n]\n#+ ", card(metrics).partition("```yaml")[0])  # headings stand alone
+        assert not re.search(r"^[^|\n]+\n\|", card(metrics), flags=re.MULTILINE)  # so do tables
+    assert not re.search(r"[ \t]+$", card(), flags=re.MULTILINE)
+    assert card() == card()
+
+
+def test_a_missing_metric_is_an_error_and_not_a_blank(metrics, card) -> None:
+    del metrics["audit"]["lesions"]
+    with pytest.raises(UndefinedError, match="lesions"):
+        card(metrics)
