@@ -1,35 +1,26 @@
-"""Show what the network looked at on some test images, and put the results on one page."""
-
-from typing import Any
+"""Show what the network looked at on some test images."""
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from dermascreen.explanation.gradcam import explain, summarise
 from dermascreen.explanation.selection import select
-from dermascreen.files import read_json, read_table, replacing
+from dermascreen.files import read_json, read_table, replacing, write_table
 from dermascreen.images.arrays import Images
 from dermascreen.model.network import load_model
-from dermascreen.pipeline import EXPLAIN, METRICS, MODEL, OPERATING_POINTS, PREDICTIONS, PROCESSED, WEIGHTS, stage
-from dermascreen.report.figures import draw, overlay, save_figure, save_image
-from dermascreen.report.page import Picture, render
-
-SHOWN = ("audit", "split", "train", "evaluate", "threshold")  # the metrics that the page repeats
+from dermascreen.pipeline import EXPLAIN, MODEL, OPERATING_POINTS, PREDICTIONS, PROCESSED, WEIGHTS, stage
+from dermascreen.report.pictures import overlay, save_image
 
 
 def main() -> None:
     with stage("explain") as run:
         params = run.params
-        metrics = {name: read_json(METRICS / f"{name}.json") for name in SHOWN}
-        thresholds = {name: point["threshold"] for name, point in read_json(OPERATING_POINTS).items()}
-        table = read_table(PREDICTIONS, ["path", "split", "label", "probability"])
-        splits = {name: table[table["split"].eq(name)] for name in ("val", "test")}
-        predictions = {
-            name: (part["label"].to_numpy(), part["probability"].to_numpy()) for name, part in splits.items()
-        }
-
-        chosen = select(splits["test"], thresholds["high_recall"], params.explain.images, params.seed)
-        signs = np.where(chosen["probability"].ge(thresholds["high_recall"]), 1.0, -1.0)
+        threshold = read_json(OPERATING_POINTS)["high_recall"]["threshold"]
+        table = read_table(PREDICTIONS, ["path", "split", "label", "calibrated_probability"])
+        table["probability"] = table["calibrated_probability"]  # the one that thresholds are on
+        chosen = select(table[table["split"].eq("test")], threshold, params.explain.images, params.seed)
+        signs = np.where(chosen["probability"].ge(threshold), 1.0, -1.0)
         images = Images.open(PROCESSED)
         rows = images.rows(chosen["path"].tolist())
         network = load_model(WEIGHTS, MODEL)
@@ -37,21 +28,16 @@ def main() -> None:
             network, params.explain.layer, images.pixels, rows, signs, batch_size=params.evaluate.batch_size
         )
         maps = list(tqdm(drawn, "explain", len(rows), unit="image", disable=None))
-        metrics["explain"] = summarise(maps, chosen["outcome"].tolist())
 
+        names = pd.Series([f"images/{number:03}" for number in range(len(chosen))], dtype=str)
+        pictures = chosen.assign(image=names + ".png", overlay=names + "-map.png", flat=[flat for _, flat in maps])
         with replacing(EXPLAIN) as folder:
             (folder / "images").mkdir(parents=True)
-            pictures = []
-            records: list[Any] = chosen.to_dict("records")
-            for number, (record, row, (values, flat)) in enumerate(zip(records, rows, maps, strict=True)):
-                image, coloured = f"images/{number:03}.png", f"images/{number:03}-map.png"
-                save_image(images.pixels[row], folder / image)
-                save_image(overlay(images.pixels[row], values), folder / coloured)
-                pictures.append(Picture(**record, image=image, overlay=coloured, flat=flat))
-            for name, figure in draw(predictions, thresholds).items():
-                save_figure(figure, folder / name)
-            (folder / "index.html").write_text(render(metrics, pictures), encoding="utf-8")
-        run.write_metrics(metrics["explain"])
+            for picture, row, (values, _) in zip(pictures.itertuples(), rows, maps, strict=True):
+                save_image(images.pixels[row], folder / str(picture.image))
+                save_image(overlay(images.pixels[row], values), folder / str(picture.overlay))
+            write_table(pictures, folder / "pictures.csv")
+        run.write_metrics(summarise(maps, chosen["outcome"].tolist()))
         run.tracking.log_artifact(EXPLAIN)
 
 
