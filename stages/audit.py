@@ -1,19 +1,25 @@
-"""Group the photographs that show one lesion."""
+"""Group the photographs that show one lesion, and keep what speaks for each pair."""
 
 import pandas as pd
 
-from dermascreen.files import read_table, write_table
-from dermascreen.images.lesions import join, perceptual_hashes, same_lesion_pairs, summarise
-from dermascreen.pipeline import LESIONS, MANIFEST, RAW, stage
+from dermascreen.files import read_table, replacing, write_table
+from dermascreen.images.lesions import find_pairs, join, summarise
+from dermascreen.pipeline import AUDIT_PAGE, LESION_PAIRS, LESIONS, MANIFEST, RAW, stage
+from dermascreen.report.audit import render_audit
 
 
 def main() -> None:
     with stage("audit") as run:
         manifest = read_table(MANIFEST, ["path", "label", "source_split", "sha256"])
-        hashes = perceptual_hashes(RAW, manifest["path"].tolist())
-        lesion = join(len(manifest), same_lesion_pairs(hashes, run.params.audit.max_distance))
+        pairs = find_pairs(RAW, manifest, run.params.audit)
+        lesion = join(manifest["path"].tolist(), pairs)
+        write_table(pairs, LESION_PAIRS)
         write_table(pd.DataFrame({"path": manifest["path"], "lesion": lesion}), LESIONS)
-        run.write_metrics(summarise(manifest, lesion))
+        metrics = summarise(manifest, lesion, pairs)
+        with replacing(AUDIT_PAGE) as page:
+            page.write_text(render_audit(RAW, manifest, pairs, metrics), encoding="utf-8")
+        run.write_metrics(metrics)
+        run.tracking.log_artifact(LESION_PAIRS)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,52 @@
-"""Predict val and test, and measure what needs no threshold, and the confusion at 0.5."""
+"""Predict val and test, calibrate on val, and measure what needs no threshold, and the confusion at 0.5."""
 
+from typing import Any
+
+from dermascreen.evidence.calibration import calibrate, calibration_report, fit_temperature
+from dermascreen.evidence.intervals import metric_intervals
 from dermascreen.evidence.metrics import classification_metrics, curves
-from dermascreen.files import read_table, write_table
+from dermascreen.files import read_table, write_json, write_table
 from dermascreen.images.arrays import Images
 from dermascreen.model.inference import predict_logits, sigmoid
 from dermascreen.model.network import load_model
-from dermascreen.pipeline import MODEL, PLOTS, PREDICTIONS, PROCESSED, SPLITS, WEIGHTS, stage
+from dermascreen.pipeline import CALIBRATION, MODEL, PLOTS, PREDICTIONS, PROCESSED, SPLITS, WEIGHTS, stage
 
 
 def main() -> None:
     with stage("evaluate") as run:
+        params, seed = run.params.evaluate, run.params.seed
         images = Images.open(PROCESSED)
-        splits = read_table(SPLITS, ["path", "label", "split"])
-        predictions = splits.loc[splits["split"].isin(["val", "test"]), ["path", "split", "label"]]
-        network = load_model(WEIGHTS, MODEL)
-        logits = predict_logits(
-            network, images.pixels, images.rows(predictions["path"]), run.params.evaluate.batch_size
+        splits = read_table(SPLITS, ["path", "label", "lesion", "split"])
+        table = splits.loc[splits["split"].isin(["val", "test"]), ["path", "split", "label", "lesion"]]
+        rows = images.rows(table["path"])
+        logit = predict_logits(load_model(WEIGHTS, MODEL), images.pixels, rows, params.batch_size, params.tta)
+        in_val = table["split"].eq("val").to_numpy()
+        temperature = fit_temperature(table.loc[in_val, "label"].to_numpy(), logit[in_val].astype(float))
+        table = table.assign(
+            logit=logit, probability=sigmoid(logit), calibrated_probability=calibrate(logit, temperature)
         )
-        predictions = predictions.assign(logit=logits, probability=sigmoid(logits))
-        write_table(predictions, PREDICTIONS)
+        write_table(table, PREDICTIONS)
+        write_json({"method": "temperature", "temperature": temperature, "fitted_on": "val"}, CALIBRATION)
         run.tracking.log_artifact(PREDICTIONS)
 
-        metrics = {}
+        metrics: dict[str, Any] = {"temperature": temperature, "tta": params.tta}
         for name in ("val", "test"):
-            part = predictions[predictions["split"].eq(name)]
-            label, probability = part["label"].to_numpy(), part["probability"].to_numpy()
-            metrics[name] = classification_metrics(label, probability)
-            for curve, table in curves(label, probability).items():
-                write_table(table, PLOTS / "evaluate" / f"{curve}_{name}.csv")
+            part = table[table["split"].eq(name)]
+            label, lesion = part["label"].to_numpy(), part["lesion"].to_numpy()
+            before, after = part["probability"].to_numpy(), part["calibrated_probability"].to_numpy()
+            calibration = {
+                "before": calibration_report(label, before, seed),
+                "after": calibration_report(label, after, seed),
+            }
+            metrics[name] = {
+                **classification_metrics(label, after),
+                "lesions": int(part["lesion"].nunique()),
+                "ece": calibration["after"]["ece"],
+                "intervals": metric_intervals(label, after, lesion, draws=params.bootstrap_draws, seed=seed),
+                "calibration": calibration,
+            }
+            for curve, points in curves(label, after).items():
+                write_table(points, PLOTS / "evaluate" / f"{curve}_{name}.csv")
         run.write_metrics(metrics)
 
 

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = (
     "dvc.yaml", "params.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive",
+    "data/external",
     "models/.gitignore", "reports/.gitignore",
 )  # fmt: skip
 SMALL = {
@@ -114,7 +115,7 @@ def main() -> None:
     print(
         f"\nRuns:    {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{folder / 'mlflow.db'}"
     )
-    print(f"Report:  {folder / 'reports/explain/index.html'}")
+    print(f"Report:  {folder / 'reports/report.html'}")
 
 
 if __name__ == "__main__":

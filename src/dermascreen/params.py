@@ -50,7 +50,8 @@ class DataParams(Section):
 
 
 class AuditParams(Section):
-    max_distance: Annotated[int, Field(ge=0, le=256)]
+    max_distance: Annotated[int, Field(ge=0, le=31)]
+    min_score: Positive
 
 
 class SplitParams(Section):

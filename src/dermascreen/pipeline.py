@@ -23,7 +23,7 @@ from dermascreen.tracking import Run, tracked_run
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")  # path, label, source_split, width, height, sha256
 LESIONS = Path("data/lesions.csv")  # path, lesion
-LESION_PAIRS = Path("data/lesion_pairs.csv")  # path_a, path_b, method, score
+LESION_PAIRS = Path("data/lesion_pairs.csv")  # path_a, path_b, method, score, inliers
 SPLITS = Path("data/splits.csv")  # path, label, lesion, split
 PROCESSED = Path("data/processed")  # images.npy (uint8, N x H x W x 3) and index.csv (path), row by row
 WEIGHTS = Path("models/weights.safetensors")
@@ -31,6 +31,7 @@ MODEL = Path("models/model.json")
 CALIBRATION = Path("models/calibration.json")  # temperature
 OPERATING_POINTS = Path("models/operating_points.json")
 PREDICTIONS = Path("reports/predictions.csv")  # path, split, label, lesion, logit, probability, calibrated_probability
+SHORTCUTS = Path("reports/shortcuts.csv")  # path, label, lesion; scores of network, baselines and interventions
 AUDIT_PAGE = Path("reports/audit.html")
 PLOTS = Path("reports/plots")  # one folder a stage, drawn by `dvc plots`
 EXPLAIN = Path("reports/explain")  # pictures.csv and the images that it names

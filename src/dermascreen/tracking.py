@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 DATA_STAGES = ("download", "audit", "split", "preprocess")
-RESULT_STAGES = ("evaluate", "threshold", "explain")
+RESULT_STAGES = ("evaluate", "threshold", "shortcuts", "external", "explain", "report")
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
 WEIGHTS = "models/weights.safetensors"  # what identifies a model
 
@@ -289,7 +289,7 @@ def _texts(params: Params, sections: tuple[str, ...]) -> dict[str, str]:
             yield prefix, value if isinstance(value, str) else json.dumps(value)
 
     values = params.model_dump(include=set(sections))
-    return {name: text for section in sections for name, text in flat(section, values[section])}
+    return {name: text for section in values for name, text in flat(section, values[section])}
 
 
 def _names(prefix: str, hashes: Mapping[str, str]) -> dict[str, str]:

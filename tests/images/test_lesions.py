@@ -1,3 +1,6 @@
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,40 +8,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dermascreen.images.lesions import join, perceptual_hashes, same_lesion_pairs, summarise
+from dermascreen.images.lesions import equal_pairs, find_pairs, fingerprints, join, near, summarise
+from dermascreen.params import AuditParams
+
+LABELLED = Path(__file__).with_name("labelled_pairs.csv")
+ARCHIVE = Path(__file__).parents[3] / "shared/data/skin-cancer-malignant-vs-benign.zip"
 
 
-def words(*bits: int) -> list[int]:
-    """Four 64-bit words with as many bits set as asked."""
-    return [(1 << count) - 1 for count in bits]
+def table(pairs: list[tuple[int, int]]) -> pd.DataFrame:
+    return pd.DataFrame([(str(a), str(b)) for a, b in pairs], columns=["path_a", "path_b"], dtype=str)
 
 
-def test_pairs_are_those_within_the_distance() -> None:
-    hashes = np.array([words(0, 0, 0, 0), words(3, 2, 0, 0), words(0, 0, 0, 6)], dtype=np.uint64)
-    assert same_lesion_pairs(hashes, 4).tolist() == []
-    assert same_lesion_pairs(hashes, 5).tolist() == [[0, 1]]
-    assert same_lesion_pairs(hashes, 6).tolist() == [[0, 1], [0, 2]]
-    assert same_lesion_pairs(hashes, 11).tolist() == [[0, 1], [0, 2], [1, 2]]
+def test_equal_values_are_chained() -> None:
+    assert equal_pairs(["a", "b", "a", "c", "b", "a"]) == [(0, 2), (1, 4), (2, 5)]
+    assert equal_pairs(["a", "b"]) == []
+    assert equal_pairs([]) == []
 
 
-def test_pairs_are_found_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = np.random.default_rng(0).integers(0, 2**63, (50, 4), dtype=np.uint64)
-    hashes[41] = hashes[3]
-    hashes[49] = hashes[48]
-    whole = same_lesion_pairs(hashes, 100).tolist()
-    monkeypatch.setattr("dermascreen.images.lesions.CHUNK", 7)
-    assert [3, 41] in whole
-    assert sorted(same_lesion_pairs(hashes, 100).tolist()) == sorted(whole)
-    assert same_lesion_pairs(hashes, 0).tolist() == [[3, 41], [48, 49]]
-
-
-def test_no_images_have_no_pairs() -> None:
-    assert same_lesion_pairs(np.empty((0, 4), dtype=np.uint64), 256).shape == (0, 2)
+@given(st.integers(0, 15), st.integers(0, 2**32 - 1))
+def test_the_index_of_hashes_misses_no_near_pair(distance: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hashes = rng.random((12, 256)) < 0.5
+    for copy in range(6, 12):  # at known distances from the first ones
+        hashes[copy] = hashes[copy - 6]
+        hashes[copy, rng.choice(256, rng.integers(0, 20), replace=False)] ^= True
+    every = [(i, j, int((hashes[i] != hashes[j]).sum())) for i in range(12) for j in range(i + 1, 12)]
+    assert near(hashes, distance) == [pair for pair in every if pair[2] <= distance]
 
 
 def test_join_is_transitive_and_numbers_by_first_appearance() -> None:
-    assert join(6, np.array([[1, 4], [4, 5]])).tolist() == [0, 1, 2, 3, 1, 1]
-    assert join(3, np.empty((0, 2), dtype=np.intp)).tolist() == [0, 1, 2]
+    assert join(list("012345"), table([(1, 4), (4, 5)])).tolist() == [0, 1, 2, 3, 1, 1]
+    assert join(list("012"), table([])).tolist() == [0, 1, 2]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
@@ -47,21 +47,59 @@ def test_join_agrees_with_merging_sets(pairs: list[tuple[int, int]]) -> None:
     for first, second in pairs:
         together = next(g for g in groups if first in g) | next(g for g in groups if second in g)
         groups = [g for g in groups if not g & together] + [together]
-    found = join(10, np.array(pairs, dtype=np.intp).reshape(-1, 2))
+    found = join(list("0123456789"), table(pairs))
     assert {frozenset(np.flatnonzero(found == lesion).tolist()) for lesion in set(found)} == set(map(frozenset, groups))
 
 
-def test_a_photograph_saved_again_hashes_near_and_another_far(tmp_path) -> None:
+def test_each_pair_is_found_by_the_surest_method(tmp_path) -> None:
     def photograph(seed: int) -> Image.Image:
-        noise = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-        return Image.fromarray(noise).resize((128, 128), Image.Resampling.BICUBIC)
+        noise = np.random.default_rng(seed).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        return Image.fromarray(noise).resize((224, 224), Image.Resampling.BICUBIC)
 
-    photograph(0).save(tmp_path / "a.jpg", quality=95)
-    photograph(0).point(lambda value: min(255, value + 8)).save(tmp_path / "b.jpg", quality=60)
-    photograph(1).save(tmp_path / "c.jpg", quality=95)
-    hashes = perceptual_hashes(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
-    assert hashes.shape == (3, 4)
-    assert same_lesion_pairs(hashes, 44).tolist() == [[0, 1]]
+    one = photograph(0)
+    one.save(tmp_path / "a.png")
+    one.save(tmp_path / "b.png")
+    one.save(tmp_path / "c.png", compress_level=1)
+    one.point(lambda value: min(255, value + 4)).save(tmp_path / "d.png")
+    one.rotate(40, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128)).save(tmp_path / "e.png")
+    photograph(1).save(tmp_path / "f.png")
+    paths = [f"{name}.png" for name in "abcdef"]
+    manifest = pd.DataFrame({"path": paths, "sha256": ["1", "1", "2", "3", "4", "5"]})
+    pairs = find_pairs(tmp_path, manifest, AuditParams(max_distance=15, min_score=9.0))
+    method = {(a[0], b[0]): m for a, b, m in zip(pairs["path_a"], pairs["path_b"], pairs["method"], strict=True)}
+    assert method["a", "b"] == "bytes"
+    assert method["b", "c"] == "pixels"
+    assert method["a", "d"] == "hash"
+    assert method["a", "e"] == "features"
+    assert join(paths, pairs).tolist() == [0, 0, 0, 0, 0, 1]
+    assert pairs.loc[pairs["method"].eq("features"), "inliers"].gt(9).all()
+
+
+def test_fingerprints_tell_pixels_and_shape_apart(tmp_path) -> None:
+    Image.new("RGB", (8, 4)).save(tmp_path / "a.png")
+    Image.new("RGB", (4, 8)).save(tmp_path / "b.png")
+    Image.new("RGB", (8, 4)).save(tmp_path / "c.bmp")
+    digests, hashes = fingerprints(tmp_path, ["a.png", "b.png", "c.bmp"])
+    assert digests[0] == digests[2] != digests[1]
+    assert hashes.shape == (3, 256)
+
+
+@pytest.mark.skipif(not ARCHIVE.exists(), reason="needs the real data set in ../shared/data")
+def test_precision_and_recall_on_pairs_labelled_by_eye(tmp_path) -> None:
+    labelled = pd.read_csv(LABELLED)
+    paths = sorted({*labelled["path_a"], *labelled["path_b"]})
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        places = {"/".join(name.split("/")[-3:]): name for name in archive.namelist() if name.endswith(".jpg")}
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(archive.read(places[path]))
+    manifest = pd.DataFrame({"path": paths, "sha256": [str(i) for i in range(len(paths))]})
+    pairs = find_pairs(tmp_path, manifest, AuditParams(max_distance=15, min_score=9.0))
+    lesion = dict(zip(paths, join(paths, pairs), strict=True))
+    joined = labelled["path_a"].map(lesion).eq(labelled["path_b"].map(lesion))
+    same = labelled["same"].eq(1)
+    assert (joined & same).sum() / same.sum() > 0.95
+    assert (joined & same).sum() / joined.sum() > 0.95
 
 
 def test_summary_counts() -> None:
@@ -72,11 +110,13 @@ def test_summary_counts() -> None:
             "sha256": ["a", "a", "b", "c", "d", "e"],
         }
     )
-    assert summarise(manifest, np.array([0, 0, 1, 1, 2, 2])) == {
+    pairs = pd.DataFrame({"method": ["bytes", "features", "features"]})
+    assert summarise(manifest, np.array([0, 0, 1, 1, 2, 2]), pairs) == {
         "images": 6,
         "exact_duplicates": 1,
         "lesions": 3,
         "lesions_with_several_images": 3,
         "test_images_with_train_twin": 1,
         "label_conflicts": 1,
+        "pairs": {"bytes": 1, "pixels": 0, "hash": 0, "features": 2},
     }

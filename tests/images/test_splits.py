@@ -1,3 +1,5 @@
+import itertools
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,11 @@ def make(lesions: list[int], labels: list[int], sources: list[str]) -> tuple[pd.
 
 
 def params(protocol: str = "official", seed: int = 0, val: float = 0.25, test: float = 0.25) -> SplitParams:
-    return SplitParams(protocol=protocol, val_fraction=val, test_fraction=test, seed=seed)
+    return SplitParams(protocol=protocol, val_fraction=val, test_fraction=test, folds=0, fold=0, seed=seed)
+
+
+def fold(number: int, folds: int = 4) -> SplitParams:
+    return params("grouped").model_copy(update={"folds": folds, "fold": number})
 
 
 MANIFEST, LESIONS = make([*range(40)], [0, 1] * 20, ["train"] * 32 + ["test"] * 8)
@@ -42,6 +48,27 @@ def test_grouped_ignores_the_folders() -> None:
     split = split_images(MANIFEST, LESIONS, params("grouped"))
     assert split["split"].value_counts().to_dict() == {"train": 22, "test": 10, "val": 8}
     assert not split.loc[split["split"].eq("test"), "path"].str.startswith("test/").all()
+
+
+def test_twins_left_in_train_change_nothing_else() -> None:
+    lesions = LESIONS.assign(lesion=[35 if lesion == 3 else lesion for lesion in LESIONS["lesion"]])
+    purged = split_images(MANIFEST, lesions, params())["split"]
+    leaky = split_images(MANIFEST, lesions, params("official_with_twins"))["split"]
+    assert leaky.tolist() == purged.replace("excluded", "train").tolist()
+
+
+def test_folds_hold_every_lesion_once_and_each_class_evenly() -> None:
+    tables = [split_images(MANIFEST, LESIONS, fold(number)) for number in range(4)]
+    tested = [table.loc[table["split"].eq("test"), "lesion"].tolist() for table in tables]
+    assert sorted(itertools.chain(*tested)) == [*range(40)]
+    for table in tables:
+        assert table.loc[table["split"].eq("test"), "label"].tolist().count(1) == 5
+        assert set(table["split"]) == {"train", "val", "test"}
+
+
+def test_too_many_folds_is_one_sentence() -> None:
+    with pytest.raises(TooFewLesionsError, match="too few lesions for 11 folds: 20 benign and 20 malignant"):
+        split_images(MANIFEST, LESIONS, fold(0, 11))
 
 
 @settings(max_examples=40)

@@ -48,7 +48,9 @@ def test_packages_hold_no_code() -> None:
 
 
 def test_stages_explain_themselves() -> None:
-    assert [*STAGES] == ["download", "audit", "split", "preprocess", "train", "evaluate", "threshold", "explain"]
+    data = ["download", "audit", "split", "preprocess"]
+    results = ["train", "evaluate", "threshold", "shortcuts", "external", "explain", "report"]
+    assert [*STAGES] == data + results
     for name, stage in STAGES.items():
         assert stage["desc"]
         assert stage["metrics"] == [{f"metrics/{name}.json": {"cache": False}}]

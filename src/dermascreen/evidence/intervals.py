@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest, norm, rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dermascreen.evidence.metrics import Labels, Scores
+from dermascreen.evidence.metrics import Labels, Scores, confusion, partial_roc_auc
 
 CONFIDENCE = 0.95  # of every interval that does not say otherwise
 
@@ -132,3 +133,33 @@ def cluster_bootstrap(
 def _members(cluster: npt.NDArray[np.intp]) -> Sequence[npt.NDArray[np.intp]]:
     order = np.argsort(cluster, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1)
+
+
+def metric_intervals(
+    label: Labels, probability: Scores, lesion: npt.NDArray[np.intp], *, draws: int, seed: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Intervals of `metrics.classification_metrics` by measure and method, at threshold 0.5 where one is needed."""
+    drawn = cluster_bootstrap(
+        {
+            "roc_auc": lambda y, p: float(roc_auc_score(y, p)),
+            "partial_roc_auc": partial_roc_auc,
+            "average_precision": lambda y, p: float(average_precision_score(y, p)),
+            "brier": lambda y, p: float(np.mean((p - y) ** 2)),
+        },
+        label,
+        probability,
+        lesion,
+        draws=draws,
+        seed=seed,
+    )
+    counts = confusion(label, probability >= 0.5)  # noqa: PLR2004
+    tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
+    shares = {
+        "accuracy": clopper_pearson(tn + tp, len(label)),
+        "recall": clopper_pearson(tp, tp + fn),
+        "specificity": clopper_pearson(tn, tn + fp),
+        "precision": clopper_pearson(tp, tp + fp),
+    }
+    found = {name: {"lesion_bootstrap": interval._asdict()} for name, interval in drawn.items()}
+    found["roc_auc"] = {"delong": delong_interval(label, probability)._asdict(), **found["roc_auc"]}
+    return found | {name: {"clopper_pearson": interval._asdict()} for name, interval in shares.items()}

@@ -55,6 +55,11 @@ def fetch(params: DataParams, cache: Path, folder: Path, manifest: Path) -> pd.D
     return listing
 
 
+def unpack(archive: Path, folder: Path, max_unpacked_gib: float) -> pd.DataFrame:
+    """Store the photographs of a zip or folder in `folder`, which must not exist, and return their manifest."""
+    return _store(read_archive(archive, max_unpacked_gib), folder)
+
+
 @contextmanager
 def _opened(params: DataParams, cache: Path) -> Iterator[Source]:
     if params.source == "synthetic":

@@ -1,7 +1,7 @@
 """Train, val and test that share no lesion."""
 
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from dermascreen.errors import TooFewLesionsError
 from dermascreen.params import SplitParams
@@ -14,7 +14,9 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
 
     All photographs of a lesion go to one split; lesions are stratified by label (malignant if any photograph is).
     With protocol `official` the data set's test folder is test, and training photographs of its lesions are excluded;
-    with `grouped` test is drawn from all lesions.
+    with `official_with_twins` they are not, which leaks, and shows what the leak is worth: val has none of them, so it
+    is chosen as with `official`, and train gets them. With `grouped` test is drawn from all lesions, or is fold number
+    `params.fold` of `params.folds` that together hold every lesion once.
 
     Parameters: `manifest` with path, label and source_split; `lesions` with path and lesion.
     Returns path, label, lesion and split, in the manifest's order.
@@ -22,9 +24,11 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
     """
     images = manifest[["path", "label", "source_split"]].merge(lesions, on="path", validate="one_to_one")
     label = images.groupby("lesion")["label"].max()
-    if params.protocol == "official":
+    if params.protocol != "grouped":
         in_test = images["source_split"].eq("test").groupby(images["lesion"]).any()
         test, rest = label[in_test], label[~in_test]
+    elif params.folds:
+        rest, test = _fold(label, params)
     else:
         rest, test = _draw(label, params.test_fraction, params.seed, "test and the rest")
     train, val = _draw(rest, params.val_fraction, params.seed, "train and val")
@@ -33,8 +37,9 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
     for name, members in {"train": train, "val": val, "test": test}.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
         _require(members, name)
-    if params.protocol == "official":
-        images.loc[images["split"].eq("test") & images["source_split"].eq("train"), "split"] = "excluded"
+    if params.protocol != "grouped":
+        twins = images["split"].eq("test") & images["source_split"].eq("train")
+        images.loc[twins, "split"] = "excluded" if params.protocol == "official" else "train"
     return images[["path", "label", "lesion", "split"]]
 
 
@@ -44,6 +49,14 @@ def _draw(label: "pd.Series[int]", fraction: float, seed: int, name: str) -> tup
     except ValueError:
         raise TooFewLesionsError(name, *_counts(label), FEWEST) from None
     return rest, drawn
+
+
+def _fold(label: "pd.Series[int]", params: SplitParams) -> tuple["pd.Series[int]", "pd.Series[int]"]:
+    if min(_counts(label)) < FEWEST * params.folds:
+        raise TooFewLesionsError(f"{params.folds} folds", *_counts(label), FEWEST * params.folds)
+    folds = StratifiedKFold(params.folds, shuffle=True, random_state=params.seed)
+    rest, test = list(folds.split(label, label))[params.fold]
+    return label.iloc[rest], label.iloc[test]
 
 
 def _require(label: "pd.Series[int]", name: str) -> None:

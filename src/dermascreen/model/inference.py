@@ -1,5 +1,7 @@
 """Images in, logits out."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,10 +12,11 @@ from dermascreen.model.network import Network
 
 
 def predict_logits(
-    network: Network, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], batch_size: int
+    network: Network, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], batch_size: int, tta: bool = False
 ) -> npt.NDArray[np.float32]:
     """The logit of malignant for each of `rows` of `pixels`, uint8 (N, H, W, 3); shape (len(rows),).
 
+    With `tta` (test-time augmentation) the mean logit over the eight symmetries of the square; H must equal W.
     Computed in 32 bits in evaluation mode, on the GPU if there is one; holds one batch of pixels at a time.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -25,9 +28,18 @@ def predict_logits(
             images = normalise(
                 torch.from_numpy(pixels[chosen]).to(device), network.description.mean, network.description.std
             )
-            logits[start : start + len(chosen)] = network(images).cpu().numpy()
+            views = symmetries(images) if tta else [images]
+            logits[start : start + len(chosen)] = sum(network(view) for view in views).cpu().numpy() / (8 if tta else 1)
             bar.update(len(chosen))
     return logits
+
+
+def symmetries(images: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The eight turns and flips of `images`, shape (N, C, S, S), beginning with themselves."""
+    for turns in range(4):
+        turned = images.rot90(turns, dims=(2, 3))
+        yield turned
+        yield turned.flip(3)
 
 
 def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,78 @@
+"""Whether a probability means what it says, and the one number that makes it so: the temperature.
+
+Bins hold equally many images each, because images crowd at the ends, where bins of equal width in between would be
+nearly empty.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.metrics import brier_score_loss, log_loss
+
+from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
+
+TEMPERATURES = (0.05, 20.0)  # the range that is searched; val that is told apart without error would have none
+SIMULATIONS = 1000
+
+
+class NoiseFloor(NamedTuple):
+    """Expected calibration error of a perfectly calibrated model with as many images: its mean and 95th percentile."""
+
+    mean: float
+    high: float
+
+
+def fit_temperature(label: Labels, logit: Scores) -> float:
+    """The temperature T in TEMPERATURES that makes the log loss of sigmoid(logit / T) least (Guo and others 2017).
+
+    Parameters: `label` and `logit`, each of shape (n,). The loss is convex in 1 / T, so its least is the only one.
+    """
+    signed = np.where(label == 1, 1.0, -1.0) * logit
+    found = minimize_scalar(
+        lambda slope: float(np.logaddexp(0.0, -slope * signed).mean()),
+        bounds=(1 / TEMPERATURES[1], 1 / TEMPERATURES[0]),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
+    return float(1 / found.x)
+
+
+def calibrate(logit: npt.NDArray[np.floating], temperature: float) -> Scores:
+    """sigmoid(logit / temperature), in double precision; shape (n,)."""
+    return np.asarray(expit(np.asarray(logit, dtype=np.float64) / temperature))
+
+
+def expected_calibration_error(label: Labels, probability: Scores) -> float:
+    """The mean over images of |share malignant - mean probability| in their bin (Naeini and others 2015)."""
+    order = np.argsort(probability, kind="stable")
+    return float(_binned_error(label[order][None], probability[order])[0])
+
+
+def noise_floor(probability: Scores, seed: int) -> NoiseFloor:
+    """What `expected_calibration_error` comes to by chance alone, with labels drawn from the probabilities."""
+    ordered = np.sort(probability)
+    drawn = np.random.default_rng(seed).random((SIMULATIONS, len(ordered))) < ordered
+    errors = _binned_error(drawn, ordered)
+    return NoiseFloor(float(errors.mean()), float(np.quantile(errors, 0.95)))
+
+
+def _binned_error(label: npt.NDArray[np.generic], probability: Scores) -> npt.NDArray[np.float64]:
+    """One error for each row of `label`, shape (draws, n); both in order of the probability."""
+    gaps = np.asarray(label, dtype=np.float64) - probability
+    bins = np.array_split(gaps, min(CALIBRATION_BINS, len(probability)), axis=1)
+    return np.asarray(sum(np.abs(part.sum(axis=1)) for part in bins) / len(probability))
+
+
+def calibration_report(label: Labels, probability: Scores, seed: int) -> dict[str, float]:
+    """Brier score, log loss and expected calibration error, and beside it the `noise_floor`."""
+    floor = noise_floor(probability, seed)
+    return {
+        "brier": float(brier_score_loss(label, probability)),
+        "log_loss": float(log_loss(label, probability, labels=[0, 1])),
+        "ece": expected_calibration_error(label, probability),
+        "ece_floor": floor.mean,
+        "ece_floor_high": floor.high,
+    }

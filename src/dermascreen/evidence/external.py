@@ -1,0 +1,90 @@
+"""How a frozen model does on photographs of another clinic, beside how it does on test here."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dermascreen.evidence.calibration import expected_calibration_error
+from dermascreen.evidence.intervals import Interval, metric_intervals, wilson
+from dermascreen.evidence.metrics import Labels, Scores, at_threshold, classification_metrics
+
+MEASURES = ("roc_auc", "average_precision", "brier", "ece")
+RATES = {"recall": ("tp", "fn"), "specificity": ("tn", "fp")}  # and the counts that they are shares of
+
+
+class Sample(NamedTuple):
+    """Images of one place: label, calibrated probability and lesion, each of shape (n,)."""
+
+    label: Labels
+    probability: Scores
+    lesion: npt.NDArray[np.intp]
+
+
+def difference_interval(first: float, around: Interval, second: float, other: Interval) -> Interval:
+    """The interval of `first` - `second`, measured apart, from the interval of each (Zou and Donner 2008, MOVER).
+
+    With Wilson's intervals of two shares it is Newcombe's (1998).
+    """
+    difference = first - second
+    return Interval(
+        difference - math.hypot(first - around.low, other.high - second),
+        difference + math.hypot(around.high - first, second - other.low),
+    )
+
+
+def report_clinic(
+    clinic: Sample, internal: Sample, thresholds: Mapping[str, float], *, draws: int, seed: int
+) -> dict[str, Any]:
+    """Every measure of the clinic, of `internal` (test here), and the fall between them with its interval.
+
+    Parameters: `thresholds` by operating point; `draws` of lesions and their `seed`.
+    """
+    there, here = (_measured(sample, draws, seed) for sample in (clinic, internal))
+    fall = {}
+    for name in ("roc_auc", "average_precision", "brier"):
+        method = "delong" if name == "roc_auc" else "lesion_bootstrap"
+        around = (Interval(**found["intervals"][name][method]) for found in (here, there))
+        fall[name] = _fall(here[name], next(around), there[name], next(around))
+    return {
+        **{name: there[name] for name in (*MEASURES, "malignant")},
+        "intervals": {name: there["intervals"][name] for name in fall},
+        "internal": {name: here[name] for name in MEASURES},
+        "fall": fall,
+        "points": {name: _at(clinic, internal, threshold) for name, threshold in thresholds.items()},
+    }
+
+
+def _measured(sample: Sample, draws: int, seed: int) -> dict[str, Any]:
+    label, probability, lesion = sample
+    return {
+        **classification_metrics(label, probability),
+        "ece": expected_calibration_error(label, probability),
+        "intervals": metric_intervals(label, probability, lesion, draws=draws, seed=seed),
+    }
+
+
+def _at(clinic: Sample, internal: Sample, threshold: float) -> dict[str, Any]:
+    there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (clinic, internal))
+    intervals, fall = {}, {}
+    for name, (hit, missed) in RATES.items():
+        (of_there, of_here) = (
+            wilson(found["confusion"][hit], found["confusion"][hit] + found["confusion"][missed])
+            for found in (there, here)
+        )
+        intervals[name] = {"wilson": of_there._asdict()}
+        fall[name] = _fall(here[name], of_here, there[name], of_there)
+    return {
+        "threshold": threshold,
+        **{name: there[name] for name in (*RATES, "confusion")},
+        "intervals": intervals,
+        "internal": {name: here[name] for name in RATES},
+        "fall": fall,
+    }
+
+
+def _fall(here: float, of_here: Interval, there: float, of_there: Interval) -> dict[str, float]:
+    interval = difference_interval(here, of_here, there, of_there)
+    return {"value": here - there, "low": interval.low, "high": interval.high}

@@ -1,0 +1,63 @@
+"""Apply the frozen model, temperature and operating points to photographs of other clinics, if there are any."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dermascreen.evidence.calibration import calibrate
+from dermascreen.evidence.external import Sample, report_clinic
+from dermascreen.files import read_json, read_table
+from dermascreen.images.arrays import Images, decode
+from dermascreen.images.external import list_clinics, mark_known
+from dermascreen.images.sources import unpack
+from dermascreen.model.inference import predict_logits
+from dermascreen.model.network import load_model
+from dermascreen.pipeline import (
+    CALIBRATION,
+    MANIFEST,
+    MODEL,
+    OPERATING_POINTS,
+    PREDICTIONS,
+    RAW,
+    SPLITS,
+    WEIGHTS,
+    stage,
+)
+
+
+def main() -> None:
+    with stage("external") as run:
+        params = run.params
+        clinics: dict[str, Any] = {}
+        for name, archive in list_clinics(Path(params.evaluate.external)).items():
+            splits = read_table(SPLITS, ["path", "split"])
+            manifest = read_table(MANIFEST, ["path", "sha256"])
+            own = manifest[manifest["path"].isin(splits.loc[splits["split"].isin(["train", "val"]), "path"])]
+            table = read_table(PREDICTIONS, ["split", "label", "lesion", "calibrated_probability"])
+            test = table[table["split"].eq("test")]
+            internal = Sample(*(test[column].to_numpy() for column in ("label", "calibrated_probability", "lesion")))
+            points = read_json(OPERATING_POINTS)
+            thresholds = {point: values["threshold"] for point, values in points.items() if "threshold" in values}
+            with TemporaryDirectory() as folder:
+                raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"
+                listed = mark_known(raw, unpack(archive, raw, params.data.max_unpacked_gib), RAW, own, params.audit)
+                used = listed[~listed["known"]]
+                decode(raw, used["path"].tolist(), params.preprocess.image_size, decoded)
+                images = Images.open(decoded)
+                rows = images.rows(used["path"])
+                network, tta = load_model(WEIGHTS, MODEL), params.evaluate.tta
+                logit = predict_logits(network, images.pixels, rows, params.evaluate.batch_size, tta)
+            probability = calibrate(logit, read_json(CALIBRATION)["temperature"])
+            clinic = Sample(used["label"].to_numpy(), probability, used["lesion"].to_numpy())
+            draws = params.evaluate.bootstrap_draws
+            clinics[name] = {
+                "images": len(listed),
+                "excluded_training_lesions": int(listed["known"].sum()),
+                "used": len(used),
+                **report_clinic(clinic, internal, thresholds, draws=draws, seed=params.seed),
+            }
+        run.write_metrics({"clinics": clinics})
+
+
+if __name__ == "__main__":
+    main()
