@@ -79,14 +79,14 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("seed", 2**32, "seed is 4294967296, but must be less than 4294967296."),
         ("data.synthetic.images", 15, "data.synthetic.images is 15, but must be greater than or equal to 16."),
         ("data.max_unpacked_gib", 0, "data.max_unpacked_gib is 0, but must be greater than 0."),
-        ("audit.max_distance", 257, "audit.max_distance is 257, but must be less than or equal to 256."),
+        ("audit.max_distance", 32, "audit.max_distance is 32, but must be less than or equal to 31."),
         ("split.val_fraction", 1, "split.val_fraction is 1, but must be less than 1."),
         ("split.test_fraction", 0.0, "split.test_fraction is 0.0, but must be greater than 0."),
         ("model.dropout", 1.0, "model.dropout is 1.0, but must be less than 1."),
         ("train.batch_size", 1, "train.batch_size is 1, but must be greater than or equal to 2."),
         ("train.lr", float("inf"), "train.lr is inf, but must be a finite number."),
         ("train.lr", float("nan"), "train.lr is nan, but must be greater than 0."),
-        ("threshold.target_recall", 1.01, "threshold.target_recall is 1.01, but must be less than or equal to 1."),
+        ("threshold.target_recall", 1.01, "threshold.target_recall is 1.01, but must be less than 1."),
         ("tracking.experiment", "", "tracking.experiment is '', but must be at least one character."),
         # choices and forms
         ("data.source", "web", "data.source is 'web', but must be 'kaggle', 'archive' or 'synthetic'."),
@@ -104,7 +104,7 @@ def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: 
     ("key", "sentence"),
     [
         ("train.augment.flop", "flop is not a key of train.augment, which has flip, rotation, brightness, contrast."),
-        ("evaluate.images", "images is not a key of evaluate, which has batch_size."),
+        ("evaluate.images", "images is not a key of evaluate, which has batch_size, tta, bootstrap_draws, external."),
         (
             "trian",
             "trian is not a key of the file, which has seed, data, audit, split, preprocess, model, train, evaluate, "

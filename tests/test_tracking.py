@@ -95,6 +95,8 @@ def test_a_data_stage_is_a_run_with_its_parameters_metrics_and_hashes(root: Path
         "split.protocol": "official",
         "split.val_fraction": "0.2",
         "split.test_fraction": "0.2",
+        "split.folds": "0",
+        "split.fold": "0",
         "split.seed": "0",
     }
     assert logged.data.metrics == {"test.images": 660.0}
@@ -131,7 +133,9 @@ def test_one_row_shows_a_model_with_its_parameters_and_results(root: Path) -> No
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {row.info.run_id}
     assert {child.data.tags["model"] for child in children} == {"w1"}
     assert {name for child in children for name in child.data.params} == {
-        "evaluate.batch_size", "threshold.target_recall", "explain.images", "explain.layer",
+        "evaluate.batch_size", "evaluate.tta", "evaluate.bootstrap_draws", "evaluate.external",
+        "threshold.target_recall", "threshold.confidence", "threshold.target_specificity",
+        "explain.images", "explain.layer",
     }  # fmt: skip
 
     assert row.info.status == "FINISHED"

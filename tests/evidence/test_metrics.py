@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
+from sklearn.metrics import roc_curve
 
-from dermascreen.evidence.metrics import at_threshold, classification_metrics, confusion, curves
+from dermascreen.evidence.metrics import at_threshold, classification_metrics, confusion, curves, partial_roc_auc
 
 LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
@@ -15,7 +16,9 @@ def test_worked_by_hand() -> None:
     # Precision at each malignant, from the top: 1/1, 2/3, 3/4, 4/6.
     assert classification_metrics(LABEL, PROBABILITY) == {
         "n": 8,
+        "malignant": 4,
         "roc_auc": 0.75,
+        "partial_roc_auc": pytest.approx(0.2 * 0.5),  # all malignant are found where half of the benign are
         "average_precision": pytest.approx((1 + 2 / 3 + 3 / 4 + 4 / 6) / 4),
         "accuracy": 0.625,
         "recall": 0.75,
@@ -23,6 +26,7 @@ def test_worked_by_hand() -> None:
         "precision": 0.6,
         "f1": pytest.approx(2 / 3),
         "brier": pytest.approx((0.01 + 0.04 + 0.25 + 0.64 + 0.36 + 0.16 + 0.09 + 0.01) / 8),
+        "log_loss": pytest.approx(-np.log([0.9, 0.8, 0.5, 0.2, 0.4, 0.6, 0.7, 0.9]).mean()),
         "confusion": {"tn": 2, "fp": 2, "fn": 1, "tp": 3},
     }
 
@@ -60,3 +64,15 @@ def test_calibration_of_two_groups() -> None:
     probability = np.array([0.25] * 4 + [0.75] * 4)
     table = curves(label, probability)["calibration"]
     assert table.to_numpy().tolist() == [[0.25, 0.25], [0.75, 0.75]]
+
+
+def test_partial_area_is_the_integral_above_four_fifths() -> None:
+    rng = np.random.default_rng(0)
+    label = np.tile([0, 1], 100)
+    score = rng.normal(size=200) + 1.2 * label
+    fpr, tpr, _ = roc_curve(label, score, drop_intermediate=False)
+    height = np.linspace(0.8, 1, 200_001)
+    start = np.interp(height, tpr, fpr)  # where the curve reaches that sensitivity, rightmost on steps
+    assert partial_roc_auc(label, score) == pytest.approx(np.trapezoid(1 - start, height), abs=2e-4)
+    assert partial_roc_auc(label, label.astype(float)) == pytest.approx(0.2)
+    assert partial_roc_auc(label, np.zeros(200)) == pytest.approx(0.02)

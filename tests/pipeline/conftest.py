@@ -1,12 +1,20 @@
 """The real dvc.yaml, on a few small synthetic lesions, in a repository of its own."""
 
+import io
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from demo import clean_environment, make_workspace
+from PIL import Image
+
+from dermascreen.images.synthetic import photographs
+from dermascreen.params import SyntheticParams
+
+KNOWN = 8
 
 TINY = {
     "data.source": "synthetic",
@@ -17,6 +25,7 @@ TINY = {
     "train.epochs": 2,
     "train.batch_size": 16,
     "train.patience": 2,
+    "evaluate.bootstrap_draws": 100,
     "explain.images": 4,
 }
 
@@ -31,11 +40,27 @@ def shell(folder: Path, *command: str, check: bool = True, **variables: str) -> 
     return done
 
 
+def make_clinic(folder: Path) -> None:
+    """A second clinic, with other colours, a dark frame and coarser compression, and KNOWN photographs of the first."""
+    first = SyntheticParams(images=TINY["data.synthetic.images"], size=TINY["data.synthetic.size"], seed=0)
+    corners = np.hypot(*np.meshgrid(*[np.linspace(-1, 1, 64)] * 2)) > 1.1
+    for path, content, _ in photographs(SyntheticParams(images=40, size=64, seed=7)):
+        pixels = np.asarray(Image.open(io.BytesIO(content))) * np.array([0.8, 1.0, 1.15])
+        pixels[corners] = 5
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / path, "JPEG", quality=40)
+    copied = [photograph for photograph in photographs(first) if photograph.path.startswith("train/")][:KNOWN]
+    for number, photograph in enumerate(copied):
+        (folder / photograph.path).with_name(f"copy{number}.jpg").write_bytes(photograph.content)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """A repository in which `dvc repro` has run; look, but do not touch."""
     folder = tmp_path_factory.mktemp("finished")
-    make_workspace(folder, TINY)
+    clinics = tmp_path_factory.mktemp("clinics")
+    make_clinic(clinics / "elsewhere")
+    make_workspace(folder, TINY | {"evaluate.external": str(clinics)})
     shell(folder, "dvc", "repro")
     commit(folder)
     return folder

@@ -14,10 +14,14 @@ from PIL import Image
 from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
-from .conftest import TINY, shell
+from dermascreen.images.synthetic import photographs
+from dermascreen.params import SyntheticParams
 
-STAGES = ["download", "audit", "split", "preprocess", "train", "evaluate", "threshold", "explain"]
-RATES = {"recall", "specificity", "precision", "f1", "confusion"}
+from .conftest import KNOWN, TINY, shell
+
+STAGES = ["download", "audit", "split", "preprocess", "train", "evaluate", "threshold"]
+STAGES += ["shortcuts", "external", "explain", "report"]
+RATES = {"recall", "specificity", "precision", "f1", "confusion", "intervals"}
 
 
 def metrics(folder, name):
@@ -32,7 +36,9 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     assert [*manifest] == ["path", "label", "source_split", "width", "height", "sha256"]
     assert [*lesions] == ["path", "lesion"]
     assert [*splits] == ["path", "label", "lesion", "split"]
-    assert [*predictions] == ["path", "split", "label", "logit", "probability"]
+    assert [*predictions] == [
+        "path", "split", "label", "lesion", "logit", "probability", "calibrated_probability",
+    ]  # fmt: skip
     assert len(manifest) == TINY["data.synthetic.images"]
     assert manifest["path"].tolist() == lesions["path"].tolist() == splits["path"].tolist()
     assert all((finished / "data/raw" / path).is_file() for path in manifest["path"])
@@ -41,6 +47,9 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     assert used.groupby("lesion")["split"].nunique().max() == 1
     assert set(predictions["path"]) == set(splits.loc[splits["split"].isin(["val", "test"]), "path"])
     assert np.allclose(predictions["probability"], 1 / (1 + np.exp(-predictions["logit"])), rtol=1e-12)
+    temperature = json.loads((finished / "models/calibration.json").read_text())["temperature"]
+    calibrated = 1 / (1 + np.exp(-predictions["logit"] / temperature))
+    assert np.allclose(predictions["calibrated_probability"], calibrated, rtol=1e-12)
 
 
 def test_arrays_hold_the_images(finished) -> None:
@@ -65,16 +74,21 @@ def test_the_model_is_weights_and_a_description(finished) -> None:
 
 def test_metrics_have_their_schemas(finished) -> None:
     evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
-    assert [*evaluate] == ["val", "test"]
-    for part in evaluate.values():
-        assert set(part) == {"n", "roc_auc", "average_precision", "accuracy", "brier", *RATES}
+    assert [*evaluate] == ["temperature", "tta", "val", "test"]
+    measures = {"roc_auc", "partial_roc_auc", "average_precision", "accuracy", "brier", "log_loss", "ece"}
+    for part in (evaluate["val"], evaluate["test"]):
+        assert set(part) == {"n", "malignant", "lesions", "calibration", *measures, *RATES}
         assert set(part["confusion"]) == {"tn", "fp", "fn", "tp"}
         assert sum(part["confusion"].values()) == part["n"]
-    assert set(threshold) == {"default", "f1_optimal", "youden", "high_recall", "fn_reduction", "source_protocol"}
+        assert set(part["calibration"]) == {"before", "after"}
+    points = {"default", "f1_optimal", "youden", "high_recall"}
+    assert set(threshold) == {"scale", *points, "fn_reduction", "source_protocol"}
+    assert threshold["scale"] == "calibrated_probability"
     for point in ("default", "f1_optimal", "youden", "high_recall"):
         assert {"threshold", "val", "test"} <= set(threshold[point])
-        assert set(threshold[point]["test"]) == RATES
+        assert set(threshold[point]["test"]) == RATES | {"screening"}
     assert threshold["high_recall"]["val"]["recall"] >= 0.95
+    assert threshold["high_recall"]["guaranteed"] is False  # val holds a handful of lesions, and 59 are needed
     assert threshold["default"]["test"]["confusion"] == evaluate["test"]["confusion"]
     assert threshold["source_protocol"]["note"].startswith("Optimistic")
     audit = metrics(finished, "audit")
@@ -99,13 +113,34 @@ def test_points_are_those_of_the_operating_points_file(finished) -> None:
     }
 
 
-def test_the_report_shows_what_it_links_to(finished) -> None:
-    page = finished / "reports/explain/index.html"
-    text = page.read_text()
+def test_the_report_holds_all_that_it_shows(finished) -> None:
+    text = (finished / "reports/report.html").read_text()
     assert "not a medical device" in text.lower()
     pictures = {link.split('"')[0] for link in text.split('src="')[1:]}
     assert len(pictures) >= 8
-    assert all((page.parent / picture).is_file() for picture in pictures if not picture.startswith("data:"))
+    assert all(picture.startswith("data:") for picture in pictures)
+    card = (finished / "reports/MODEL_CARD.md").read_text()
+    assert "elsewhere" in card
+    assert "transfer learning" not in card.replace("not transfer learning", "")
+
+
+def test_another_clinic_is_tested_without_the_lesions_that_were_trained_on(finished) -> None:
+    (clinic,) = metrics(finished, "external")["clinics"].values()
+    splits = pd.read_csv(finished / "data/splits.csv")
+    assert clinic["images"] == 40 + KNOWN
+    assert clinic["excluded_training_lesions"] == KNOWN - splits_of_copies(splits)
+    assert clinic["used"] == clinic["images"] - clinic["excluded_training_lesions"]
+    assert clinic["fall"]["roc_auc"]["value"] == pytest.approx(clinic["internal"]["roc_auc"] - clinic["roc_auc"])
+    assert clinic["internal"]["roc_auc"] == pytest.approx(metrics(finished, "evaluate")["test"]["roc_auc"])
+    assert set(clinic["points"]) == {"default", "f1_optimal", "youden", "high_recall"}
+    assert clinic["points"]["default"]["threshold"] == 0.5
+
+
+def splits_of_copies(splits: pd.DataFrame) -> int:
+    """How many of the photographs that conftest copies are neither train nor val here."""
+    paths = [path for path, *_ in photographs(SyntheticParams(images=60, size=48, seed=0)) if path.startswith("train/")]
+    copied = splits[splits["path"].isin(paths[:KNOWN])]
+    return int((~copied["split"].isin(["train", "val"])).sum())
 
 
 def test_a_second_repro_does_nothing(finished) -> None:
@@ -117,7 +152,7 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     experiments = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
     runs = [*client.search_runs([experiments["dermascreen"]]), *client.search_runs([experiments["dermascreen-data"]])]
     by_stage = {run.data.tags["stage"]: run for run in runs}
-    assert len(runs) == 8
+    assert len(runs) == 11
     assert set(by_stage) == set(STAGES)
     assert {run.info.status for run in runs} == {"FINISHED"}
     lock = yaml.safe_load((finished / "dvc.lock").read_text())["stages"]
@@ -133,7 +168,7 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     assert row.data.metrics["high_recall.test.recall"] == threshold["high_recall"]["test"]["recall"]
     assert [point.step for point in client.get_metric_history(row.info.run_id, "val_roc_auc")] == [0, 1]
     assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val"}
-    for name in ("evaluate", "threshold", "explain"):
+    for name in ("evaluate", "threshold", "shortcuts", "external", "explain", "report"):
         assert by_stage[name].data.tags["mlflow.parentRunId"] == row.info.run_id
 
 

@@ -47,7 +47,8 @@ MIN_SIMILARITY = 0.75  # cosine of two descriptors
 TOLERANCE = 4.0  # pixels between a matched keypoint and where the transformation puts it
 MAX_ZOOM = 4.0
 FEWEST_INLIERS = 6
-MIN_OVERLAP = 0.35  # of the smaller view: a text at the edge also fits its mirror image at the other edge
+MIN_OVERLAP = 0.25  # of the smaller view
+MIN_OVERLAP_MIRRORED = 0.5  # a mirror image is made, not taken; and a text at the edge fits its own at the other edge
 CELL = 28  # pixels a side of the cells that are compared
 REACH = 6  # pixels by which a cell may have moved
 TEXTURE = 2.0  # standard deviation below which a cell is plain skin and says nothing
@@ -291,11 +292,12 @@ def verify(root: Path, paths: Sequence[str], features: Features, pairs: pd.DataF
             return None
         transform, here, there = fitted
         appearance = load(first).flipped() if mirrored else load(first)
+        overlap = MIN_OVERLAP_MIRRORED if mirrored else MIN_OVERLAP
         if np.linalg.det(transform[:, :2]) > 1:  # compare where both have detail: in the smaller of the two views
             inverse = cv2.invertAffineTransform(transform).astype(np.float64)
-            agreement, elsewhere = _compare(load(second), appearance, inverse, here)
+            agreement, elsewhere = _compare(load(second), appearance, inverse, here, overlap)
         else:
-            agreement, elsewhere = _compare(appearance, load(second), transform, there)
+            agreement, elsewhere = _compare(appearance, load(second), transform, there, overlap)
         return Match(int(first), int(second), bool(mirrored), len(fitted[1]), agreement, elsewhere)
 
     return filter(None, _run(one, range(len(pairs)), "verify", "pair"))
@@ -353,9 +355,15 @@ class _Appearance(NamedTuple):
 
 
 def _compare(
-    first: _Appearance, second: _Appearance, transform: npt.NDArray[np.float64], inliers: npt.NDArray[np.float32]
+    first: _Appearance,
+    second: _Appearance,
+    transform: npt.NDArray[np.float64],
+    inliers: npt.NDArray[np.float32],
+    min_overlap: float,
 ) -> tuple[float, float]:
     """The share of cells of `second` that `first` looks like, and that share where there is no inlier; see `Match`.
+
+    Both are 0 if less than `min_overlap` of the smaller view lies in the other.
 
     Parameters: `transform` from the first to the second, shape (2, 3); `inliers` in the second, shape (inliers, 2).
     """
@@ -363,7 +371,7 @@ def _compare(
     moved = cv2.warpAffine(first.band, transform, (width, height))
     seen = cv2.warpAffine((~first.frame).astype(np.uint8), transform, (width, height)).astype(bool) & ~second.frame
     smaller = min(seen.size, first.frame.size * abs(np.linalg.det(transform[:, :2])))
-    if seen.sum() < MIN_OVERLAP * smaller:
+    if seen.sum() < min_overlap * smaller:
         return 0.0, 0.0
     occupied = set(map(tuple, (inliers // CELL).astype(int)[:, ::-1].tolist()))
 
