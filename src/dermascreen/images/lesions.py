@@ -39,8 +39,7 @@ def find_pairs(root: Path, manifest: pd.DataFrame, params: AuditParams) -> pd.Da
     rows += [(a, b, "hash", 1 - distance / hashes.shape[1], 0) for a, b, distance in near(hashes, params.max_distance)]
     rows += [
         (match.first, match.second, "features", match.score, match.inliers)
-        for match in find_matches(root, paths)
-        if match.joins(params.min_score)
+        for match in find_matches(root, paths, params.min_score)
     ]
     pairs = pd.DataFrame(rows, columns=["a", "b", "method", "score", "inliers"])
     pairs["method"] = pd.Categorical(pairs["method"], METHODS, ordered=True)

@@ -8,6 +8,7 @@ Coordinates are in pixels of an image whose longer side is `SIDE`; mirrored mean
 """
 
 import itertools
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -91,22 +92,17 @@ class Match(NamedTuple):
         """Inliers, as far as the rest of the two images bears them out."""
         return self.inliers * self.agreement
 
-    def joins(self, min_score: float) -> bool:
-        """Whether the pair shows one lesion."""
-        return self.score >= min_score and self.agreement >= MIN_AGREEMENT and self.elsewhere >= MIN_ELSEWHERE
+    @property
+    def agrees(self) -> bool:
+        """Whether the two look alike in enough of what they have in common."""
+        return self.agreement >= MIN_AGREEMENT and self.elsewhere >= MIN_ELSEWHERE
 
 
-def find_matches(root: Path, paths: Sequence[str], others: npt.NDArray[np.bool_] | None = None) -> list[Match]:
-    """The verified pairs among images `paths` under `root`, whatever their score.
-
-    With `others`, a flag for each path, only pairs of a flagged and an unflagged one.
-    """
+def find_matches(root: Path, paths: Sequence[str], min_score: float) -> list[Match]:
+    """The pairs among images `paths` under `root` that show one lesion, with a score of at least `min_score`."""
     with threadpool_limits(1), tempfile.TemporaryFile() as file:  # our own threads keep every core busy
         features = extract(root, paths, file)
-        found = candidates(features)
-        if others is not None:
-            found = found[others[found["first"]] != others[found["second"]]]
-        return list(verify(root, paths, features, found))
+        return [match for match in verify(root, paths, features, candidates(features), min_score) if match.agrees]
 
 
 def prepare(path: Path) -> tuple[Gray, Mask, Mask]:
@@ -267,27 +263,35 @@ def _alike(
     length = np.bincount(word)[word]
     order = np.lexsort((word, -length))  # the longest words first, so that ever fewer rows have to be looked at
     word, signature, length = word[order], signature[order], length[order]
-    pairs = []
-    for step in range(1, int(length[0])):  # each feature with the one so many places on in its word
-        rows = np.arange(min(int(np.searchsorted(-length, -step)), len(word) - step))
-        rows = rows[word[rows] == word[rows + step]]
-        rows = rows[np.bitwise_count(signature[rows] ^ signature[rows + step]) <= MAX_HAMMING]
-        pairs.append(np.stack([order[rows], order[rows + step]]))
+
+    def apart(step: int) -> npt.NDArray[np.intp]:
+        """Pairs of a feature and the one so many places on in its word; shape (2, pairs)."""
+        count = min(int(np.searchsorted(-length, -step)), len(word) - step)
+        near = np.bitwise_count(signature[:count] ^ signature[step : step + count]) <= MAX_HAMMING
+        rows = np.flatnonzero(near & (word[:count] == word[step : step + count]))
+        return np.stack([order[rows], order[rows + step]])
+
+    pairs = _run(apart, range(1, int(length[0])), "index", "step")
     one, two = np.sort(np.concatenate(pairs, axis=1), axis=0) if pairs else np.empty((2, 0), dtype=np.intp)
     half = len(order) // 2
     kept = (one < half) & np.where(two < half, image[one] != image[two % half], image[one] > image[two % half])
     return one[kept], two[kept]
 
 
-def verify(root: Path, paths: Sequence[str], features: Features, pairs: pd.DataFrame) -> Iterable[Match]:
-    """Match the features of each pair, fit a map, and see whether the images agree under it; drops what has no map."""
-    load = lru_cache(maxsize=256)(lambda row: _Appearance.of(root / paths[row]))
+def verify(
+    root: Path, paths: Sequence[str], features: Features, pairs: pd.DataFrame, min_score: float
+) -> Iterable[Match]:
+    """Match the features of each pair, fit a map, and see whether the images agree under it.
 
+    Drops what has a lower score; a pair of too few inliers for it is not even looked at.
+    """
+    load = lru_cache(maxsize=256)(lambda row: _Appearance.of(root / paths[row]))
+    fewest = max(FEWEST_INLIERS, math.ceil(min_score))
     rows = list(pairs.itertuples(index=False))
 
     def one(number: int) -> Match | None:
         first, second, mirrored = rows[number]
-        fitted = _fit(features, first, second, mirrored)
+        fitted = _fit(features, first, second, mirrored, fewest)
         if fitted is None:
             return None
         transform, here, there = fitted
@@ -298,17 +302,18 @@ def verify(root: Path, paths: Sequence[str], features: Features, pairs: pd.DataF
             agreement, elsewhere = _compare(load(second), appearance, inverse, here, overlap)
         else:
             agreement, elsewhere = _compare(appearance, load(second), transform, there, overlap)
-        return Match(int(first), int(second), bool(mirrored), len(fitted[1]), agreement, elsewhere)
+        match = Match(int(first), int(second), bool(mirrored), len(fitted[1]), agreement, elsewhere)
+        return match if match.score >= min_score else None
 
     return filter(None, _run(one, range(len(pairs)), "verify", "pair"))
 
 
 def _fit(
-    features: Features, first: int, second: int, mirrored: bool
+    features: Features, first: int, second: int, mirrored: bool, fewest: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
     """The map from the first image to the second, shape (2, 3), and the places of its inliers in both.
 
-    None if fewer than FEWEST_INLIERS support any similarity, or if it zooms more than MAX_ZOOM.
+    None if fewer than `fewest` inliers support any similarity, or if it zooms more than MAX_ZOOM.
     """
     a, b = (features.descriptor[row, : features.found[row]] for row in (first, second))
     here, there = (features.position[row, : features.found[row]] for row in (first, second))
@@ -319,12 +324,12 @@ def _fit(
     rows = np.arange(len(a))
     kept = (similar.argmax(axis=0)[nearest] == rows) & (similar[rows, nearest] > MIN_SIMILARITY)
     here, there = here[kept].astype(np.float32), there[nearest[kept]]
-    if len(here) < FEWEST_INLIERS:
+    if len(here) < fewest:
         return None
     similarity, inlier = cv2.estimateAffinePartial2D(
         here, there, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=1000, confidence=0.99
     )
-    if similarity is None or inlier.sum() < FEWEST_INLIERS:
+    if similarity is None or inlier.sum() < fewest:
         return None
     here, there = here[inlier.ravel() > 0], there[inlier.ravel() > 0]
     zoom = np.hypot(similarity[0, 0], similarity[1, 0])
