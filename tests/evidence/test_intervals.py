@@ -6,6 +6,7 @@ from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from dermascreen.evidence import resampling
 from dermascreen.evidence.external import difference_interval
 from dermascreen.evidence.intervals import (
     clopper_pearson,
@@ -107,14 +108,15 @@ def test_delong_interval_covers_as_often_as_it_says() -> None:
 def test_bootstrap_of_a_mean_agrees_with_its_standard_error() -> None:
     rng = np.random.default_rng(0)
     label, value = np.tile([0, 1], 150), rng.normal(size=300)
-    found = cluster_bootstrap({"mean": lambda _, s: float(s.mean())}, label, value, np.arange(300), draws=4000, seed=0)
+    mean = {"mean": lambda _, s, weights: weights @ s / 300}
+    found = cluster_bootstrap(mean, label, value, np.arange(300), draws=4000, seed=0)
     error = (value[label == 0].var() / 150 + value[label == 1].var() / 150) ** 0.5 / 2
     assert found["mean"] == pytest.approx(norm.interval(0.95, value.mean(), error), abs=0.006)
 
 
 def test_copies_of_a_lesion_add_no_certainty() -> None:
     label, first, _ = scores()
-    auc = {"auc": lambda y, s: float(roc_auc_score(y, s))}
+    auc = {"auc": resampling.roc_auc}
     (once,) = cluster_bootstrap(auc, label, first, np.arange(60), draws=500, seed=0).values()
     copies = [np.repeat(part, 4) for part in (label, first, np.arange(60))]
     (again,) = cluster_bootstrap(auc, *copies, draws=500, seed=0).values()

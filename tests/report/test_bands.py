@@ -1,13 +1,11 @@
-"""Bands: what redrawn lesions do to a curve, against the binomial distribution and the single-number bootstrap."""
+"""Bands: what redrawn lesions do to a curve, against the binomial distribution."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
-from sklearn.metrics import roc_auc_score
 
-from dermascreen.evidence.intervals import cluster_bootstrap
-from dermascreen.report.bands import AT, curve_bands, lesion_draws
+from dermascreen.report.bands import AT, curve_bands
 
 
 def test_a_curve_that_no_draw_can_move_has_a_band_without_width() -> None:
@@ -38,16 +36,6 @@ def test_the_width_is_that_of_the_lesions_and_not_of_the_images() -> None:
     np.testing.assert_allclose(roc.low[:99], low, atol=1 / 40)
     np.testing.assert_allclose(roc.high[:99], high, atol=1 / 40)
     assert high - low > 2 * (binom.ppf(0.975, 200, 0.75) - binom.ppf(0.025, 200, 0.75)) / 200
-
-
-def test_lesions_are_drawn_as_for_the_single_numbers() -> None:
-    rng = np.random.default_rng(0)
-    lesion = rng.integers(0, 30, 80)
-    label = lesion % 2
-    score = label + rng.normal(size=80)
-    drawn = [roc_auc_score(label[rows], score[rows]) for rows in lesion_draws(label, lesion, draws=50, seed=3)]
-    bootstrap = cluster_bootstrap({"auc": roc_auc_score}, label, score, lesion, draws=50, seed=3)
-    np.testing.assert_allclose(np.quantile(drawn, [0.025, 0.975]), bootstrap["auc"])
 
 
 @settings(max_examples=20)

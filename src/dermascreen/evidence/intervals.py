@@ -4,19 +4,18 @@ Photographs of one lesion are not independent. Where a lesion has several, DeLon
 sure of themselves; `cluster_bootstrap` is not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest, norm, rankdata
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dermascreen.evidence.metrics import Labels, Scores, confusion, partial_roc_auc
+from dermascreen.evidence import resampling
+from dermascreen.evidence.metrics import Labels, Scores, confusion
+from dermascreen.evidence.resampling import Measure, Values, lesion_draws
 
 CONFIDENCE = 0.95  # of every interval that does not say otherwise
-
-Metric = Callable[[Labels, Scores], float]
 
 
 class Interval(NamedTuple):
@@ -100,39 +99,25 @@ def _compared(first: float, second: float, variance: float, confidence: float) -
 
 
 def cluster_bootstrap(
-    metrics: Mapping[str, Metric],
+    measures: Mapping[str, Measure],
     label: Labels,
     score: npt.NDArray[np.float64],
-    cluster: npt.NDArray[np.intp],
+    lesion: npt.NDArray[np.intp],
     *,
     draws: int,
     seed: int,
     confidence: float = CONFIDENCE,
 ) -> dict[str, Interval]:
-    """Percentile intervals of `metrics` over draws of whole lesions, benign and malignant ones apart.
+    """Percentile intervals of `measures` over draws of whole lesions, benign and malignant ones apart.
 
-    A lesion counts as malignant if any of its photographs is. Drawing within the class keeps both classes in each draw.
-
-    Parameters: `label` and `cluster` (the lesion) of shape (n,), `score` of shape (n,) or (n, k), which each metric
-    gets with the label; `draws`, `seed`.
+    Parameters: `label` and `lesion` of shape (n,); `score`, which each measure gets as it is; `draws`, `seed`.
     """
-    members = _members(cluster)
-    malignant = np.array([label[rows].max() == 1 for rows in members])
-    classes = [np.flatnonzero(malignant), np.flatnonzero(~malignant)]
-    rng = np.random.default_rng(seed)
-    values: dict[str, list[float]] = {name: [] for name in metrics}
-    for _ in range(draws):
-        lesions = np.concatenate([rng.choice(those, len(those)) for those in classes if len(those)])
-        rows = np.concatenate([members[lesion] for lesion in lesions])
-        for name, metric in metrics.items():
-            values[name].append(metric(label[rows], score[rows]))
-    tail = (1 - confidence) / 2
-    return {name: Interval(*np.quantile(drawn, [tail, 1 - tail]).tolist()) for name, drawn in values.items()}
-
-
-def _members(cluster: npt.NDArray[np.intp]) -> Sequence[npt.NDArray[np.intp]]:
-    order = np.argsort(cluster, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1)
+    drawn: dict[str, list[Values]] = {name: [] for name in measures}
+    for weights in lesion_draws(label, lesion, draws=draws, seed=seed):
+        for name, measure in measures.items():
+            drawn[name].append(measure(label, score, weights))
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    return {name: Interval(*np.quantile(np.concatenate(blocks), tails).tolist()) for name, blocks in drawn.items()}
 
 
 def metric_intervals(
@@ -141,10 +126,10 @@ def metric_intervals(
     """Intervals of `metrics.classification_metrics` by measure and method, at threshold 0.5 where one is needed."""
     drawn = cluster_bootstrap(
         {
-            "roc_auc": lambda y, p: float(roc_auc_score(y, p)),
-            "partial_roc_auc": partial_roc_auc,
-            "average_precision": lambda y, p: float(average_precision_score(y, p)),
-            "brier": lambda y, p: float(np.mean((p - y) ** 2)),
+            "roc_auc": resampling.roc_auc,
+            "partial_roc_auc": resampling.partial_roc_auc,
+            "average_precision": resampling.average_precision,
+            "brier": resampling.brier,
         },
         label,
         probability,
