@@ -1,5 +1,9 @@
 """One exception class per mistake a user can make; each message is a sentence that names the way out."""
 
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,6 +28,23 @@ class BadTableError(DermascreenError):
 class DiskFullError(DermascreenError):
     def __init__(self, path: str) -> None:
         super().__init__(f"The disk is full at {path}; free some space and run the same command again.")
+
+
+@contextmanager
+def reported(name: str) -> Iterator[None]:
+    """End the program with one sentence, from `name`, and exit code 1 at a mistake outside this code."""
+    try:
+        yield
+    except DermascreenError as error:
+        mistake = error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        mistake = DiskFullError(str(error.filename or Path.cwd()))
+    else:
+        return
+    print(f"{name}: {mistake}", file=sys.stderr)
+    raise SystemExit(1) from mistake
 
 
 class TooFewLesionsError(DermascreenError):
@@ -66,3 +87,24 @@ class ImageError(DermascreenError):
 
 class DownloadError(DermascreenError):
     """Kaggle refuses, cannot be reached, or sent something else than a zip."""
+
+
+class PredictionsError(DermascreenError):
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"{source} {problem}; give a predictions.csv as stage evaluate writes it.")
+
+
+class ExperimentError(DermascreenError):
+    def __init__(self, name: str, problem: Exception) -> None:
+        super().__init__(
+            f"{name} is neither a file nor a DVC experiment or Git revision that can be read ({problem}); "
+            "`dvc exp list` names the experiments."
+        )
+
+
+class ComparisonError(DermascreenError):
+    """Two sets of predictions cannot be compared."""
+
+
+class FoldsError(DermascreenError):
+    """Predictions do not belong to the folds of one cross-validation."""

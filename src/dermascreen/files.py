@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -64,12 +64,20 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV file that has at least `columns`; a missing file or column raises a DermascreenError."""
     try:
-        table = pd.read_csv(path, keep_default_na=False)
+        return parse_table(path, columns)
     except FileNotFoundError:
         raise MissingInputError(path) from None
+    except ValueError as problem:
+        raise BadTableError(path, str(problem)) from None
+
+
+def parse_table(file: Path | TextIO, columns: Sequence[str]) -> pd.DataFrame:
+    """The CSV table in `file`; ValueError says what is wrong with it, such as "lacks the column 'path'"."""
+    try:
+        table = pd.read_csv(file, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise BadTableError(path, "is not a CSV table") from None
+        raise ValueError("is not a CSV table") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise BadTableError(path, f"lacks the column {missing[0]!r}")
+        raise ValueError(f"lacks the column {missing[0]!r}")
     return table

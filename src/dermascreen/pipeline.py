@@ -1,12 +1,10 @@
 """What every stage shares: where the hand-overs lie, the parameters, a tracked run, and how a failure ends."""
 
-import errno
 import hashlib
 import json
 import os
 import re
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from dermascreen.errors import DermascreenError, DiskFullError, MissingInputError
+from dermascreen.errors import MissingInputError, reported
 from dermascreen.files import write_json
 from dermascreen.params import Params, read_params
 from dermascreen.tracking import Run, tracked_run
@@ -71,7 +69,7 @@ def project_root() -> Path:
 def stage(name: str) -> Iterator[Stage]:
     """Run a stage's body with parameters and an MLflow run; a user's mistake ends in one sentence and exit code 1."""
     signal.signal(signal.SIGTERM, _exit_on_sigterm)  # so that temporary files go and MLflow hears of the end
-    try:
+    with reported(name):
         params = read_params()
         reads, writes = hand_overs(name)
         missing = [path for path in reads if not Path(path).exists()]
@@ -81,21 +79,10 @@ def stage(name: str) -> Iterator[Stage]:
         with tracked_run(name, params, project_root(), inputs) as run:
             yield Stage(name, params, inputs, run)
             run.log_outputs({path: content_md5(path) for path in writes})
-    except DermascreenError as error:
-        _fail(name, error)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _fail(name, DiskFullError(str(error.filename or Path.cwd())))
 
 
 def _exit_on_sigterm(signum: int, _frame: object) -> None:
     raise SystemExit(128 + signum)
-
-
-def _fail(name: str, error: DermascreenError) -> None:
-    print(f"{name}: {error}", file=sys.stderr)
-    raise SystemExit(1) from error
 
 
 def hand_overs(name: str, pipeline: Path = Path("dvc.yaml")) -> tuple[list[str], list[str]]:

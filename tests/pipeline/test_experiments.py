@@ -2,6 +2,8 @@
 
 import json
 
+import dvc.api
+import pandas as pd
 from mlflow import MlflowClient
 
 from .conftest import shell
@@ -11,6 +13,10 @@ def model_rows(folder) -> list:
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("dermascreen").experiment_id
     return client.search_runs([experiment], "tags.stage = 'train'")
+
+
+def metrics_at(folder, name: str) -> str:
+    return str(dvc.api.read("metrics/evaluate.json", repo=str(folder), rev=name))
 
 
 def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
@@ -24,6 +30,12 @@ def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
     shown = shell(project, "dvc", "exp", "show", "--csv").stdout
     assert "half" in shown
     assert "high_recall.test.recall" in shown
+    shell(project, "dvc", "exp", "run", "--name", "other", "-S", "evaluate.tta=true", "--downstream", "evaluate")
+    compared = shell(project, "python", "-m", "dermascreen.compare", "half", "other", PYTHONPATH="src").stdout
+    assert "A: half\nB: other\n" in compared
+    first, second = (json.loads(metrics_at(project, name)) for name in ("half", "other"))
+    assert first["test"]["roc_auc"] != second["test"]["roc_auc"]
+    assert f"{first['test']['roc_auc']:.4f} {second['test']['roc_auc']:.4f}" in compared
 
 
 def test_a_temporary_experiment_trains_with_the_float_and_logs_to_the_same_store(project) -> None:
@@ -39,13 +51,20 @@ def test_a_temporary_experiment_trains_with_the_float_and_logs_to_the_same_store
     assert (project / "params.yaml").read_text().count("5e-05") == 0
 
 
-def test_a_queue_of_two_with_two_workers_loses_no_run(project) -> None:
-    shell(project, "dvc", "exp", "run", "--queue", "-S", "seed=1,2")
+def test_folds_from_a_queue_with_two_workers_are_pooled_and_lose_no_run(project) -> None:
+    folds = ("-S", "split.protocol=grouped", "-S", "split.folds=2", "-S", "split.fold=range(2)")
+    shell(project, "dvc", "exp", "run", "--queue", "--name", "cv", *folds)
     shell(project, "dvc", "exp", "run", "--run-all", "--jobs", "2")
-    rows = model_rows(project)
-    assert sorted(row.data.params["seed"] for row in rows) == ["0", "1", "2"]
-    assert all("test.roc_auc" in row.data.metrics for row in rows)
-    assert all("high_recall.test.recall" in row.data.metrics for row in rows)
+    rows = {row.info.run_name: row for row in model_rows(project)}
+    assert {rows[name].data.params["split.fold"] for name in ("cv-1", "cv-2")} == {"0", "1"}
+    assert all("high_recall.test.recall" in row.data.metrics for row in rows.values())
+
+    shell(project, "python", "-m", "dermascreen.pool", "cv-1", "cv-2", "--draws", "20", PYTHONPATH="src")
+    pooled = pd.read_csv(project / "reports/pooled_predictions.csv")
+    assert sorted(pooled["path"]) == sorted(pd.read_csv(project / "data/manifest.csv")["path"])
+    alone = shell(project, "python", "-m", "dermascreen.pool", "cv-1", "HEAD", check=False, PYTHONPATH="src")
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("pool: cv-1 and HEAD differ in split")
 
 
 def test_plots_overlay_val_and_test(finished) -> None:

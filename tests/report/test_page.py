@@ -17,7 +17,6 @@ SHOWN_ELSEWHERE = (  # leaves that the page does not repeat
     r"evaluate\.\w+\.ece$",  # as in its calibration
     r"train\.best_(train|val)_(loss|roc_auc)$",
     r"threshold\.\w+\.val\.screening\.",  # what counts is test
-    r"threshold\.(f1_optimal|youden)\.test\.screening\.",
     r"threshold\.source_protocol\.test\.(?!roc_auc|f1_optimal\.(f1|threshold)$|default\.confusion\.(fn|tp)$"
     r"|high_recall\.(confusion\.(fn|tp)|threshold)$)",
     r"threshold\.fn_reduction\.fewer_missed$",  # the difference of the two that are shown

@@ -1,0 +1,65 @@
+"""Predictions and parameters of finished runs: of a file, or of a DVC experiment or Git revision of this project."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import dvc.api
+import pandas as pd
+from dvc.exceptions import DvcException
+
+from dermascreen.errors import ExperimentError, PredictionsError
+from dermascreen.files import parse_table
+
+PREDICTIONS = "reports/predictions.csv"
+COLUMNS = ["path", "split", "label", "lesion", "calibrated_probability"]
+
+
+def is_file(source: str) -> bool:
+    """Whether `source` names a table rather than an experiment."""
+    return source.endswith(".csv") or Path(source).is_file()
+
+
+def read_predictions(source: str, split: str) -> pd.DataFrame:
+    """The images of `split`, a row each: path, split, label, lesion, calibrated_probability and what else is there.
+
+    Parameters: `source`, the path of a predictions.csv, or the name of an experiment, branch, tag or commit.
+    Raises a DermascreenError where that is neither, lacks a column, or holds something else than one number an image.
+    """
+    try:
+        table = parse_table(Path(source) if is_file(source) else StringIO(_read(source)), COLUMNS)
+        return _checked(table[table["split"].eq(split)].reset_index(drop=True), split)
+    except OSError as error:
+        raise PredictionsError(source, f"cannot be read ({error.strerror})") from None
+    except ValueError as problem:
+        raise PredictionsError(source, str(problem)) from None
+
+
+def _checked(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    if table.empty:
+        raise ValueError(f"holds no image of split {split!r}")
+    if table["path"].duplicated().any():
+        raise ValueError(f"holds {table.loc[table['path'].duplicated(), 'path'].iloc[0]} twice")
+    if not table["label"].isin([0, 1]).all():
+        raise ValueError("has a label that is neither 0 nor 1")
+    probability = pd.to_numeric(table["calibrated_probability"], errors="coerce")
+    if not probability.between(0, 1).all():
+        raise ValueError("has a calibrated_probability that is not a number from 0 to 1")
+    if table["label"].nunique() < 2:  # noqa: PLR2004
+        raise ValueError(f"holds only one class in split {split!r}")
+    return table.assign(calibrated_probability=probability)
+
+
+def read_experiment_params(name: str) -> dict[str, Any]:
+    """params.yaml of an experiment, branch, tag or commit."""
+    try:
+        return dict(dvc.api.params_show("params.yaml", rev=name))
+    except DvcException as error:
+        raise ExperimentError(name, error) from None
+
+
+def _read(name: str) -> str:
+    try:
+        return str(dvc.api.read(PREDICTIONS, rev=name))
+    except (DvcException, FileNotFoundError) as error:
+        raise ExperimentError(name, error) from None

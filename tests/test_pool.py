@@ -1,0 +1,78 @@
+"""Folds below each other: every lesion once, and what is no set of folds."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from dermascreen import pool as module
+from dermascreen.errors import FoldsError
+from dermascreen.pool import main, pool
+
+from .test_compare import predictions
+
+pytestmark = pytest.mark.usefixtures("folds")
+
+
+@pytest.fixture
+def folds(tmp_path, monkeypatch) -> list[str]:
+    """Three files, of 80 images each; image and lesion numbers go on from one to the next. A fifth of each is val."""
+    monkeypatch.chdir(tmp_path)
+    for fold in range(3):
+        table = predictions(fold)
+        table["lesion"] += 40 * fold
+        table["path"] = [f"{fold}/{path}" for path in table["path"]]
+        table.to_csv(f"{fold}.csv", index=False)
+    return ["0.csv", "1.csv", "2.csv"]
+
+
+def test_the_test_images_of_all_folds_are_pooled(folds) -> None:
+    pooled = pool(folds)
+    assert pooled["fold"].value_counts().to_dict() == {0: 64, 1: 64, 2: 64}
+    assert set(pooled["split"]) == {"test"}
+    assert pooled["path"].is_unique
+
+
+def test_the_command_writes_a_table_that_can_be_compared_and_prints_its_auc(folds, capsys) -> None:
+    main([*folds, "--draws", "20"])
+    said = capsys.readouterr().out
+    written = pd.read_csv("reports/pooled_predictions.csv")
+    auc = roc_auc_score(written["label"], written["calibrated_probability"])
+    each = [roc_auc_score(part["label"], part["calibrated_probability"]) for _, part in written.groupby("fold")]
+    assert f"roc_auc {auc:.4f}           delong" in said
+    assert f"mean over folds {np.mean(each):.4f}, standard deviation {np.std(each, ddof=1):.4f}" in said
+    assert "Wrote 192 predictions" in said
+
+
+def test_a_lesion_in_two_folds_is_refused_and_nothing_written(capsys, tmp_path) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        main(["0.csv", "1.csv", "0.csv"])
+    assert "0.csv and 0.csv both test lesion 8; give each fold" in capsys.readouterr().err
+    assert not (tmp_path / "reports").exists()
+
+
+def test_one_fold_is_no_cross_validation() -> None:
+    with pytest.raises(FoldsError, match="only one fold"):
+        pool(["0.csv"])
+
+
+def params(**split: Any) -> dict[str, Any]:
+    return {"seed": 0, "split": {"protocol": "grouped", "folds": 3, "fold": 0} | split, "train": {"lr": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        ([params(folds=0), params(folds=0), params(folds=0)], "cv-1 has split.folds 0"),
+        ([params(), params(fold=1), params(fold=2) | {"train": {"lr": 0.2}}], "cv-1 and cv-3 differ in train"),
+        ([params(), params(fold=1, folds=4), params(fold=2)], "cv-1 and cv-2 differ in split"),
+        ([params(), params(fold=1), params(fold=1)], "split.folds is 3, but fold 2 is missing among cv-1, cv-2, cv-3"),
+    ],
+)
+def test_experiments_that_are_not_the_folds_of_one_model_are_refused(monkeypatch, found, problem: str) -> None:
+    by_name = dict(zip(["cv-1", "cv-2", "cv-3"], found, strict=True))
+    monkeypatch.setattr(module, "read_experiment_params", by_name.__getitem__)
+    with pytest.raises(FoldsError, match=problem):
+        pool([*by_name])
