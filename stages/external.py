@@ -4,8 +4,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dermascreen.errors import ClinicError
 from dermascreen.evidence.calibration import calibrate
-from dermascreen.evidence.external import Sample, report_clinic
+from dermascreen.evidence.external import FEWEST, Sample, report_clinic
 from dermascreen.files import read_json, read_table
 from dermascreen.images.arrays import Images, decode
 from dermascreen.images.external import list_clinics, mark_known
@@ -42,6 +43,9 @@ def main() -> None:
                 raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"
                 listed = mark_known(raw, unpack(archive, raw, params.data.max_unpacked_gib), RAW, own, params.audit)
                 used = listed[~listed["known"]]
+                benign, malignant = (int(used["label"].eq(label).sum()) for label in (0, 1))
+                if min(benign, malignant) < FEWEST:
+                    raise ClinicError(archive, benign, malignant, FEWEST)
                 decode(raw, used["path"].tolist(), params.preprocess.image_size, decoded)
                 images = Images.open(decoded)
                 rows = images.rows(used["path"])

@@ -55,6 +55,14 @@ class TooFewLesionsError(DermascreenError):
         )
 
 
+class ClinicError(DermascreenError):
+    def __init__(self, archive: Path, benign: int, malignant: int, fewest: int) -> None:
+        super().__init__(
+            f"{archive} holds {benign} benign and {malignant} malignant images of lesions that were not trained on, "
+            f"where at least {fewest} of each are needed; take it out of evaluate.external or add images."
+        )
+
+
 class WeightsError(DermascreenError):
     """model.weights cannot be had, or is not a ResNet50."""
 

@@ -11,8 +11,10 @@ from dermascreen.evidence.calibration import expected_calibration_error
 from dermascreen.evidence.intervals import Interval, metric_intervals, wilson
 from dermascreen.evidence.metrics import Labels, Scores, at_threshold, classification_metrics
 
-MEASURES = ("roc_auc", "average_precision", "brier", "ece")
-RATES = {"recall": ("tp", "fn"), "specificity": ("tn", "fp")}  # and the counts that they are shares of
+WITH_INTERVALS = ("roc_auc", "partial_roc_auc", "average_precision", "brier")
+MEASURES = (*WITH_INTERVALS, "ece")
+RATES = {"recall": ("tp", "fn"), "specificity": ("tn", "fp"), "precision": ("tp", "fp")}  # shares, and of which counts
+FEWEST = 2  # images of each class: with fewer, an AUC has no variance
 
 
 class Sample(NamedTuple):
@@ -40,11 +42,12 @@ def report_clinic(
 ) -> dict[str, Any]:
     """Every measure of the clinic, of `internal` (test here), and the fall between them with its interval.
 
-    Parameters: `thresholds` by operating point; `draws` of lesions and their `seed`.
+    Parameters: samples with at least FEWEST images of each class; `thresholds` by operating point; `draws` of lesions,
+    and their `seed`.
     """
     there, here = (_measured(sample, draws, seed) for sample in (clinic, internal))
     fall = {}
-    for name in ("roc_auc", "average_precision", "brier"):
+    for name in WITH_INTERVALS:
         method = "delong" if name == "roc_auc" else "lesion_bootstrap"
         around = (Interval(**found["intervals"][name][method]) for found in (here, there))
         fall[name] = _fall(here[name], next(around), there[name], next(around))

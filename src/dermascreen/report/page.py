@@ -56,7 +56,13 @@ SCREENING = {  # and the style of its numbers
     "false_alarms_per_1000": ("false alarms in 1,000", "amount"),
 }
 ABSTENTION = {"coverage": "decided", "recall": "sensitivity", "specificity": "specificity", "error": "wrong"}
-CLINIC = {"roc_auc": "ROC AUC", "average_precision": "Average precision", "brier": "Brier score", "ece": "ECE"}
+CLINIC = {
+    "roc_auc": "ROC AUC",
+    "partial_roc_auc": "ROC AUC above 80 % sensitivity",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "ece": "ECE",
+}
 OUTCOMES = {  # as explanation.selection names them; missed cancers come first
     "fn": "Missed cancers",
     "fp": "False alarms",
