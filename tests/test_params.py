@@ -94,6 +94,13 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("data.slug", "skin-cancer", "data.slug is 'skin-cancer', but must be of the form owner/name."),
         # two parameters that contradict each other
         ("train.warmup_epochs", 30, "train.warmup_epochs is 30, but must be less than epochs (30)."),
+        ("split.folds", 5, "split.folds is 5, which needs protocol grouped, not official."),
+        ("split.folds", 1, "split.folds is 1, but must be 0 for one split, or at least 2."),
+        ("split.fold", 2, "split.fold is 2, but must be less than folds (0)."),
+        # what may be left out
+        ("threshold.target_specificity", 1.0, "threshold.target_specificity is 1.0, but must be less than 1."),
+        ("evaluate.bootstrap_draws", 0, "evaluate.bootstrap_draws is 0, but must be greater than or equal to 100."),
+        ("audit.min_score", -1.0, "audit.min_score is -1.0, but must be greater than 0."),
     ],
 )
 def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: str, write: Write) -> None:

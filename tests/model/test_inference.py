@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from dermascreen.model.inference import symmetries
+from dermascreen.model.inference import predict_logits, symmetries
+from dermascreen.model.network import IMAGENET_MEAN, IMAGENET_STD, Description
 
 
 def test_symmetries_are_the_eight_of_the_square() -> None:
@@ -19,3 +21,31 @@ def test_the_views_of_a_turned_image_are_the_same_views(turns) -> None:
     image = torch.arange(9.0).reshape(1, 1, 3, 3)
     plain, turned = ({view.numpy().tobytes() for view in symmetries(i)} for i in (image, image.rot90(turns, (2, 3))))
     assert plain == turned
+
+
+class Corner(nn.Module):
+    """A network that looks at the upper left pixel alone, through something that is not linear."""
+
+    description = Description("resnet50", "none", 0, 0.0, 4, IMAGENET_MEAN, IMAGENET_STD, ("benign", "malignant"))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :, 0, 0].square().sum(dim=1)
+
+
+def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+    rows = np.array([3, 0, 4])
+
+    def logit(image: np.ndarray) -> float:
+        normal = (image / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+        return float((normal[0, 0] ** 2).sum())
+
+    views = [
+        [np.rot90(side, turns) for turns in range(4) for side in (pixels[row], pixels[row][:, ::-1])] for row in rows
+    ]
+    expected = [np.mean([logit(view) for view in eight]) for eight in views]
+    found = predict_logits(Corner(), pixels, rows, batch_size=2, tta=True)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    plain = predict_logits(Corner(), pixels, rows, batch_size=2)  # type: ignore[arg-type]
+    np.testing.assert_allclose(plain, [logit(pixels[row]) for row in rows], rtol=1e-5)
+    assert not np.allclose(plain, found)
