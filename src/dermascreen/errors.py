@@ -90,7 +90,7 @@ class CorruptArchiveError(ArchiveError):
 
 class ImageError(DermascreenError):
     def __init__(self, entry: str, problem: str) -> None:
-        super().__init__(f"{entry} {problem}; set data.source and data.archive to a corrected copy.")
+        super().__init__(f"{entry} {problem}; take it out, or give a corrected copy of the data.")
 
 
 class DownloadError(DermascreenError):

@@ -72,9 +72,11 @@ def stage(name: str) -> Iterator[Stage]:
     with reported(name):
         params = read_params()
         reads, writes = hand_overs(name)
+        given = (params.data.archive, params.evaluate.external)  # no stage makes these; their readers say what is wrong
         missing = [path for path in reads if not Path(path).exists()]
-        if missing and missing[0] != params.data.archive:  # no stage makes the archive; its reader says what is wrong
-            raise MissingInputError(Path(missing[0]))
+        for path in missing:
+            if path not in given:
+                raise MissingInputError(Path(path))
         inputs = {path: content_md5(path) for path in reads if path not in missing}
         with tracked_run(name, params, project_root(), inputs) as run:
             yield Stage(name, params, inputs, run)

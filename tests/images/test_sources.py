@@ -220,7 +220,7 @@ def test_damage_inside_a_zip(store, make_zip, images) -> None:
 )
 def test_an_image_that_does_not_decode_is_named(store, make_zip, images, content, sentence) -> None:
     with pytest.raises(
-        ImageError, match=rf"^test/benign/2\.jpg {sentence}; set data\.source and data\.archive to a corrected copy\.$"
+        ImageError, match=rf"^test/benign/2\.jpg {sentence}; take it out, or give a corrected copy of the data\.$"
     ):
         store(make_zip({**images, "test/benign/2.jpg": content}))
 

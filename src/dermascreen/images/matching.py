@@ -42,6 +42,7 @@ DIMENSIONS = 64  # principal components, one bit of a signature each
 MAX_HAMMING = 16  # bits between the signatures of features that vote
 TURN, ZOOM = 30, 1.0  # degrees and octaves of a vote's bins
 MIN_VOTES = 3
+BUCKETS = 16_777_213  # a prime: pairs of images are counted by their remainder before they are counted one by one
 MOST_CANDIDATES = 30  # of an image, so that a ruler that thousands share does not bring every pair
 
 MIN_SIMILARITY = 0.75  # cosine of two descriptors
@@ -184,9 +185,12 @@ def candidates(features: Features) -> pd.DataFrame:
     )
 
     flipped = two >= len(image)
-    two = two % len(image)
+    two %= len(image)
     forward = image[one] < image[two]
     one, two = np.where(forward, one, two), np.where(forward, two, one)
+    pair = (image[one] * len(features.found) + image[two]) * 2 + flipped
+    several = np.bincount(pair % BUCKETS)[pair % BUCKETS] >= MIN_VOTES  # a first sieve: nearly all have a single vote
+    one, two, flipped = one[several], two[several], flipped[several]
     angle, octave = features.angle[image, slot], features.octave[image, slot]
     votes = pd.DataFrame(
         {
@@ -254,7 +258,7 @@ def _roots(descriptor: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 def _alike(
     word: npt.NDArray[np.int32], signature: npt.NDArray[np.uint64], image: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Index pairs (one < two) of features of one word whose signatures are near.
 
     The second half of the rows are the flipped features of the first half. A flipped feature is paired with those of
@@ -264,18 +268,20 @@ def _alike(
     order = np.lexsort((word, -length))  # the longest words first, so that ever fewer rows have to be looked at
     word, signature, length = word[order], signature[order], length[order]
 
-    def apart(step: int) -> npt.NDArray[np.intp]:
+    half = len(order) // 2
+
+    def apart(step: int) -> npt.NDArray[np.int32]:
         """Pairs of a feature and the one so many places on in its word; shape (2, pairs)."""
         count = min(int(np.searchsorted(-length, -step)), len(word) - step)
         near = np.bitwise_count(signature[:count] ^ signature[step : step + count]) <= MAX_HAMMING
         rows = np.flatnonzero(near & (word[:count] == word[step : step + count]))
-        return np.stack([order[rows], order[rows + step]])
+        one, two = np.sort([order[rows], order[rows + step]], axis=0)
+        kept = (one < half) & np.where(two < half, image[one] != image[two], image[one] > image[two])
+        return np.stack([one[kept], two[kept]]).astype(np.int32)
 
     pairs = _run(apart, range(1, int(length[0])), "index", "step")
-    one, two = np.sort(np.concatenate(pairs, axis=1), axis=0) if pairs else np.empty((2, 0), dtype=np.intp)
-    half = len(order) // 2
-    kept = (one < half) & np.where(two < half, image[one] != image[two % half], image[one] > image[two % half])
-    return one[kept], two[kept]
+    one, two = np.concatenate([np.empty((2, 0), dtype=np.int32), *pairs], axis=1)
+    return one, two
 
 
 def verify(

@@ -57,7 +57,7 @@ def fetch(params: DataParams, cache: Path, folder: Path, manifest: Path) -> pd.D
 
 def unpack(archive: Path, folder: Path, max_unpacked_gib: float) -> pd.DataFrame:
     """Store the photographs of a zip or folder in `folder`, which must not exist, and return their manifest."""
-    return _store(read_archive(archive, max_unpacked_gib), folder)
+    return _store(read_archive(archive, max_unpacked_gib), folder, f"{archive}/")
 
 
 @contextmanager
@@ -80,12 +80,13 @@ def summarise(manifest: pd.DataFrame) -> dict[str, int | dict[str, int]]:
     return {"images": len(manifest), **counts}
 
 
-def _store(source: Source, folder: Path) -> pd.DataFrame:
+def _store(source: Source, folder: Path, prefix: str = "") -> pd.DataFrame:
+    """Store what `source` holds; `prefix` goes before the path of an image that cannot be read, in the error."""
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
     rows = []
     for path, content in tqdm(source.entries, "verify", source.total, unit="image", disable=None):
-        width, height = _verify(path, content)
+        width, height = _verify(prefix + path, content)
         (folder / path).write_bytes(content)
         split, name, _ = path.split("/")
         rows.append((path, CLASSES.index(name), split, width, height, hashlib.sha256(content).hexdigest()))
