@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tools"))
 
@@ -17,7 +19,7 @@ from demo import clean_environment  # noqa: E402 - tools is no package
 from mlflow import MlflowClient  # noqa: E402
 
 FOLDER = ROOT / ".demo"
-STAGES = ("download", "audit", "split", "preprocess", "train", "evaluate", "threshold", "explain")
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]  # in the order they run
 REPEATS = 7
 
 

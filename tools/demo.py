@@ -16,8 +16,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = (
     "dvc.yaml", "params.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive",
-    "data/external",
-    "models/.gitignore", "reports/.gitignore",
+    "data/external", "models/.gitignore", "reports/.gitignore",
 )  # fmt: skip
 SMALL = {
     "data.source": "synthetic",

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 DATA_STAGES = ("download", "audit", "split", "preprocess")
 RESULT_STAGES = ("evaluate", "threshold", "shortcuts", "external", "explain", "report")
+DETAILS = {  # parts of the names of results that stay on the stage's own run, so that a model's row can be read
+    "intervals", "low", "high", "p_value", "calibration", "screening", "source_protocol", "strata", "internal", "points",
+}  # fmt: skip
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
 WEIGHTS = "models/weights.safetensors"  # what identifies a model
 
@@ -252,9 +255,10 @@ def _dataset(frame: "pd.DataFrame", name: str, digest: str, context: str) -> "Da
 
 
 def _show_on_row(client: "MlflowClient", row: str, run: "MlflowRun") -> None:
-    """Copy results onto a model's row, and parameters as its tags, as those of a finished run cannot be added to."""
+    """Copy the main results onto a model's row, and parameters as its tags: a finished run's cannot be added to."""
     source = {f"{run.data.tags['stage']}.run_id": run.info.run_id}
-    _log(client, row, metrics=run.data.metrics, tags=run.data.params | source)
+    main = {name: value for name, value in run.data.metrics.items() if DETAILS.isdisjoint(name.split("."))}
+    _log(client, row, metrics=main, tags=run.data.params | source)
 
 
 def _model(client: "MlflowClient", experiment_id: str, inputs: Mapping[str, str]) -> str | None:

@@ -166,10 +166,14 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
     assert row.data.metrics["test.roc_auc"] == evaluate["test"]["roc_auc"]
     assert row.data.metrics["high_recall.test.recall"] == threshold["high_recall"]["test"]["recall"]
+    assert "test.intervals.roc_auc.delong.low" in by_stage["evaluate"].data.metrics
+    assert len(row.data.metrics) < 150  # the details are on the stages' own runs
     assert [point.step for point in client.get_metric_history(row.info.run_id, "val_roc_auc")] == [0, 1]
     assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val"}
     for name in ("evaluate", "threshold", "shortcuts", "external", "explain", "report"):
         assert by_stage[name].data.tags["mlflow.parentRunId"] == row.info.run_id
+    logged = {artifact.path for artifact in client.list_artifacts(by_stage["report"].info.run_id)}
+    assert logged >= {"report.html", "MODEL_CARD.md"}
 
 
 def test_training_again_gives_the_same_bits_and_another_seed_others(project) -> None:

@@ -42,7 +42,7 @@ DIMENSIONS = 64  # principal components, one bit of a signature each
 MAX_HAMMING = 16  # bits between the signatures of features that vote
 TURN, ZOOM = 30, 1.0  # degrees and octaves of a vote's bins
 MIN_VOTES = 3
-BUCKETS = 16_777_213  # a prime: pairs of images are counted by their remainder before they are counted one by one
+BLOCK = 2000  # images whose votes are counted together, so that memory does not hold all votes
 MOST_CANDIDATES = 30  # of an image, so that a ruler that thousands share does not bring every pair
 
 MIN_SIMILARITY = 0.75  # cosine of two descriptors
@@ -60,6 +60,8 @@ MIN_ELSEWHERE = 0.5  # share of the cells without an inlier
 
 # A flip turns a descriptor's 4 x 4 histograms of 8 directions over, so it needs no second look at the image.
 _FLIPPED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
+
+PAIR = ["first", "second", "mirrored"]
 
 Gray = npt.NDArray[np.uint8]  # shape (height, width)
 Mask = npt.NDArray[np.bool_]
@@ -176,7 +178,7 @@ def candidates(features: Features) -> pd.DataFrame:
     """
     image, slot = np.nonzero(np.arange(KEYPOINTS) < features.found[:, None])
     if len(image) == 0:
-        return pd.DataFrame({"first": [], "second": [], "mirrored": []}).astype(int)
+        return _most_voted([])
     encode = _encoder(features.descriptor, image, slot)
     word, signature = encode(False)
     word_flipped, signature_flipped = encode(True)
@@ -184,13 +186,29 @@ def candidates(features: Features) -> pd.DataFrame:
         np.concatenate([word, word_flipped]), np.concatenate([signature, signature_flipped]), np.tile(image, 2)
     )
 
-    flipped = two >= len(image)
-    two %= len(image)
+    first = np.minimum(image[one], image[two % len(image)])
+    blocks = (
+        _votes(features, image, slot, one[rows], two[rows])
+        for start in range(0, len(features.found), BLOCK)
+        if len(rows := np.flatnonzero((first >= start) & (first < start + BLOCK)))
+    )
+    return _most_voted(list(blocks))
+
+
+def _votes(
+    features: Features,
+    image: npt.NDArray[np.intp],
+    slot: npt.NDArray[np.intp],
+    one: npt.NDArray[np.int32],
+    two: npt.NDArray[np.int32],
+) -> pd.DataFrame:
+    """Pairs of images whose fullest bin of turn and zoom has MIN_VOTES; columns first, second, mirrored and votes.
+
+    Bins overlap by half, so that no edge divides a vote.
+    """
+    flipped, two = two >= len(image), two % len(image)
     forward = image[one] < image[two]
     one, two = np.where(forward, one, two), np.where(forward, two, one)
-    pair = (image[one] * len(features.found) + image[two]) * 2 + flipped
-    several = np.bincount(pair % BUCKETS)[pair % BUCKETS] >= MIN_VOTES  # a first sieve: nearly all have a single vote
-    one, two, flipped = one[several], two[several], flipped[several]
     angle, octave = features.angle[image, slot], features.octave[image, slot]
     votes = pd.DataFrame(
         {
@@ -201,23 +219,24 @@ def candidates(features: Features) -> pd.DataFrame:
             "zoom": octave[two] - octave[one],
         }
     )
-    return _most_voted(votes)
-
-
-def _most_voted(votes: pd.DataFrame) -> pd.DataFrame:
-    """Pairs whose fullest bin of turn and zoom has MIN_VOTES; bins overlap by half, so that no edge divides a vote."""
-    pair = ["first", "second", "mirrored"]
-    votes = votes[votes.groupby(pair, sort=False)["turn"].transform("size") >= MIN_VOTES]
+    votes = votes[votes.groupby(PAIR, sort=False)["turn"].transform("size") >= MIN_VOTES]
     counted = []
     for turned, zoomed in itertools.product((0.0, 0.5), repeat=2):
         turn = np.floor(votes["turn"] / TURN + turned).astype(int) % (360 // TURN)
         zoom = np.floor(votes["zoom"] / ZOOM + zoomed).astype(int)
-        counted.append(votes.groupby([*pair, turn, zoom], sort=False).size())
-    best = pd.concat(counted).groupby(pair).max().rename("votes").reset_index()
-    best = best[best["votes"] >= MIN_VOTES]
-    ends = pd.concat([best.assign(image=best[end]) for end in ("first", "second")])
+        counted.append(votes.groupby([*PAIR, turn, zoom], sort=False).size())
+    best = pd.concat(counted).groupby(PAIR).max().rename("votes").reset_index()
+    return best[best["votes"] >= MIN_VOTES]
+
+
+def _most_voted(blocks: list[pd.DataFrame]) -> pd.DataFrame:
+    """Of each image the MOST_CANDIDATES pairs with most votes; columns first, second, mirrored."""
+    if not blocks:
+        return pd.DataFrame({name: [] for name in PAIR}).astype(int)
+    best = pd.concat(blocks)
+    ends = pd.concat([best.assign(image=best[end]) for end in ("first", "second")], ignore_index=True)
     rank = ends.sort_values("votes", ascending=False, kind="stable").groupby("image").cumcount()
-    return ends.loc[rank[rank < MOST_CANDIDATES].index, pair].drop_duplicates().sort_values(pair, ignore_index=True)
+    return ends.loc[rank[rank < MOST_CANDIDATES].index, PAIR].drop_duplicates().sort_values(PAIR, ignore_index=True)
 
 
 def _encoder(
