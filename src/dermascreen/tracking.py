@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 DATA_STAGES = ("download", "audit", "split", "preprocess")
 RESULT_STAGES = ("evaluate", "threshold", "shortcuts", "external", "explain", "report")
 DETAILS = {  # parts of the names of results that stay on the stage's own run, so that a model's row can be read
-    "intervals", "low", "high", "p_value", "calibration", "screening", "source_protocol", "strata", "internal", "points",
+    "intervals", "low", "high", "p_value", "calibration", "screening", "source_protocol", "strata", "internal",
+    "points",
 }  # fmt: skip
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
 WEIGHTS = "models/weights.safetensors"  # what identifies a model
