@@ -128,3 +128,13 @@ def test_what_is_no_file_and_no_experiment_is_named(files, capsys) -> None:
     (files / "folder.csv").mkdir()
     assert sentence(capsys, "a.csv", "folder.csv").startswith("folder.csv cannot be read (Is a directory)")
     assert sentence(capsys, "a.csv", "nosuch").startswith("nosuch is neither a file nor a DVC experiment")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("--draws", "0", 1), ("--draws", "many", 1), ("--seed", "-1", 0)]
+)
+def test_an_option_that_is_no_such_number_is_named(capsys, option: str, value: str, least: int) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["a.csv", "b.csv", f"{option}={value}"])
+    said = capsys.readouterr().err
+    assert f"argument {option}: {value} is not a whole number of at least {least}" in said

@@ -53,6 +53,13 @@ def test_a_lesion_in_two_folds_is_refused_and_nothing_written(capsys, tmp_path) 
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_place_that_cannot_be_written_to_is_named(folds, capsys, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="1"):
+        main([*folds, "--draws", "5", "--out", "file/pooled.csv"])
+    assert capsys.readouterr().err == "pool: file/pooled.csv cannot be written (File exists).\n"
+
+
 def test_one_fold_is_no_cross_validation() -> None:
     with pytest.raises(FoldsError, match="only one fold"):
         pool(["0.csv"])

@@ -13,7 +13,7 @@ from dermascreen.errors import ComparisonError, reported
 from dermascreen.evidence import resampling
 from dermascreen.evidence.intervals import cluster_bootstrap, compare_aucs
 from dermascreen.evidence.resampling import Measure, Values
-from dermascreen.experiments import read_predictions
+from dermascreen.experiments import add_draw_options, read_predictions
 
 MEASURES = {
     "ROC AUC": resampling.roc_auc,
@@ -87,11 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("second", metavar="B", help="the like")
     parser.add_argument("--split", default="test", choices=["test", "val"], help="default: test")
     parser.add_argument("--common", action="store_true", help="compare on the images that both predict")
-    parser.add_argument("--draws", type=int, default=2000, help="of lesions, for the intervals; default: 2000")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    add_draw_options(parser)
     wanted = parser.parse_args(arguments)
-    if wanted.draws < 1:
-        parser.error(f"--draws must be at least 1, not {wanted.draws}")
     with reported("compare"):
         table = pair(wanted.first, wanted.second, wanted.split, wanted.common)
         found = compare(table, draws=wanted.draws, seed=wanted.seed)

@@ -1,5 +1,7 @@
 """Predictions and parameters of finished runs: of a file, or of a DVC experiment or Git revision of this project."""
 
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,21 @@ from dermascreen.files import parse_table
 
 PREDICTIONS = "reports/predictions.csv"
 COLUMNS = ["path", "split", "label", "lesion", "calibrated_probability"]
+
+
+def add_draw_options(parser: ArgumentParser) -> None:
+    """How often lesions are drawn for intervals, and with which seed."""
+    parser.add_argument("--draws", type=_at_least(1), default=2000, help="of lesions, for intervals; default: 2000")
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="of the draws; default: 0")
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < least:
+            raise ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        return int(text)
+
+    return parse
 
 
 def is_file(source: str) -> bool:

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from dermascreen.errors import FoldsError, reported
 from dermascreen.evidence.intervals import delong_interval, metric_intervals
 from dermascreen.evidence.metrics import classification_metrics
-from dermascreen.experiments import is_file, read_experiment_params, read_predictions
+from dermascreen.experiments import add_draw_options, is_file, read_experiment_params, read_predictions
 from dermascreen.files import write_table
 
 POOLED = Path("reports/pooled_predictions.csv")
@@ -65,11 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m dermascreen.pool", description=__doc__.partition("\n\n")[2])
     parser.add_argument("folds", metavar="FOLD", nargs="+", help="a predictions.csv, or a DVC experiment or revision")
     parser.add_argument("--out", type=Path, default=POOLED, help=f"default: {POOLED}")
-    parser.add_argument("--draws", type=int, default=2000, help="of lesions, for the intervals; default: 2000")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    add_draw_options(parser)
     wanted = parser.parse_args(arguments)
-    if wanted.draws < 1:
-        parser.error(f"--draws must be at least 1, not {wanted.draws}")
     with reported("pool"):
         pooled = pool(wanted.folds)
         label, probability = pooled["label"].to_numpy(), pooled["calibrated_probability"].to_numpy()
@@ -78,7 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
             label, probability, pooled["lesion"].to_numpy(), draws=wanted.draws, seed=wanted.seed
         )
         folds = _by_fold(pooled, wanted.folds)
-        write_table(pooled, wanted.out)
+        try:
+            write_table(pooled, wanted.out)
+        except OSError as error:
+            raise FoldsError(f"{wanted.out} cannot be written ({error.strerror}).") from None
         rows = [
             {"measure": measure, "value": values[measure], "method": method, **interval}
             for measure, methods in intervals.items()
