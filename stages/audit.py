@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from dermascreen.files import read_table, replacing, write_table
+from dermascreen.files import replacing
 from dermascreen.images.lesions import find_pairs, join, summarise
 from dermascreen.pipeline import AUDIT_PAGE, LESION_PAIRS, LESIONS, MANIFEST, RAW, stage
 from dermascreen.report.audit import render_audit
+from dermascreen.tables import read_table, write_table
 
 
 def main() -> None:

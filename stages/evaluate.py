@@ -5,18 +5,19 @@ from typing import Any
 from dermascreen.evidence.calibration import calibrate, calibration_report, fit_temperature
 from dermascreen.evidence.intervals import metric_intervals
 from dermascreen.evidence.metrics import classification_metrics, curves
-from dermascreen.files import read_table, write_json, write_table
+from dermascreen.files import write_json
 from dermascreen.images.arrays import Images
 from dermascreen.model.inference import predict_logits, sigmoid
 from dermascreen.model.network import load_model
 from dermascreen.pipeline import CALIBRATION, MODEL, PLOTS, PREDICTIONS, PROCESSED, SPLITS, WEIGHTS, stage
+from dermascreen.tables import read_table, write_table
 
 
 def main() -> None:
     with stage("evaluate") as run:
         params, seed = run.params.evaluate, run.params.seed
         images = Images.open(PROCESSED)
-        splits = read_table(SPLITS, ["path", "label", "lesion", "split"])
+        splits = read_table(SPLITS, ["path", "label", "lesion", "split"], ["val", "test"])
         table = splits.loc[splits["split"].isin(["val", "test"]), ["path", "split", "label", "lesion"]]
         rows = images.rows(table["path"])
         logit = predict_logits(load_model(WEIGHTS, MODEL), images.pixels, rows, params.batch_size, params.tta)

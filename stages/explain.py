@@ -6,18 +6,19 @@ from tqdm import tqdm
 
 from dermascreen.explanation.gradcam import explain, summarise
 from dermascreen.explanation.selection import select
-from dermascreen.files import read_json, read_table, replacing, write_table
+from dermascreen.files import read_json, replacing
 from dermascreen.images.arrays import Images
 from dermascreen.model.network import load_model
 from dermascreen.pipeline import EXPLAIN, MODEL, OPERATING_POINTS, PREDICTIONS, PROCESSED, WEIGHTS, stage
 from dermascreen.report.pictures import overlay, save_image
+from dermascreen.tables import read_table, write_table
 
 
 def main() -> None:
     with stage("explain") as run:
         params = run.params
-        threshold = read_json(OPERATING_POINTS)["high_recall"]["threshold"]
-        table = read_table(PREDICTIONS, ["path", "split", "label", "calibrated_probability"])
+        threshold = read_json(OPERATING_POINTS).number("high_recall", "threshold")
+        table = read_table(PREDICTIONS, ["path", "split", "label", "calibrated_probability"], ["test"])
         table["probability"] = table["calibrated_probability"]  # the one that thresholds are on
         chosen = select(table[table["split"].eq("test")], threshold, params.explain.images, params.seed)
         signs = np.where(chosen["probability"].ge(threshold), 1.0, -1.0)

@@ -5,9 +5,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dermascreen.errors import ClinicError
-from dermascreen.evidence.calibration import calibrate
+from dermascreen.evidence.calibration import calibrate, read_temperature
 from dermascreen.evidence.external import FEWEST, Sample, report_clinic
-from dermascreen.files import read_json, read_table
+from dermascreen.files import read_json
 from dermascreen.images.arrays import Images, decode
 from dermascreen.images.external import list_clinics, mark_known
 from dermascreen.images.sources import unpack
@@ -24,6 +24,7 @@ from dermascreen.pipeline import (
     WEIGHTS,
     stage,
 )
+from dermascreen.tables import align, read_table
 
 
 def main() -> None:
@@ -32,13 +33,13 @@ def main() -> None:
         clinics: dict[str, Any] = {}
         for name, archive in list_clinics(Path(params.evaluate.external)).items():
             splits = read_table(SPLITS, ["path", "split"])
-            manifest = read_table(MANIFEST, ["path", "sha256"])
-            own = manifest[manifest["path"].isin(splits.loc[splits["split"].isin(["train", "val"]), "path"])]
-            table = read_table(PREDICTIONS, ["split", "label", "lesion", "calibrated_probability"])
+            trained = splits.loc[splits["split"].isin(["train", "val"]), "path"]
+            own = align(read_table(MANIFEST, ["path", "sha256"]), trained, MANIFEST)
+            table = read_table(PREDICTIONS, ["split", "label", "lesion", "calibrated_probability"], ["test"])
             test = table[table["split"].eq("test")]
             internal = Sample(*(test[column].to_numpy() for column in ("label", "calibrated_probability", "lesion")))
-            points = read_json(OPERATING_POINTS)
-            thresholds = {point: values["threshold"] for point, values in points.items() if "threshold" in values}
+            points, temperature = read_json(OPERATING_POINTS), read_temperature(CALIBRATION)
+            thresholds = {name: points.number(name, "threshold") for name in points if name != "abstention"}
             with TemporaryDirectory() as folder:
                 raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"
                 listed = mark_known(raw, unpack(archive, raw, params.data.max_unpacked_gib), RAW, own, params.audit)
@@ -51,7 +52,7 @@ def main() -> None:
                 rows = images.rows(used["path"])
                 network, tta = load_model(WEIGHTS, MODEL), params.evaluate.tta
                 logit = predict_logits(network, images.pixels, rows, params.evaluate.batch_size, tta)
-            probability = calibrate(logit, read_json(CALIBRATION)["temperature"])
+            probability = calibrate(logit, temperature)
             clinic = Sample(used["label"].to_numpy(), probability, used["lesion"].to_numpy())
             draws = params.evaluate.bootstrap_draws
             clinics[name] = {

@@ -1,8 +1,8 @@
 """Decode every photograph once, at the size the network sees."""
 
-from dermascreen.files import read_table
 from dermascreen.images.arrays import decode
 from dermascreen.pipeline import MANIFEST, PROCESSED, RAW, stage
+from dermascreen.tables import read_table
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
 """Put all results on one page, and in a model card."""
 
-from dermascreen.files import read_json, read_table, replacing
+from dermascreen.files import read_json, replacing
 from dermascreen.pipeline import EXPLAIN, METRICS, MODEL_CARD, PLOTS, PREDICTIONS, REPORT, SHORTCUTS, stage
 from dermascreen.report.card import render_card
 from dermascreen.report.figures import draw, svg
 from dermascreen.report.page import render
 from dermascreen.report.pictures import read_pictures
 from dermascreen.report.reproduction import reproduction
+from dermascreen.tables import read_table
 
 SHOWN = ("audit", "split", "train", "evaluate", "threshold", "shortcuts", "external", "explain")
 PREDICTED = ["split", "label", "lesion", "probability", "calibrated_probability"]
@@ -15,7 +16,7 @@ PREDICTED = ["split", "label", "lesion", "probability", "calibrated_probability"
 def main() -> None:
     with stage("report") as run:
         metrics = {name: read_json(METRICS / f"{name}.json") for name in SHOWN}
-        predictions = read_table(PREDICTIONS, PREDICTED)
+        predictions = read_table(PREDICTIONS, PREDICTED, ["val", "test"])
         scores = read_table(SHORTCUTS, ["label", *metrics["shortcuts"]["baselines"]])
         benefit = read_table(PLOTS / "threshold" / "decision_curve_test.csv", ["threshold", "model", "treat_all"])
         pictures = read_pictures(EXPLAIN)

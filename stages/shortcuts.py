@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from dermascreen.evidence.shortcuts import baseline_scores, report_shortcuts, twin_in
-from dermascreen.files import read_json, read_table, write_table
+from dermascreen.files import read_json
 from dermascreen.images.arrays import Images, write_pixels
 from dermascreen.images.cues import coarse_jpeg, differing, file_cues, has_exif, interventions, mean_colour, pixel_cues
 from dermascreen.model.inference import predict_logits
@@ -23,18 +23,19 @@ from dermascreen.pipeline import (
     WEIGHTS,
     stage,
 )
+from dermascreen.tables import align, read_table, write_table
 
 
 def main() -> None:
     with stage("shortcuts") as run:
-        manifest = read_table(MANIFEST, ["path", "source_split"])[["path", "source_split"]]
-        splits = read_table(SPLITS, ["path", "label", "lesion", "split"]).merge(manifest, on="path")
-        splits["twin"] = twin_in(splits["lesion"].to_numpy(), splits["source_split"].eq("train").to_numpy())
+        splits = read_table(SPLITS, ["path", "label", "lesion", "split"], ["train", "test"])
+        source = align(read_table(MANIFEST, ["path", "source_split"]), splits["path"], MANIFEST)["source_split"]
+        splits["twin"] = twin_in(splits["lesion"].to_numpy(), source.eq("train").to_numpy())
         train, test = (splits[splits["split"].eq(name)] for name in ("train", "test"))
-        predictions = read_table(PREDICTIONS, ["path", "logit", "calibrated_probability"]).set_index("path")
-        predictions = predictions.loc[test["path"]]
+        predictions = read_table(PREDICTIONS, ["path", "logit", "calibrated_probability"])
+        predictions = align(predictions, test["path"], PREDICTIONS)
         logits = predictions["logit"].to_numpy()
-        threshold = read_json(OPERATING_POINTS)["high_recall"]["threshold"]
+        threshold = read_json(OPERATING_POINTS).number("high_recall", "threshold")
 
         images = Images.open(PROCESSED)
         paths, n = [*train["path"], *test["path"]], len(train)

@@ -1,14 +1,15 @@
 """Divide the photographs into train, val and test so that no lesion is in two of them."""
 
-from dermascreen.files import read_table, write_table
 from dermascreen.images.splits import split_images, summarise
 from dermascreen.pipeline import LESIONS, MANIFEST, SPLITS, stage
+from dermascreen.tables import align, read_table, write_table
 
 
 def main() -> None:
     with stage("split") as run:
         manifest = read_table(MANIFEST, ["path", "label", "source_split"])
-        splits = split_images(manifest, read_table(LESIONS, ["path", "lesion"]), run.params.split)
+        lesions = align(read_table(LESIONS, ["path", "lesion"]), manifest["path"], LESIONS)
+        splits = split_images(manifest, lesions, run.params.split)
         write_table(splits, SPLITS)
         run.write_metrics(summarise(splits))
 

@@ -12,13 +12,14 @@ from dermascreen.evidence.thresholds import (
     sweep,
 )
 from dermascreen.evidence.utility import decision_curve
-from dermascreen.files import read_table, write_json, write_table
+from dermascreen.files import write_json
 from dermascreen.pipeline import OPERATING_POINTS, PLOTS, PREDICTIONS, stage
+from dermascreen.tables import read_table, write_table
 
 
 def main() -> None:
     with stage("threshold") as run:
-        table = read_table(PREDICTIONS, ["split", "label", "lesion", SCALE])
+        table = read_table(PREDICTIONS, ["split", "label", "lesion", SCALE], ["val", "test"])
         splits = {}
         for name in ("val", "test"):
             part = table[table["split"].eq(name)]

@@ -5,18 +5,18 @@ import shutil
 import pandas as pd
 import torch
 
-from dermascreen.files import read_table, write_table
 from dermascreen.images.arrays import Images
 from dermascreen.model.network import build, save
 from dermascreen.model.training import Epoch, Split, fit, summarise
 from dermascreen.pipeline import CACHE, MODEL, PLOTS, PROCESSED, SPLITS, WEIGHTS, project_root, stage
+from dermascreen.tables import read_table, write_table
 
 
 def main() -> None:
     with stage("train") as run:
         params = run.params
         images = Images.open(PROCESSED)
-        splits = read_table(SPLITS, ["path", "label", "split"])
+        splits = read_table(SPLITS, ["path", "label", "split"], ["train", "val"])
 
         def part(name: str) -> Split:
             rows = splits[splits["split"].eq(name)]

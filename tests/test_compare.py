@@ -102,7 +102,7 @@ def test_models_of_different_tests_are_compared_only_on_request(capsys) -> None:
         (lambda table: table.drop(columns="calibrated_probability"), "lacks the column 'calibrated_probability'"),
         (lambda table: table[table["split"].eq("val")], "holds no image of split 'test'"),
         (lambda table: pd.concat([table, table.tail(1)]), "holds train/79.jpg twice"),
-        (lambda table: table.assign(label="malignant"), "has a label that is neither 0 nor 1"),
+        (lambda table: table.assign(label="malignant"), "has a label that is not 0 or 1 in line 2;"),
         (lambda table: table[table["label"].eq(1)], "holds only one class in split 'test'"),
         (lambda table: table.assign(calibrated_probability="?"), "has a calibrated_probability that is not a number"),
         (lambda table: table.assign(calibrated_probability=1.5), "has a calibrated_probability that is not a number"),

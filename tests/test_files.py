@@ -1,10 +1,9 @@
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from dermascreen.errors import BadTableError, MissingInputError
-from dermascreen.files import read_json, read_table, replacing, write_json, write_table
+from dermascreen.files import read_json, replacing, write_json
 
 
 def write(path: Path, text: str) -> None:
@@ -87,37 +86,21 @@ def test_broken_json_is_one_sentence(content: bytes, problem: str, tmp_path: Pat
     assert str(error.value) == f"{path} {problem}; run `dvc repro --force` to make it anew."
 
 
-def test_a_table_comes_back_digit_for_digit(tmp_path: Path) -> None:
-    table = pd.DataFrame({"path": ["NA", "a,b.jpg", "ü.jpg"], "label": [0, 1, 1], "x": [0.1 + 0.2, 1e-300, 1 / 3]})
-    write_table(table, tmp_path / "table.csv")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv", ["path", "x"]), table, check_exact=True)
-    assert b"\r" not in (tmp_path / "table.csv").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", "is not a CSV table"),
-        (b'a,b\n"1', "is not a CSV table"),
-        (b"a,b\n1,2,3\n1,2,3,4\n", "is not a CSV table"),
-        (b"path\n\xff\n", "is not a CSV table"),
-        (b"path,split\n", "lacks the column 'label'"),
-    ],
-)
-def test_a_broken_table_is_one_sentence(content: bytes, problem: str, tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_bytes(content)
-    with pytest.raises(BadTableError) as error:
-        read_table(path, ["path", "label"])
-    assert str(error.value) == f"{path} {problem}; run `dvc repro --force` to make it anew."
+def test_what_json_lacks_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "points.json"
+    write(path, '{"a": {"threshold": 1, "rule": "x", "none": null, "nan": NaN, "yes": true}, "b": 2}')
+    points = read_json(path)
+    assert points.number("a", "threshold") == 1
+    assert points.number("b") == 2
+    with pytest.raises(BadTableError, match=r"points\.json lacks 'c'; run"):
+        points["a"]["c"]
+    for keys in (["a"], ["a", "rule"], ["a", "none"], ["a", "nan"], ["a", "yes"], ["b", "threshold"]):
+        with pytest.raises(BadTableError, match=rf"points\.json has no number for {'.'.join(keys)}; run"):
+            points.number(*keys)
 
 
 def test_an_absent_file_names_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "absent"
-    sentence = f"{path} does not exist; run `dvc repro` to make it."
     with pytest.raises(MissingInputError) as error:
         read_json(path)
-    assert str(error.value) == sentence
-    with pytest.raises(MissingInputError) as error:
-        read_table(path, [])
-    assert str(error.value) == sentence
+    assert str(error.value) == f"{path} does not exist; run `dvc repro` to make it."

@@ -133,6 +133,10 @@ def test_metrics_are_replaced_whole_or_not_at_all(recorder: Recorder) -> None:
             OSError(errno.EDQUOT, "Disk quota exceeded", "data/splits.csv"),
             "The disk is full at data/splits.csv; free some space and run the same command again.",
         ),
+        (
+            OSError(errno.EACCES, "Permission denied", "data/splits.csv"),
+            "data/splits.csv cannot be read or written (Permission denied).",
+        ),
     ],
 )
 def test_a_users_mistake_ends_in_one_sentence_and_exit_code_1(

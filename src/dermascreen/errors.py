@@ -25,6 +25,11 @@ class BadTableError(DermascreenError):
         super().__init__(f"{path} {problem}; run `dvc repro --force` to make it anew.")
 
 
+class FileError(DermascreenError):
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"{error.filename} cannot be read or written ({error.strerror}).")
+
+
 class DiskFullError(DermascreenError):
     def __init__(self, path: str) -> None:
         super().__init__(f"The disk is full at {path}; free some space and run the same command again.")
@@ -38,9 +43,12 @@ def reported(name: str) -> Iterator[None]:
     except DermascreenError as error:
         mistake = error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mistake = DiskFullError(str(error.filename or Path.cwd()))
+        elif error.filename is not None:
+            mistake = FileError(error)
+        else:
             raise
-        mistake = DiskFullError(str(error.filename or Path.cwd()))
     else:
         return
     print(f"{name}: {mistake}", file=sys.stderr)

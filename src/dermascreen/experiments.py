@@ -11,7 +11,7 @@ import pandas as pd
 from dvc.exceptions import DvcException
 
 from dermascreen.errors import ExperimentError, PredictionsError
-from dermascreen.files import parse_table
+from dermascreen.tables import parse_table
 
 PREDICTIONS = "reports/predictions.csv"
 COLUMNS = ["path", "split", "label", "lesion", "calibrated_probability"]
@@ -44,27 +44,12 @@ def read_predictions(source: str, split: str) -> pd.DataFrame:
     Raises a DermascreenError where that is neither, lacks a column, or holds something else than one number an image.
     """
     try:
-        table = parse_table(Path(source) if is_file(source) else StringIO(_read(source)), COLUMNS)
-        return _checked(table[table["split"].eq(split)].reset_index(drop=True), split)
+        table = parse_table(Path(source) if is_file(source) else StringIO(_read(source)), COLUMNS, [split])
     except OSError as error:
         raise PredictionsError(source, f"cannot be read ({error.strerror})") from None
     except ValueError as problem:
         raise PredictionsError(source, str(problem)) from None
-
-
-def _checked(table: pd.DataFrame, split: str) -> pd.DataFrame:
-    if table.empty:
-        raise ValueError(f"holds no image of split {split!r}")
-    if table["path"].duplicated().any():
-        raise ValueError(f"holds {table.loc[table['path'].duplicated(), 'path'].iloc[0]} twice")
-    if not table["label"].isin([0, 1]).all():
-        raise ValueError("has a label that is neither 0 nor 1")
-    probability = pd.to_numeric(table["calibrated_probability"], errors="coerce")
-    if not probability.between(0, 1).all():
-        raise ValueError("has a calibrated_probability that is not a number from 0 to 1")
-    if table["label"].nunique() < 2:  # noqa: PLR2004
-        raise ValueError(f"holds only one class in split {split!r}")
-    return table.assign(calibrated_probability=probability)
+    return table[table["split"].eq(split)].reset_index(drop=True)
 
 
 def read_experiment_params(name: str) -> dict[str, Any]:

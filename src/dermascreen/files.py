@@ -1,14 +1,14 @@
 """Files that are whole or absent: everything is written under a temporary name and moved into place."""
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
-
-import pandas as pd
+from typing import Any, NoReturn
 
 from dermascreen.errors import BadTableError, MissingInputError
 
@@ -42,42 +42,34 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+class Record(dict[str, Any]):
+    """A JSON object of the file `path`; a key that it lacks raises a BadTableError."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self.path = path
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise BadTableError(self.path, f"lacks {key!r}")
+
+    def number(self, *keys: str) -> float:
+        """The finite number under `keys`, each within the one before; a BadTableError where something else is."""
+        value: Any = self
+        for key in keys:
+            value = value[key] if isinstance(value, Record) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise BadTableError(self.path, f"has no number for {'.'.join(keys)}")
+        return float(value)
+
+
+def read_json(path: Path) -> Record:
     """Read a JSON object; a missing or broken file raises a DermascreenError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=partial(Record, path))
     except FileNotFoundError:
         raise MissingInputError(path) from None
     except ValueError:
         raise BadTableError(path, "is not JSON") from None
-    if not isinstance(content, dict):
+    if not isinstance(content, Record):
         raise BadTableError(path, "does not hold a JSON object")
     return content
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a CSV file without the index; floats keep every digit."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file that has at least `columns`; a missing file or column raises a DermascreenError."""
-    try:
-        return parse_table(path, columns)
-    except FileNotFoundError:
-        raise MissingInputError(path) from None
-    except ValueError as problem:
-        raise BadTableError(path, str(problem)) from None
-
-
-def parse_table(file: Path | TextIO, columns: Sequence[str]) -> pd.DataFrame:
-    """The CSV table in `file`; ValueError says what is wrong with it, such as "lacks the column 'path'"."""
-    try:
-        table = pd.read_csv(file, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise ValueError("is not a CSV table") from None
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(f"lacks the column {missing[0]!r}")
-    return table

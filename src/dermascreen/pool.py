@@ -15,7 +15,7 @@ from dermascreen.errors import FoldsError, reported
 from dermascreen.evidence.intervals import delong_interval, metric_intervals
 from dermascreen.evidence.metrics import classification_metrics
 from dermascreen.experiments import add_draw_options, is_file, read_experiment_params, read_predictions
-from dermascreen.files import write_table
+from dermascreen.tables import write_table
 
 POOLED = Path("reports/pooled_predictions.csv")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermascreen.errors import MissingInputError
+from dermascreen.errors import BadTableError, MissingInputError
 from dermascreen.images.arrays import Images, decode, decode_one, write_pixels
 
 
@@ -37,8 +37,23 @@ def test_grey_images_become_three_equal_channels(tmp_path) -> None:
 
 def test_a_path_that_was_not_decoded_is_named(photographs) -> None:
     decode(photographs, ["0.png"], 16, photographs / "out")
-    with pytest.raises(KeyError, match=r"7\.png"):
+    with pytest.raises(BadTableError, match=r"out/index\.csv lacks 7\.png;"):
         Images.open(photographs / "out").rows(["0.png", "7.png"])
+
+
+@pytest.mark.parametrize("content", [b"", b"not an array"])
+def test_a_broken_array_is_named(photographs, content: bytes) -> None:
+    decode(photographs, ["0.png"], 16, photographs / "out")
+    (photographs / "out/images.npy").write_bytes(content)
+    with pytest.raises(BadTableError, match=r"out/images\.npy is not an array; run"):
+        Images.open(photographs / "out")
+
+
+def test_rows_and_paths_must_be_as_many(photographs) -> None:
+    decode(photographs, ["0.png"], 16, photographs / "out")
+    np.save(photographs / "out/images.npy", np.zeros((2, 16, 16, 3), np.uint8))
+    with pytest.raises(BadTableError, match=r"images\.npy does not have a row for each path of .*index\.csv; run"):
+        Images.open(photographs / "out")
 
 
 def test_a_failure_leaves_what_was_there(photographs) -> None:

@@ -101,7 +101,7 @@ def clinic(name):
     }  # fmt: skip
     return {
         name: {
-            "images": 120, "unreadable": 4, "excluded_training_lesions": 6, "used": 110, "malignant": 30, **measures,
+            "images": 120, "excluded_training_lesions": 6, "used": 110, "malignant": 30, **measures,
             "intervals": {
                 "roc_auc": {"delong": around(0.801), "lesion_bootstrap": around(0.801, 0.034)},
                 "partial_roc_auc": {"lesion_bootstrap": around(0.095)},

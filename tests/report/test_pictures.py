@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from dermascreen.errors import BadTableError, MissingInputError
-from dermascreen.files import write_table
 from dermascreen.report.pictures import COLUMNS, LARGEST, Picture, data_uri, overlay, read_pictures, save_image
+from dermascreen.tables import write_table
 
 
 def smooth(height, width):

@@ -4,6 +4,7 @@ Bins hold equally many images each, because images crowd at the ends, where bins
 nearly empty.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
+from dermascreen.errors import BadTableError
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
+from dermascreen.files import read_json
 
 TEMPERATURES = (0.05, 20.0)  # the range that is searched; val that is told apart without error would have none
 SIMULATIONS = 1000
@@ -38,6 +41,14 @@ def fit_temperature(label: Labels, logit: Scores) -> float:
         options={"xatol": 1e-10},
     )
     return float(1 / found.x)
+
+
+def read_temperature(path: Path) -> float:
+    """The temperature that stage evaluate wrote; a DermascreenError where there is none above 0."""
+    temperature = read_json(path).number("temperature")
+    if temperature <= 0:
+        raise BadTableError(path, "has a temperature that is not above 0")
+    return temperature
 
 
 def calibrate(logit: npt.NDArray[np.floating], temperature: float) -> Scores:

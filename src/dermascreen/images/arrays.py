@@ -13,8 +13,9 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from dermascreen.errors import MissingInputError
-from dermascreen.files import read_table, replacing, write_table
+from dermascreen.errors import BadTableError, MissingInputError
+from dermascreen.files import replacing
+from dermascreen.tables import locate, read_table, write_table
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,28 +24,30 @@ CHUNK = 256  # images decoded before their rows are written
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images: `pixels` is a read-only map, uint8, shape (N, size, size, 3); `paths` names its rows."""
+    """Decoded images, a row each."""
 
+    index: Path  # the table of their paths
     paths: pd.Index
-    pixels: Pixels
+    pixels: Pixels  # a read-only map of the file; uint8, shape (N, size, size, 3)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Map the arrays that `decode` wrote; reads no pixel yet."""
-        index = read_table(folder / "index.csv", ["path"])
+        index, file = folder / "index.csv", folder / "images.npy"
+        paths = pd.Index(read_table(index, ["path"])["path"])
         try:
-            pixels = np.load(folder / "images.npy", mmap_mode="r")
+            pixels = np.load(file, mmap_mode="r")
         except FileNotFoundError:
-            raise MissingInputError(folder / "images.npy") from None
-        return cls(pd.Index(index["path"]), pixels)
+            raise MissingInputError(file) from None
+        except (ValueError, EOFError):
+            raise BadTableError(file, "is not an array") from None
+        if len(pixels) != len(paths):
+            raise BadTableError(file, f"does not have a row for each path of {index}")
+        return cls(index, paths, pixels)
 
     def rows(self, paths: Iterable[str]) -> npt.NDArray[np.intp]:
-        """The row of each path, shape (paths,); a path that was not decoded raises KeyError."""
-        wanted = pd.Index(paths)
-        rows = self.paths.get_indexer(wanted)
-        if (rows < 0).any():
-            raise KeyError(wanted[rows < 0][0])
-        return rows
+        """The row of each path, shape (paths,); a path that was not decoded raises BadTableError."""
+        return locate(self.paths, paths, self.index)
 
 
 def decode(root: Path, paths: Sequence[str], size: int, folder: Path) -> None:

@@ -22,10 +22,11 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from dermascreen.errors import ArchiveError, CorruptArchiveError, ImageError
-from dermascreen.files import replacing, write_table
+from dermascreen.files import replacing
 from dermascreen.images.kaggle import downloaded
 from dermascreen.images.synthetic import photographs
 from dermascreen.params import DataParams
+from dermascreen.tables import write_table
 
 SPLITS = ("train", "test")
 CLASSES = ("benign", "malignant")  # in the order of their labels

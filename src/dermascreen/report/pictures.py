@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dermascreen.files import read_table
+from dermascreen.tables import read_table
 
 MAP_COLOURS = "viridis"  # even in lightness, and unlike skin
 STRONGEST = 0.65  # opacity of the colour where a map is 1
