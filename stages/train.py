@@ -6,8 +6,9 @@ import pandas as pd
 import torch
 
 from dermascreen.images.arrays import Images
+from dermascreen.model.batches import Split
 from dermascreen.model.network import build, save
-from dermascreen.model.training import Epoch, Split, fit, summarise
+from dermascreen.model.training import Epoch, fit, summarise
 from dermascreen.pipeline import CACHE, MODEL, PLOTS, PROCESSED, SPLITS, WEIGHTS, project_root, stage
 from dermascreen.tables import read_table, write_table
 
@@ -35,6 +36,8 @@ def main() -> None:
             seed=params.seed, checkpoints=checkpoints, on_epoch=on_epoch,
         )  # fmt: skip
 
+        if not run.leads:
+            return
         save(network, WEIGHTS, MODEL)
         write_table(pd.DataFrame(history), PLOTS / "train" / "curves.csv")
         for path in (MODEL, PLOTS / "train"):

@@ -1,9 +1,11 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from demo import override_params
 
 from dermascreen.errors import ParamsError
 from dermascreen.params import read_params
@@ -90,13 +92,28 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("tracking.experiment", "", "tracking.experiment is '', but must be at least one character."),
         # choices and forms
         ("data.source", "web", "data.source is 'web', but must be 'kaggle', 'archive' or 'synthetic'."),
-        ("train.precision", 16, "train.precision is 16, but must be 'auto', 32 or 'bf16'."),
+        ("train.precision", 64, "train.precision is 64, but must be 'auto', 32, 'bf16' or 16."),
         ("data.slug", "skin-cancer", "data.slug is 'skin-cancer', but must be of the form owner/name."),
         # two parameters that contradict each other
         ("train.warmup_epochs", 30, "train.warmup_epochs is 30, but must be less than epochs (30)."),
+        ("train.frozen_epochs", 30, "train.frozen_epochs is 30, but must be less than epochs (30)."),
+        ("train.unfreeze_every", 1, "train.unfreeze_every is 1, but frozen_epochs is 0: nothing is frozen."),
+        ("train.frozen_views", 2, "train.frozen_views is 2, but frozen_epochs is 0: nothing is frozen."),
+        ("train.image_sizes", [64] * 30, "train.image_sizes has 30 sizes, but must have fewer than epochs."),
+        (
+            "train.image_sizes",
+            [128, 96],
+            "train.image_sizes is [128, 96], but must rise, and end below preprocess.image_size.",
+        ),
+        ("train.image_sizes", [224], "train.image_sizes is [224], but must rise, and end below preprocess.image_size."),
         ("split.folds", 5, "split.folds is 5, which needs protocol grouped, not official."),
         ("split.folds", 1, "split.folds is 1, but must be 0 for one split, or at least 2."),
         ("split.fold", 2, "split.fold is 2, but must be less than folds (0)."),
+        # a number or a word
+        ("train.pos_weight", -1, "train.pos_weight is -1, but must be greater than 0."),
+        ("train.pos_weight", "balanced", "train.pos_weight is 'balanced', but must be a number or 'auto'."),
+        ("train.devices", 0, "train.devices is 0, but must be greater than or equal to 1."),
+        ("train.devices", "all", "train.devices is 'all', but must be a whole number or 'auto'."),
         # what may be left out
         ("threshold.target_specificity", 1.0, "threshold.target_specificity is 1.0, but must be less than 1."),
         ("evaluate.bootstrap_draws", 0, "evaluate.bootstrap_draws is 0, but must be greater than or equal to 100."),
@@ -110,7 +127,11 @@ def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: 
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("train.augment.flop", "flop is not a key of train.augment, which has flip, rotation, brightness, contrast."),
+        (
+            "train.augment.flop",
+            "flop is not a key of train.augment, which has flip, rotation, brightness, contrast, "
+            "saturation, hue, jpeg.",
+        ),
         ("evaluate.images", "images is not a key of evaluate, which has batch_size, tta, bootstrap_draws, external."),
         (
             "trian",
@@ -121,6 +142,27 @@ def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: 
 )
 def test_an_unknown_key_names_those_there_are(key: str, sentence: str, write: Write) -> None:
     assert refusal(write(key, 1)) == f"params.yaml: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"train.frozen_epochs": 2, "train.frozen_views": 3}, "frozen_views is 3, but there are 2 frozen_epochs."),
+        ({"train.frozen_epochs": 2, "train.frozen_views": 2, "train.mixup": 0.2}, "leave out mixup."),
+        ({"train.frozen_epochs": 2, "train.frozen_views": 2, "train.image_sizes": [96]}, "leave out image_sizes."),
+        ({"train.frozen_epochs": 2, "train.frozen_views": 2, "train.nodes": 2}, "leave out nodes."),
+        (
+            {"train.frozen_epochs": 2, "model.weights": "none"},
+            "params.yaml: train.frozen_epochs keeps the start weights as they are, but model.weights is none.",
+        ),
+    ],
+)
+def test_parameters_that_contradict_each_other(changes: dict[str, object], sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(SHIPPED.read_bytes())
+    override_params(path, changes)
+    with pytest.raises(ParamsError, match=re.escape(sentence.removeprefix("params.yaml: "))):
+        read_params(path)
 
 
 @pytest.mark.parametrize("key", ["train.lr", 3])

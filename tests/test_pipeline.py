@@ -200,11 +200,13 @@ def test_the_fingerprint_follows_parameters_and_inputs(recorder: Recorder) -> No
         Path("metrics").mkdir()
         Path("metrics/split.json").touch()
     split = run.params.split.model_copy(update={"seed": 1})
-    other = pipeline.Stage("split", run.params.model_copy(update={"split": split}), run.inputs, run.tracking)
+    other = pipeline.Stage(
+        "split", run.params.model_copy(update={"split": split}), run.inputs, run.tracking, leads=True
+    )
     assert other.fingerprint("split") != run.fingerprint("split")
     assert other.fingerprint("seed", "model") == run.fingerprint("seed", "model")
     assert run.fingerprint("seed", "model") != run.fingerprint("seed")
-    changed = pipeline.Stage("split", run.params, {**run.inputs, "data/manifest.csv": "0"}, run.tracking)
+    changed = pipeline.Stage("split", run.params, {**run.inputs, "data/manifest.csv": "0"}, run.tracking, leads=True)
     assert changed.fingerprint("split") != run.fingerprint("split")
     assert recorder.end == "finished"
 

@@ -1,6 +1,7 @@
 """One exception class per mistake a user can make; each message is a sentence that names the way out."""
 
 import errno
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,11 +38,14 @@ class DiskFullError(DermascreenError):
 
 @contextmanager
 def reported(name: str) -> Iterator[None]:
-    """End the program with one sentence, from `name`, and exit code 1 at a mistake outside this code."""
+    """End the program with one sentence, from `name`: exit code 1 at a mistake outside this code, 130 at Ctrl-C."""
     try:
         yield
     except DermascreenError as error:
         mistake = error
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             mistake = DiskFullError(str(error.filename or Path.cwd()))
@@ -77,6 +81,14 @@ class WeightsError(DermascreenError):
 
 class TrainingError(DermascreenError):
     """Training cannot begin, or cannot go on, with these parameters."""
+
+
+class CheckpointError(DermascreenError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is not a whole checkpoint; remove {path.parent} to train from the beginning, "
+            "and run the same command again."
+        )
 
 
 class LayerError(DermascreenError):

@@ -24,6 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.is_dir():  # a folder cannot be replaced in one step
             shutil.rmtree(path)
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write that fails, on a full disk say, does not know its file
+        raise
     finally:
         _remove(temporary)
 

@@ -3,6 +3,7 @@
 Each section is a class, each knob a field with its range; params.yaml holds the values, so there are no defaults here.
 """
 
+import itertools
 import re
 import reprlib
 from pathlib import Path
@@ -26,6 +27,7 @@ Fraction = Annotated[Number, Field(gt=0, lt=1)]
 NonNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -58,8 +60,8 @@ class SplitParams(Section):
     protocol: Literal["official", "grouped", "official_with_twins"]
     val_fraction: Fraction
     test_fraction: Fraction
-    folds: Annotated[int, Field(ge=0)]
-    fold: Annotated[int, Field(ge=0)]
+    folds: Whole
+    fold: Whole
     seed: Seed
 
     @model_validator(mode="after")
@@ -79,7 +81,7 @@ class PreprocessParams(Section):
 
 class ModelParams(Section):
     weights: Annotated[str, Field(min_length=1)]
-    hidden: Annotated[int, Field(ge=0)]
+    hidden: Whole
     dropout: Annotated[Number, Field(ge=0, lt=1)]
 
 
@@ -88,24 +90,57 @@ class AugmentParams(Section):
     rotation: Annotated[Number, Field(ge=0, le=180)]
     brightness: Annotated[Number, Field(ge=0, lt=1)]
     contrast: Annotated[Number, Field(ge=0, lt=1)]
+    saturation: Annotated[Number, Field(ge=0, lt=1)]
+    hue: Annotated[Number, Field(ge=0, le=180)]
+    jpeg: Annotated[int, Field(ge=5, le=100)]
 
 
 class TrainParams(Section):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
+    accumulate: Count
+    image_sizes: list[Annotated[int, Field(ge=32)]]
     lr: Positive
     backbone_lr_factor: NonNegative
+    layer_decay: Annotated[Number, Field(gt=0, le=1)]
     weight_decay: NonNegative
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_epochs: Whole
+    frozen_epochs: Whole
+    frozen_views: Whole
+    unfreeze_every: Whole
+    gradient_clip: NonNegative
+    label_smoothing: Annotated[Number, Field(ge=0, lt=0.5)]
+    mixup: NonNegative
+    pos_weight: Positive | Literal["auto"]
+    ema: Annotated[Number, Field(ge=0, lt=1)]
     patience: Count
-    precision: Literal["auto", 32, "bf16"]
+    precision: Literal["auto", 32, "bf16", 16]
     channels_last: bool
+    deterministic: bool
+    devices: Count | Literal["auto"]
+    nodes: Count
+    strategy: Annotated[str, Field(min_length=1)]
     augment: AugmentParams
 
     @model_validator(mode="after")
-    def _warm_up_ends(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs is {self.warmup_epochs}, but must be less than epochs ({self.epochs})")
+    def _phases_fit(self) -> Self:
+        for name in ("warmup_epochs", "frozen_epochs"):
+            if getattr(self, name) >= self.epochs:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be less than epochs ({self.epochs})")
+        for name in ("frozen_views", "unfreeze_every"):
+            if getattr(self, name) and not self.frozen_epochs:
+                raise ValueError(f"{name} is {getattr(self, name)}, but frozen_epochs is 0: nothing is frozen")
+        if self.frozen_views > self.frozen_epochs:
+            raise ValueError(f"frozen_views is {self.frozen_views}, but there are {self.frozen_epochs} frozen_epochs")
+        if len(self.image_sizes) >= self.epochs:
+            raise ValueError(f"image_sizes has {len(self.image_sizes)} sizes, but must have fewer than epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _views_can_be_kept(self) -> Self:
+        for name, given in (("mixup", self.mixup), ("image_sizes", self.image_sizes), ("nodes", self.nodes - 1)):
+            if self.frozen_views and given:
+                raise ValueError(f"frozen_views keeps the features of whole images on one machine; leave out {name}")
         return self
 
 
@@ -146,6 +181,15 @@ class Params(Section):
     explain: ExplainParams
     tracking: TrackingParams
 
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        sizes = [*self.train.image_sizes, self.preprocess.image_size]
+        if any(first >= second for first, second in itertools.pairwise(sizes)):
+            raise ValueError(f"train.image_sizes is {sizes[:-1]}, but must rise, and end below preprocess.image_size")
+        if self.train.frozen_epochs and self.model.weights == "none":
+            raise ValueError("train.frozen_epochs keeps the start weights as they are, but model.weights is none")
+        return self
+
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check a parameter file; the first thing wrong with it raises ParamsError in one sentence."""
@@ -176,17 +220,22 @@ MUST_BE = {
 
 
 def _sentence(error: ValidationError) -> str:
-    first: Any = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    first: Any
+    first, *others = error.errors()
+    # Where a number or a word may stand, the place ends with pydantic's name for the number, which is no name of a key.
+    key = ".".join(str(part) for part in first["loc"] if not re.search(r"[\[-]", str(part)))
     if first["type"] == "missing":
         return f"{key} is missing."
     if first["type"] in ("extra_forbidden", "invalid_key"):
         *section, name = first["loc"]
         return f"{name} is not a key of {'.'.join(section) or 'the file'}, which has {', '.join(_keys(section))}."
     if first["type"] == "value_error":
-        return f"{key}.{first['ctx']['error']}."
+        return f"{key}{'.' if key else ''}{first['ctx']['error']}."
     value = "empty" if first["input"] is None else reprlib.repr(first["input"])
     must_be = MUST_BE.get(first["type"]) or first["msg"].removeprefix("Input should be ")
+    words = [other for other in others if other["type"] == "literal_error" and other["input"] == first["input"]]
+    if words and isinstance(first["input"], str):
+        must_be += f" or {words[0]['ctx']['expected']}"
     return f"{key or 'the file'} is {value}, but must be {must_be}."
 
 

@@ -37,6 +37,8 @@ REPORT = Path("reports/report.html")
 MODEL_CARD = Path("reports/MODEL_CARD.md")
 METRICS = Path("metrics")  # one JSON file a stage
 
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # set by torchrun, Lightning and Slurm
+
 CACHE = Path(".dermascreen")  # what may be lost: partial downloads and checkpoints; beside dvc.yaml, never tracked
 
 
@@ -48,6 +50,8 @@ class Stage:
     params: Params
     inputs: Mapping[str, str]
     tracking: Run
+
+    leads: bool  # False in all but the first process of a distributed job: they write nothing and are not tracked
 
     def fingerprint(self, *sections: str) -> str:
         """A name for these parameter sections and the content that the stage reads; another value, another name."""
@@ -78,9 +82,17 @@ def stage(name: str) -> Iterator[Stage]:
             if path not in given:
                 raise MissingInputError(Path(path))
         inputs = {path: content_md5(path) for path in reads if path not in missing}
+        if not leads():
+            yield Stage(name, params, inputs, Run(name, params), leads=False)
+            return
         with tracked_run(name, params, project_root(), inputs) as run:
-            yield Stage(name, params, inputs, run)
+            yield Stage(name, params, inputs, run, leads=True)
             run.log_outputs({path: content_md5(path) for path in writes})
+
+
+def leads() -> bool:
+    """Whether this process is the only or the first one of a job of several."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def _exit_on_sigterm(signum: int, _frame: object) -> None:

@@ -3,47 +3,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
+from small_training import PARAMS, TRAIN, VAL, small, with_params
 from torch import nn
 
-from dermascreen.errors import TrainingError
+from dermascreen.errors import CheckpointError, TrainingError
+from dermascreen.model.batches import Split
 from dermascreen.model.inference import predict_logits, sigmoid
-from dermascreen.model.network import Description
-from dermascreen.model.training import Split, fit, parameter_groups, resolve_precision, summarise
-from dermascreen.params import AugmentParams, TrainParams
-
-PARAMS = TrainParams(
-    epochs=3, batch_size=8, lr=0.01, backbone_lr_factor=0.5, weight_decay=0.01, warmup_epochs=1, patience=3,
-    precision=32, channels_last=False, augment=AugmentParams(flip=True, rotation=180, brightness=0.1, contrast=0.1),
-)  # fmt: skip
-
-
-class Small(nn.Module):
-    """What training asks of a network, in two layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.description = Description("small", "none", 0, 0.2, 8, (0.5,) * 3, (0.5,) * 3, ("benign", "malignant"))
-        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
-        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(4, 1))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.backbone(images)).squeeze(1)
-
-
-def small(seed: int = 0) -> Small:
-    torch.manual_seed(seed)
-    return Small()
-
-
-def split(count: int, seed: int = 0) -> Split:
-    """Malignant is darker, with some overlap."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 2
-    pixels = random.integers(60, 255, (count, 8, 8, 3)) - 50 * labels[:, None, None, None]
-    return Split(pixels.astype(np.uint8), np.arange(count), labels)
-
-
-TRAIN, VAL = split(40), split(20, seed=1)
+from dermascreen.model.training import fit, resolve_precision, summarise
+from dermascreen.params import TrainParams
 
 
 def train(folder, network=None, params: TrainParams = PARAMS, seed: int = 0, on_epoch=lambda _: None):
@@ -112,14 +80,6 @@ def test_the_rate_warms_up_and_falls_to_nothing(tmp_path) -> None:
     assert rates == pytest.approx([0.01, 0.0075, 0.0025, 0.0], abs=1e-9)
 
 
-def test_weights_decay_and_norms_and_biases_do_not() -> None:
-    network = Small()
-    decayed, plain = parameter_groups(network.backbone, 0.1, 0.01)
-    assert decayed == {"params": [network.backbone[0].weight], "lr": 0.1, "weight_decay": 0.01}
-    assert [parameter.ndim for parameter in plain["params"]] == [1, 1, 1]
-    assert plain["weight_decay"] == 0.0
-
-
 def test_a_batch_larger_than_the_data_is_refused(tmp_path) -> None:
     with pytest.raises(TrainingError, match=r"train\.batch_size is 41, but there are only 40 training images"):
         train(tmp_path, params=PARAMS.model_copy(update={"batch_size": 41}))
@@ -151,7 +111,7 @@ def test_logits_do_not_depend_on_the_batch() -> None:
     network = small()
     whole = predict_logits(network, VAL.pixels, VAL.rows, 20)
     assert np.allclose(predict_logits(network, VAL.pixels, VAL.rows[::-1], 3)[::-1], whole, atol=1e-6)
-    assert whole.shape == (20,)
+    assert whole.shape == (21,)
     assert whole.dtype == np.float32
 
 
@@ -162,3 +122,151 @@ def test_sigmoid_is_exact_at_zero_and_keeps_the_order_of_large_logits() -> None:
     assert found[3] == pytest.approx(1 / (1 + np.exp(-2)))
     assert found[0] == 0
     assert found[4] < found[5] < 1
+
+
+def test_accumulating_parts_of_a_batch_gives_the_gradient_of_the_whole(tmp_path) -> None:
+    def still(seed: int = 0) -> nn.Module:
+        network = small(seed)
+        network.backbone[1] = nn.Identity()  # whose statistics would be those of a part
+        network.head[1].p = 0.0
+        network.layers = lambda: [network.backbone[0]]
+        return network
+
+    whole, history = train(tmp_path / "whole", still(), with_params(batch_size=9))
+    parts, rows = train(tmp_path / "parts", still(), with_params(batch_size=9, accumulate=3))
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    assert [row["val_loss"] for row in rows] == pytest.approx([row["val_loss"] for row in history], rel=1e-5)
+
+
+def test_val_auc_is_right_where_all_logits_of_a_batch_lie_in_0_to_1(tmp_path) -> None:
+    network = small()
+    network.forward = lambda images: (images.mean((1, 2, 3)) * -3 + 0.4) + 0 * network.head[2].bias
+    rows = np.argsort(VAL.labels, kind="stable")
+    sorted_val = Split(VAL.pixels, rows, VAL.labels[rows])
+    params = with_params(epochs=2, batch_size=3)
+    history = fit(network, TRAIN, sorted_val, params, seed=0, checkpoints=tmp_path, on_epoch=lambda _: None)
+    logits = -3 * (VAL.pixels[rows] / 127.5 - 1).mean((1, 2, 3)) + 0.4
+    assert history[0]["val_roc_auc"] == pytest.approx(roc_auc_score(VAL.labels[rows], logits))
+    inside = [bool(((batch >= 0) & (batch <= 1)).all()) for batch in np.array_split(logits, range(3, 21, 3))]
+    assert any(inside)
+    assert not all(inside)
+
+
+def test_a_frozen_backbone_stays_as_it_was(tmp_path) -> None:
+    start = small()
+    seen = []
+    network = small()
+
+    def on_epoch(_: dict[str, float]) -> None:
+        pairs = zip(start.backbone.state_dict().values(), network.backbone.state_dict().values(), strict=True)
+        seen.append([torch.equal(one, other) for one, other in pairs])
+
+    params = with_params(epochs=4, frozen_epochs=1, unfreeze_every=1, warmup_epochs=0)
+    train(tmp_path, network, params, on_epoch=on_epoch)
+    names = list(start.backbone.state_dict())
+    moved = [{name.split(".")[0] for name, same in zip(names, epoch, strict=True) if not same} for epoch in seen]
+    assert moved == [set(), {"1"}, {"0", "1"}, {"0", "1"}]
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    monkeypatch.setattr("dermascreen.model.training.FEATURES", 4)
+
+
+@pytest.mark.usefixtures("wide")
+def test_kept_features_change_nothing_but_the_work(tmp_path) -> None:
+    params = with_params(epochs=4, frozen_epochs=3, warmup_epochs=0)
+    computed, history = train(tmp_path / "a", params=params)
+    kept, rows = train(tmp_path / "b", params=params.model_copy(update={"frozen_views": 3}))
+    assert equal(computed, kept)
+    assert rows == history
+
+    network, passes = small(), []
+    network.backbone.register_forward_hook(lambda _, images, __: passes.append(network.training * len(images[0])))
+    train(tmp_path / "c", network, params.model_copy(update={"frozen_views": 1}))
+    assert sum(passes) == 2 * len(TRAIN.rows)  # for the view that is kept, and for the epoch that is not frozen
+
+
+@pytest.mark.usefixtures("wide")
+@pytest.mark.parametrize("killed_in", [0, 1, 2])
+def test_a_run_killed_while_features_are_kept_goes_on_to_the_same_bits(tmp_path, killed_in: int) -> None:
+    params = with_params(epochs=4, frozen_epochs=3, frozen_views=2, warmup_epochs=0, ema=0.9, mixup=0.0)
+    check_resuming(tmp_path, params, killed_in)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.9, "gradient_clip": 0.1},
+        {"mixup": 0.4, "label_smoothing": 0.1, "pos_weight": "auto"},
+        {"accumulate": 2, "image_sizes": [32, 48], "frozen_epochs": 1},
+        {"precision": "bf16", "layer_decay": 0.5, "deterministic": False},
+    ],
+    ids="-".join,
+)
+def test_each_part_of_the_recipe_survives_being_killed(tmp_path, changes: dict[str, object]) -> None:
+    check_resuming(tmp_path, with_params(epochs=4, **changes), 2)
+
+
+def check_resuming(folder, params: TrainParams, killed_in: int) -> None:
+    whole, history = train(folder / "whole", params=params)
+
+    def kill(row: dict[str, float]) -> None:
+        if row["epoch"] == killed_in:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        train(folder / "killed", params=params, on_epoch=kill)
+    network, rows = train(folder / "killed", network=small(seed=9) if killed_in else small(), params=params)
+    assert rows == history
+    assert equal(network, whole)
+
+
+def test_the_average_is_what_is_judged_and_kept(tmp_path) -> None:
+    network, history = train(tmp_path, params=with_params(epochs=6, ema=0.95))
+    best = summarise(history)
+    auc = roc_auc_score(VAL.labels, predict_logits(network, VAL.pixels, VAL.rows, 7))
+    assert auc == pytest.approx(best["best_val_roc_auc"])
+    state, name = torch.load(tmp_path / "last.ckpt", weights_only=True), "network.head.2.weight"
+    assert not torch.equal(state["state_dict"][name], state["current_model_state"][name])
+
+
+def test_images_grow_with_the_epochs_and_val_is_always_whole(tmp_path) -> None:
+    network, sizes = small(), []
+    network.register_forward_hook(lambda _, images, __: sizes.append((network.training, images[0].shape[2:])))
+    train(tmp_path, network, with_params(epochs=4).model_copy(update={"image_sizes": [4]}))
+    steps = len(TRAIN.rows) // PARAMS.batch_size
+    shown = [size for training, size in sizes if training]
+    assert shown == [(4, 4)] * 2 * steps + [(8, 8)] * 2 * steps
+    assert {size for training, size in sizes if not training} == {(8, 8)}
+
+
+def test_the_loss_is_that_of_the_formula(tmp_path) -> None:
+    network = small()
+    network.head[1].p = 0.0
+    network.forward = lambda images: network.head[2].bias.expand(len(images))
+    bias = network.head[2].bias.item()
+    params = with_params(epochs=2, lr=1e-12, label_smoothing=0.2, pos_weight=3.0, batch_size=40, weight_decay=0.0)
+    _, history = train(tmp_path, network, params)
+    for_malignant, for_benign = np.log1p(np.exp(-bias)), np.log1p(np.exp(bias))
+    wanted = 0.5 * (3 * 0.9 * for_malignant + 0.1 * for_benign) + 0.5 * (3 * 0.1 * for_malignant + 0.9 * for_benign)
+    assert history[0]["train_loss"] == pytest.approx(wanted, rel=1e-5)
+    assert history[0]["val_loss"] == pytest.approx((10 * for_malignant + 11 * for_benign) / 21, rel=1e-5)
+
+
+def test_what_this_machine_cannot_do_is_one_sentence(tmp_path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(TrainingError, match=r"train\.precision is 16, which needs a GPU"):
+        train(tmp_path, params=with_params(precision=16))
+    with pytest.raises(TrainingError, match=r"train\.strategy nonsense cannot be had here: .*nonsense"):
+        train(tmp_path, params=with_params(strategy="nonsense"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_stops_before_the_first_step(tmp_path) -> None:
+    train(tmp_path)
+    (tmp_path / "last.ckpt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is not a whole checkpoint; remove"):
+        train(tmp_path)

@@ -19,8 +19,7 @@ from torch.nn import functional
 
 from dermascreen.errors import LayerError
 from dermascreen.explanation.selection import OUTCOMES
-from dermascreen.model.augment import normalise
-from dermascreen.model.network import Network
+from dermascreen.model.network import Network, normalise
 
 TINY = 1e-12  # a map whose maximum is at most this has nothing to show
 SAME = 1e-5  # nor has one whose values differ by at most this share of the maximum: more than rounding in 32 bits

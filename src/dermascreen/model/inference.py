@@ -7,8 +7,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from dermascreen.model.augment import normalise
-from dermascreen.model.network import Network
+from dermascreen.model.network import Network, normalise
 
 
 def predict_logits(

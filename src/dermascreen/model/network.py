@@ -2,12 +2,14 @@
 
 import dataclasses
 import urllib.error
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet50
 
@@ -49,6 +51,29 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.backbone(images))
         return logits.squeeze(1)
+
+    def layers(self) -> list[nn.Module]:
+        """The backbone's five layers from input to output: the stem and ResNet's four."""
+        backbone = self.backbone
+        stem = nn.ModuleList([backbone.conv1, backbone.bn1])
+        return [stem, backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
+
+
+def scale(pixels: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) to floats in [0, 1], shape (N, 3, H, W)."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(images - mean) / std by channel; images in [0, 1], shape (N, 3, H, W)."""
+    shift, spread = images.new_tensor([mean, std]).view(2, 1, 3, 1, 1)
+    standard: Tensor = (images - shift) / spread
+    return standard
+
+
+def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 (N, H, W, 3) to what the network takes: (value / 255 - mean) / std by channel, shape (N, 3, H, W)."""
+    return standardise(scale(pixels), mean, std)
 
 
 def build(params: ModelParams, image_size: int) -> Network:
@@ -100,7 +125,7 @@ def save(network: Network, weights: Path, description: Path) -> None:
     """Write the weights as safetensors and the description as JSON; each file is whole or absent."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replacing(weights) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(serialise(state))
     write_json(dataclasses.asdict(network.description), description)
 
 

@@ -1,117 +1,153 @@
-"""Training: the LightningModule, its data, and the callbacks that keep the best and the last epoch."""
+"""Train a network: the loop is Lightning's, the recipe is here."""
 
+import functools
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
-import numpy.typing as npt
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+import torch.distributed
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import BinaryAUROC
 
 from dermascreen.errors import TrainingError
-from dermascreen.model.augment import augment, normalise, scale, standardise
-from dermascreen.model.network import Network
+from dermascreen.files import replacing
+from dermascreen.model.augment import augment, recompress, shrink
+from dermascreen.model.batches import Batch, Schedule, Split, every_once, loader
+from dermascreen.model.checkpoints import BEST, LAST, WholeFiles, read_checkpoint, usable
+from dermascreen.model.network import FEATURES, Network, normalise, standardise
+from dermascreen.model.optimiser import freeze, make_optimiser, mix, moving_average, targets
 from dermascreen.params import TrainParams
 
 Epoch = dict[str, float]  # epoch, lr, and loss and roc_auc of train and val
 
-
-@dataclass(frozen=True)
-class Split:
-    """Labelled rows of an array of images: `pixels` uint8 (N, H, W, 3), `rows` and `labels` (0 or 1) of shape (n,)."""
-
-    pixels: npt.NDArray[np.uint8]
-    rows: npt.NDArray[np.intp]
-    labels: npt.NDArray[np.int64]
-
-
-class _Batches(Dataset[tuple[Tensor, Tensor]]):
-    """Reads a whole batch at once, in the order of the file."""
-
-    def __init__(self, split: Split) -> None:
-        self.split = split
-
-    def __len__(self) -> int:
-        return len(self.split.rows)
-
-    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        chosen = np.asarray(indices)
-        pixels = self.split.pixels[self.split.rows[chosen]]
-        return torch.from_numpy(pixels), torch.from_numpy(self.split.labels[chosen]).float()
+CHECKED = 32  # steps after which the loss is looked at: looking makes a GPU wait
 
 
 class Classifier(lightning.LightningModule):
     """Binary cross-entropy on the logit, AdamW with warm-up and cosine; `history` holds a row for each epoch."""
 
     def __init__(
-        self, network: Network, params: TrainParams, steps: int, seed: int, on_epoch: Callable[[Epoch], None]
+        self,
+        network: Network,
+        params: TrainParams,
+        *,
+        steps: int,
+        pos_weight: float,
+        seed: int,
+        views: Path,
+        on_epoch: Callable[[Epoch], None],
     ) -> None:
         super().__init__()
         self.network = network
         self.params = params
         self.steps = steps  # an epoch
+        self.pos_weight = pos_weight
         self.seed = seed
+        self.views = views
         self.on_epoch = on_epoch
         self.history: list[Epoch] = []
-        self.loss = {name: MeanMetric(nan_strategy="disable") for name in ("train", "val")}
-        self.auc = {name: BinaryAUROC() for name in ("train", "val")}
+        # A ModuleDict, so that they live on the network's device.
+        self.measures: dict[str, Metric] = nn.ModuleDict()  # type: ignore[assignment]
+        for name in ("train", "val"):
+            self.measures[f"{name}_loss"] = MeanMetric(nan_strategy="disable")
+            self.measures[f"{name}_roc_auc"] = BinaryAUROC(validate_args=False)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if batch_idx == 0:
-            # Draws depend on the seed and the epoch alone, so a run taken up again draws what it would have drawn.
-            # Here, because Lightning leaves out on_train_epoch_start in the first epoch after a checkpoint.
-            torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0]))
-        pixels, labels = batch
-        with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-            description = self.network.description
-            images = standardise(augment(scale(pixels), self.params.augment), description.mean, description.std)
-        return self._score("train", images, labels)
+            self._begin_epoch()
+        if self.params.frozen_views and self.current_epoch < self.params.frozen_epochs:
+            logits = self.network.head(self._kept_features(batch)).squeeze(1)
+        else:
+            logits = self.network(mix(self._images(batch), batch.kept))
+        wanted = mix(targets(batch.labels, self.params.label_smoothing), batch.kept)
+        loss = functional.binary_cross_entropy_with_logits(
+            logits.float(), wanted, pos_weight=wanted.new_tensor(self.pos_weight)
+        )
+        if batch_idx % CHECKED == CHECKED - 1 or self.trainer.is_last_batch:
+            self._check(loss)
+        self._measure("train", loss, logits, batch.labels)
+        return loss * batch.weight
 
-    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
-        pixels, labels = batch
+    def _begin_epoch(self) -> None:
+        # What is drawn depends on the seed and the epoch alone, so a run taken up again draws what it would have drawn.
+        # Here, because Lightning leaves out on_train_epoch_start in the first epoch after a checkpoint.
+        identity = [self.seed, self.current_epoch, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(identity).generate_state(1)[0]))
+        freeze(self.network, self.current_epoch, self.params)
+
+    def _images(self, batch: Batch) -> Tensor:
+        """What the network takes, augmented; (n, 3, size, size) at the size of this epoch."""
         description = self.network.description
-        self._score("val", normalise(pixels, description.mean, description.std), labels)
+        sizes = [*self.params.image_sizes, batch.pixels.shape[1]]
+        size = sizes[self.current_epoch * len(sizes) // self.params.epochs]
+        with torch.no_grad(), torch.autocast(batch.pixels.device.type, enabled=False):
+            pixels = shrink(recompress(batch.pixels, batch.draws, self.params.augment), size)
+            images = augment(pixels, batch.draws, self.params.augment)
+            return self._laid_out(standardise(images, description.mean, description.std))
 
-    def _score(self, name: str, images: Tensor, labels: Tensor) -> Tensor:
-        if self.params.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        logits = self.network(images).float()
-        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+    def _laid_out(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if self.params.channels_last else images
+
+    def _kept_features(self, batch: Batch) -> Tensor:
+        """Features of the frozen backbone, (n, FEATURES): computed in the first epochs, one view each, then read.
+
+        A view is what its epoch draws, so with as many views as frozen epochs nothing but time changes.
+        """
+        view, places = self.current_epoch % self.params.frozen_views, batch.places.cpu().numpy()
+        kept = np.load(self.views, mmap_mode="r+")
+        if self.current_epoch < self.params.frozen_views:
+            with torch.no_grad():
+                features: Tensor = self.network.backbone(self._images(batch)).float().flatten(1)
+            kept[view, places] = features.cpu().numpy()
+            return features
+        return torch.from_numpy(kept[view, places]).to(self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.world_size > 1:  # what is judged is what is kept: the first process's running statistics
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def validation_step(self, batch: Batch) -> None:
+        description = self.network.description
+        logits = self.network(self._laid_out(normalise(batch.pixels, description.mean, description.std)))
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), batch.labels)
+        self._measure("val", loss, logits, batch.labels)
+
+    def _measure(self, name: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        self.measures[f"{name}_loss"].update(loss.detach(), len(labels))
+        # As probabilities, because torchmetrics takes logits that all lie in [0, 1] for such, batch by batch.
+        self.measures[f"{name}_roc_auc"].update(logits.detach().double().sigmoid(), labels.long())
+
+    def _check(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is {loss.item()} in epoch {self.current_epoch}; lower train.lr, which is {self.params.lr:g}."
             )
-        self.loss[name].update(loss.detach().cpu(), len(labels))
-        self.auc[name].update(logits.detach().cpu(), labels.long().cpu())
-        return loss
 
     def on_validation_epoch_end(self) -> None:
-        self.log("val_roc_auc", self.auc["val"].compute())
+        self._check(self.measures["val_loss"].compute())
+        self.log("val_roc_auc", self.measures["val_roc_auc"].compute(), sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
         row: Epoch = {"epoch": self.current_epoch, "lr": self.optimizers().param_groups[-1]["lr"]}  # type: ignore[union-attr]
-        for name in self.loss:
-            row[f"{name}_loss"] = self.loss[name].compute().item()
-            row[f"{name}_roc_auc"] = self.auc[name].compute().item()
-            self.loss[name].reset()
-            self.auc[name].reset()
+        for name, measure in self.measures.items():
+            row[name] = measure.compute().item()
+            measure.reset()
         self.history.append(row)
-        self.on_epoch(row)
+        if self.trainer.is_global_zero:
+            self.on_epoch(row)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
@@ -120,29 +156,10 @@ class Classifier(lightning.LightningModule):
         self.history = checkpoint["history"]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        params = self.params
-        optimizer = AdamW(
-            [
-                *parameter_groups(self.network.backbone, params.lr * params.backbone_lr_factor, params.weight_decay),
-                *parameter_groups(self.network.head, params.lr, params.weight_decay),
-            ]
+        optimizer, schedule = make_optimiser(
+            self.network, self.params, self.steps, fused=self.trainer.precision == "32-true"
         )
-        warmup = params.warmup_epochs * self.steps
-        schedule: LRScheduler = CosineAnnealingLR(optimizer, params.epochs * self.steps - warmup)
-        if warmup:
-            rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
-            schedule = SequentialLR(optimizer, [rise, schedule], [warmup])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels with weight decay; vectors, that is norms and biases, without."""
-    decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    plain = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
-    return [
-        {"params": decayed, "lr": lr, "weight_decay": weight_decay},
-        {"params": plain, "lr": lr, "weight_decay": 0.0},
-    ]
 
 
 def fit(
@@ -158,50 +175,115 @@ def fit(
     """Train `network` in place and leave it with the weights of the epoch that had the best val AUC.
 
     `checkpoints` is a folder for this configuration and data alone: after every epoch the state is kept there, and a
-    run that finds one goes on from it to the same weights. `on_epoch` is called with each finished epoch's row.
-    Returns the rows of all epochs. Raises TrainingError for a batch larger than the data or a loss that is not finite.
+    run that finds one goes on from it to the same weights. `on_epoch` is called with each finished epoch's row, and
+    only in the first process where there are several. Returns the rows of all epochs. Raises TrainingError for settings
+    that this machine or this data cannot meet, for a loss that is not finite and for a process that another one waits
+    for in vain; CheckpointError for a checkpoint that cannot be read.
     """
-    if params.batch_size > len(train.rows):
-        raise TrainingError(
-            f"train.batch_size is {params.batch_size}, but there are only {len(train.rows)} training images; lower it."
-        )
-    sampler: DistributedSampler[Any] = DistributedSampler(_Batches(train), num_replicas=1, rank=0, seed=seed)
-    loader = DataLoader(
-        _Batches(train), params.batch_size, sampler=sampler, drop_last=True, collate_fn=_as_is, num_workers=0
-    )
-    val_loader = DataLoader(_Batches(val), params.batch_size, collate_fn=_as_is, num_workers=0)
-    if params.channels_last:
-        network.to(memory_format=torch.channels_last)
-    classifier = Classifier(network, params, len(loader), seed, on_epoch)
-    best = ModelCheckpoint(
-        checkpoints, "best", monitor="val_roc_auc", mode="max", save_weights_only=True, enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )  # fmt: skip
-    last = ModelCheckpoint(checkpoints, "last", enable_version_counter=False, save_on_train_epoch_end=True)
-    patience = EarlyStopping("val_roc_auc", mode="max", patience=params.patience, check_on_train_epoch_end=True)
-    shown = sys.stderr.isatty()
     with _quiet_lightning():
-        trainer = lightning.Trainer(
-            accelerator="auto",
-            devices=1,
-            precision=resolve_precision(params.precision),
+        trainer = _trainer(params, checkpoints)
+        place = (trainer.global_rank, trainer.world_size)
+        schedule = Schedule(len(train.rows), params, seed, *place)
+        resume = usable(checkpoints)
+        if params.channels_last:
+            network.to(memory_format=torch.channels_last)
+        balance = float(np.sum(train.labels == 0) / np.sum(train.labels == 1))
+        classifier = Classifier(
+            network,
+            params,
+            steps=schedule.steps,
+            pos_weight=balance if params.pos_weight == "auto" else params.pos_weight,
+            seed=seed,
+            views=checkpoints / "features.npy",
+            on_epoch=on_epoch,
+        )
+        if params.frozen_views and trainer.is_global_zero and not classifier.views.exists():
+            with replacing(classifier.views) as temporary:
+                shape = (params.frozen_views, len(train.rows), FEATURES)
+                np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        device = trainer.strategy.root_device
+        loaders = (
+            loader(train, schedule, device),
+            loader(val, every_once(len(val.rows), params.batch_size, *place), device),
+        )
+        try:
+            trainer.fit(classifier, *loaders, ckpt_path=resume, weights_only=True)
+        except SystemExit as end:
+            if end.code == 1:  # what Lightning makes of a KeyboardInterrupt
+                raise KeyboardInterrupt from None
+            raise
+        except RuntimeError as error:
+            _explain_lost_process(trainer, error)
+            raise
+    if trainer.is_global_zero:
+        state = read_checkpoint(checkpoints / BEST)["state_dict"]
+        prefix = "network."
+        network.cpu().load_state_dict(
+            {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        )
+    return classifier.history
+
+
+def _trainer(params: TrainParams, checkpoints: Path) -> lightning.Trainer:
+    cuda = torch.cuda.is_available()
+    precision = resolve_precision(params.precision)
+    if precision == "16-mixed" and not cuda:
+        raise TrainingError("train.precision is 16, which needs a GPU; use bf16, 32 or auto.")
+    devices = params.devices if cuda or params.devices != "auto" else 1
+    several = devices != 1 or params.nodes > 1
+    strategy = params.strategy
+    if strategy == "auto" and several:
+        strategy = "ddp_find_unused_parameters_true" if params.frozen_epochs else "ddp"
+    shown = sys.stderr.isatty()
+    callbacks: list[Callback] = [
+        EarlyStopping("val_roc_auc", mode="max", patience=params.patience, check_on_train_epoch_end=True),
+        ModelCheckpoint(
+            checkpoints, BEST.removesuffix(".ckpt"), monitor="val_roc_auc", mode="max", enable_version_counter=False,
+            save_on_train_epoch_end=True, save_weights_only=not params.ema,  # the average is saved with the whole only
+        ),
+        ModelCheckpoint(
+            checkpoints, LAST.removesuffix(".ckpt"), enable_version_counter=False, save_on_train_epoch_end=True
+        ),
+        *([WeightAveraging(multi_avg_fn=functools.partial(moving_average, params.ema))] if params.ema else []),
+        *([TQDMProgressBar()] if shown else []),
+    ]  # fmt: skip
+    try:
+        return lightning.Trainer(
+            accelerator="cuda" if cuda else "cpu",
+            devices=devices,
+            num_nodes=params.nodes,
+            strategy=strategy,
+            sync_batchnorm=cuda and several,
+            precision=precision,
             max_epochs=params.epochs,
-            callbacks=[patience, best, last, *([TQDMProgressBar()] if shown else [])],
+            accumulate_grad_batches=params.accumulate,
+            gradient_clip_val=params.gradient_clip or None,
+            callbacks=callbacks,
+            plugins=[WholeFiles()],
             logger=False,
             enable_progress_bar=shown,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            deterministic="warn",
+            deterministic="warn" if params.deterministic else False,
         )
-        resume = checkpoints / "last.ckpt"
-        trainer.fit(classifier, loader, val_loader, ckpt_path=resume if resume.exists() else None, weights_only=True)
-    state = torch.load(checkpoints / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-    prefix = "network."
-    network.cpu().load_state_dict(
-        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    )
-    return classifier.history
+    except (MisconfigurationException, ValueError) as error:
+        asked = f"train.devices {params.devices}, train.nodes {params.nodes} and train.strategy {params.strategy}"
+        raise TrainingError(f"{asked} cannot be had here: {str(error).splitlines()[0]}") from None
+
+
+def _explain_lost_process(trainer: lightning.Trainer, error: RuntimeError) -> None:
+    """Raise a TrainingError where `error` says that another process of the job has gone, and end those still there."""
+    lost = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+    if trainer.world_size == 1 or not lost:
+        return
+    children = getattr(trainer.strategy.launcher, "procs", [])
+    for child in children:
+        child.kill()
+    children.clear()  # or Lightning's observer would kill this process too, before it can say what happened
+    raise TrainingError(
+        "Another process of this training has ended; run the same command again to go on from the last finished epoch."
+    ) from error
 
 
 def resolve_precision(precision: str | int) -> Any:  # noqa: ANN401 - Lightning's literal
@@ -209,15 +291,12 @@ def resolve_precision(precision: str | int) -> Any:  # noqa: ANN401 - Lightning'
     if precision == "auto":
         supported = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
         precision = "bf16" if supported else 32
-    return "bf16-mixed" if precision == "bf16" else "32-true"
+    names: Mapping[str | int, str] = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed"}
+    return names[precision]
 
 
 def _cpu_has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public name for it
-
-
-def _as_is(batch: Any) -> Any:  # noqa: ANN401 - collate_fn must take a list, and __getitems__ has made the batch
-    return batch
 
 
 @contextmanager

@@ -1,0 +1,53 @@
+"""State that outlives a killed process: written whole or not at all, read or refused in one sentence."""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from dermascreen.errors import CheckpointError
+from dermascreen.files import replacing
+
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes beside the file and moves into place; Lightning's own moves from /tmp, which may be another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: ANN401, ARG002
+        buffer = io.BytesIO()  # because torch hides why a write to a file of its own failed
+        torch.save(checkpoint, buffer)
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+
+def usable(folder: Path) -> Path | None:
+    """The checkpoint in `folder` to go on from, if there is one; drops what a killed process left half written.
+
+    Raises CheckpointError for one that cannot be read.
+    """
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+    last = folder / LAST
+    if not last.exists():
+        return None
+    for path in (last, folder / BEST):
+        read_checkpoint(path)
+    return last
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors mapped and not yet read."""
+    try:
+        damaged = zipfile.ZipFile(path).testzip()
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        raise CheckpointError(path) from None
+    if damaged or not isinstance(content, dict) or "state_dict" not in content:
+        raise CheckpointError(path)
+    return content

@@ -1,0 +1,91 @@
+"""A training of a moment: `python small_training.py FOLDER '{"epochs": 3}'` leaves result.pt, and can be killed."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from dermascreen.errors import reported
+from dermascreen.model.batches import Split
+from dermascreen.model.network import Description
+from dermascreen.model.training import Epoch, fit
+from dermascreen.params import TrainParams, read_params
+from dermascreen.pipeline import leads
+
+SHIPPED = read_params(Path(__file__).parents[2] / "params.yaml").train
+PARAMS = SHIPPED.model_copy(
+    update={
+        "epochs": 3, "batch_size": 8, "lr": 0.01, "backbone_lr_factor": 0.5, "patience": 3, "precision": 32,
+        "channels_last": False, "gradient_clip": 0.0,
+    }
+)  # fmt: skip
+
+
+def with_params(**changes: object) -> TrainParams:
+    """PARAMS with changes, checked as params.yaml is."""
+    return TrainParams.model_validate(PARAMS.model_dump() | changes)
+
+
+class Small(nn.Module):
+    """What training asks of a network, in two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.description = Description("small", "none", 0, 0.2, 8, (0.5,) * 3, (0.5,) * 3, ("benign", "malignant"))
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(4, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone(images)).squeeze(1)
+
+    def layers(self) -> list[nn.Module]:
+        return [self.backbone[0], self.backbone[1]]
+
+
+def small(seed: int = 0) -> Small:
+    torch.manual_seed(seed)
+    return Small()
+
+
+def split(count: int, seed: int = 0) -> Split:
+    """Malignant is darker, with some overlap."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    pixels = random.integers(60, 255, (count, 8, 8, 3)) - 50 * labels[:, None, None, None]
+    return Split(pixels.astype(np.uint8), np.arange(count), labels)
+
+
+TRAIN, VAL = split(40), split(21, seed=1)  # so that two processes have val sets of different size
+
+
+def main(folder: Path, changes: dict[str, object], pause: float = 0.0) -> None:
+    """Train in `folder`; `pause` seconds after each step give a test time to kill the process."""
+
+    def on_epoch(row: Epoch) -> None:
+        print(json.dumps(row), flush=True)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as stages do
+    network = small()
+    forward = network.forward
+
+    def slow(images: torch.Tensor) -> torch.Tensor:
+        time.sleep(pause)
+        if os.environ.get("KILLED_RANK") == os.environ.get("LOCAL_RANK", "0") and (folder / "last.ckpt").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return forward(images)
+
+    network.forward = slow
+    with reported("train"):
+        history = fit(network, TRAIN, VAL, with_params(**changes), seed=0, checkpoints=folder, on_epoch=on_epoch)
+        if leads():
+            torch.save({"history": history, "state": network.state_dict()}, folder / "result.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]), *(float(value) for value in sys.argv[3:]))
