@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test repro ui lock format clean
+.PHONY: help setup peers demo test repro ui lock format clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 	.uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: --requirement requirements-uv.lock
 	@touch $@
 
+peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the engines that benchmarks compare with
+	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python .venv-peers
+	$(UV) pip sync --python .venv-peers --require-hashes --compile-bytecode requirements-peers.lock
+
 demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
 	python tools/demo.py
 
@@ -46,6 +50,7 @@ ui: $(READY) ## Show the runs in MLflow
 
 lock: $(filter .uv/bin/uv,$(UV)) ## Resolve pyproject.toml anew into the locks
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	$(UV) pip compile pyproject.toml --group dev --group peers --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-peers.lock
 	echo uv | $(UV) pip compile - --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-uv.lock
 
 format: $(READY) ## Format the code and mend what ruff can
@@ -53,5 +58,5 @@ format: $(READY) ## Format the code and mend what ruff can
 	ruff format
 
 clean: ## Remove the environment, the demo and every cache, but no data, model, run or metric
-	rm -rf $(VENV) .uv .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots
+	rm -rf $(VENV) .venv-peers .uv .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots
 	find src stages tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

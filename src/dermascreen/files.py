@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything is written under a temporary name and moved into place."""
 
+import hashlib
 import json
 import math
 import os
@@ -43,6 +44,11 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def fingerprint(content: object) -> str:
+    """A name for what JSON can hold, 32 characters: another content, another name."""
+    return hashlib.md5(json.dumps(content, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
 class Record(dict[str, Any]):

@@ -6,6 +6,7 @@ Each section is a class, each knob a field with its range; params.yaml holds the
 import itertools
 import re
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -201,10 +202,29 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path} is not YAML{place}.") from None
+    return _checked(content, str(path))
+
+
+def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
+    """Parameters with other values for some dotted names, such as train.ema, checked as a file is."""
+    source = ", ".join(f"{name}={value}" for name, value in changes.items())
+    content = params.model_dump()
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section: Any = content
+        for part in sections:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            raise ParamsError(f"{source}: params.yaml has no section {'.'.join(sections)}.")
+        section[key] = value
+    return _checked(content, source)
+
+
+def _checked(content: object, source: str) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {_sentence(error)}") from None
+        raise ParamsError(f"{source}: {_sentence(error)}") from None
 
 
 # Where pydantic's own words are for programmers.

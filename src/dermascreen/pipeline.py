@@ -1,7 +1,6 @@
 """What every stage shares: where the hand-overs lie, the parameters, a tracked run, and how a failure ends."""
 
 import hashlib
-import json
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from dermascreen.errors import MissingInputError, reported
-from dermascreen.files import write_json
+from dermascreen.files import fingerprint, write_json
 from dermascreen.params import Params, read_params
 from dermascreen.tracking import Run, tracked_run
 
@@ -55,8 +54,7 @@ class Stage:
 
     def fingerprint(self, *sections: str) -> str:
         """A name for these parameter sections and the content that the stage reads; another value, another name."""
-        identity = [self.params.model_dump(include=set(sections)), self.inputs]
-        return hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+        return fingerprint([self.params.model_dump(include=set(sections)), self.inputs])
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics/<stage>.json and log every number in it under its dotted name, such as `test.roc_auc`."""
@@ -127,7 +125,7 @@ def content_md5(path: str | Path) -> str:
             return hashlib.file_digest(file, "md5").hexdigest()
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     listing = [{"md5": content_md5(files[relpath]), "relpath": relpath} for relpath in sorted(files)]
-    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return fingerprint(listing) + ".dir"
 
 
 def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -1,0 +1,127 @@
+"""What decoding and the training engine cost as images grow in number: `.venv/bin/python benchmarks/scale.py`.
+
+The photographs are a few hundred different ones under as many names as asked. The network is next to nothing, so that
+all that grows with the data is seen: reading, augmentation, metrics. Memory is the largest anonymous memory of the
+process, that is without the pages of files that the system may drop.
+"""
+
+import argparse
+import math
+import multiprocessing
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from audit import photograph
+from torch import Tensor, nn
+
+from dermascreen.images.arrays import Images, decode
+from dermascreen.model.batches import Split
+from dermascreen.model.network import IMAGENET_MEAN, IMAGENET_STD, Description
+from dermascreen.model.training import fit
+from dermascreen.params import read_params
+
+DIFFERENT = 300
+PARAMS = read_params(Path(__file__).parents[1] / "params.yaml").train
+STATUS = Path("/proc/self/status")
+
+
+class Nothing(nn.Module):
+    """The mean of each colour, and a logit."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.description = Description(
+            "mean", "none", 0, 0.0, size, IMAGENET_MEAN, IMAGENET_STD, ("benign", "malignant")
+        )
+        self.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(3, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.backbone(images))
+        return logits.squeeze(1)
+
+    def layers(self) -> list[nn.Module]:
+        return []
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[], float]]:
+    """Gives the largest anonymous memory so far, in GiB."""
+    peak, ended = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.05):
+            line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon"))
+            peak = max(peak, int(line.split()[1]))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield lambda: peak / 2**20
+    finally:
+        ended.set()
+        thread.join()
+
+
+def measure_decoding(folder: Path, count: int, size: int) -> tuple[float, float]:
+    with watched() as peak:
+        began = time.perf_counter()
+        decode(folder / "raw", [f"{number}.jpg" for number in range(count)], size, folder / "processed")
+        return time.perf_counter() - began, peak()
+
+
+def measure_training(folder: Path, count: int, size: int) -> tuple[float, float]:
+    torch.manual_seed(0)
+    images = Images.open(folder / "processed")
+    labels = np.arange(count) % 2
+    rows = np.random.default_rng(0).permutation(count)
+    train, val = (Split(images.pixels, part, labels[part]) for part in np.split(rows, [count * 4 // 5]))
+    params = PARAMS.model_copy(update={"epochs": 2, "backbone_lr_factor": 1.0})
+    ends: list[float] = []
+    with watched() as peak:
+        fit(
+            Nothing(size), train, val, params, seed=0, checkpoints=folder / "checkpoints",
+            on_epoch=lambda _: ends.append(time.perf_counter()),
+        )  # fmt: skip
+        return ends[1] - ends[0], peak()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, nargs="+", default=[3000, 30000])
+    parser.add_argument("--size", type=int, default=128)
+    given = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {given.size} pixels a side", flush=True)
+    before: dict[str, tuple[int, float]] = {}
+    for count in given.images:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "raw").mkdir()
+            for number in range(DIFFERENT):
+                photograph(folder / "raw", number)
+            for number in range(DIFFERENT, count):
+                os.link(folder / f"raw/{number % DIFFERENT}.jpg", folder / f"raw/{number}.jpg")
+            for what, work in (("decoding", measure_decoding), ("an epoch", measure_training)):
+                # A process of its own, so that one measurement's memory is not another's.
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                    seconds, peak = pool.submit(work, folder, count, given.size).result()
+                print(f"{count:6} images: {what} {seconds:6.1f} s, {1000 * seconds / count:.2f} ms an image", end="")
+                print(f", {peak:.2f} GiB", end="")
+                if what in before:
+                    fewer, faster = before[what]
+                    print(f", time grows as n^{math.log(seconds / faster) / math.log(count / fewer):.2f}", end="")
+                print(flush=True)
+                before[what] = (count, seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""How near training and prediction are to what the machine can do, and to other engines.
+
+`.venv/bin/python benchmarks/train_throughput.py ceiling --size 224` compares with the bare network stepping on one
+batch, and `... peers` with fastai and Hugging Face's Trainer on the images of data/processed (`make peers` first). All
+ratios are of figures measured in the same run.
+"""
+
+import argparse
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from dermascreen.images.arrays import Images
+from dermascreen.model.batches import Split
+from dermascreen.model.inference import predict_logits
+from dermascreen.model.network import Network, build
+from dermascreen.model.optimiser import make_optimiser
+from dermascreen.model.training import fit, resolve_precision
+from dermascreen.params import ModelParams, TrainParams, read_params
+from dermascreen.tables import read_table
+
+ROOT = Path(__file__).parents[1]
+PARAMS = read_params(ROOT / "params.yaml").train
+EPOCHS = 2
+RANDOM = ModelParams(weights="none", hidden=0, dropout=0.0)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def clock(work: Callable[[], object]) -> float:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def layout(params: TrainParams) -> torch.memory_format:
+    return torch.channels_last if params.channels_last else torch.contiguous_format
+
+
+def stepping(params: TrainParams, size: int, steps: int) -> float:
+    """Images a second of forward, backward and optimiser on a fixed batch, after two steps to warm up."""
+    network = build(RANDOM, size).to(DEVICE, memory_format=layout(params))
+    precision = resolve_precision(params.precision)
+    optimiser, _ = make_optimiser(network, params, steps, fused=precision == "32-true")
+    images = torch.randn(params.batch_size, 3, size, size, device=DEVICE).contiguous(memory_format=layout(params))
+    labels = torch.randint(2, (params.batch_size,), device=DEVICE).float()
+
+    def step() -> None:
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            logits = network(images)
+        binary_cross_entropy_with_logits(logits.float(), labels).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), params.gradient_clip)
+        optimiser.step()
+        optimiser.zero_grad()
+
+    clock(lambda: [step() for _ in range(2)])
+    return params.batch_size * steps / clock(lambda: [step() for _ in range(steps)])
+
+
+def engine(params: TrainParams, pixels: np.ndarray, steps: int, folder: Path) -> tuple[float, float]:
+    """Images a second from step to step of `fit`, and the seconds between two epochs: a little val, checkpoints."""
+    count = steps * params.batch_size
+    labels = np.arange(len(pixels)) % 2
+    train, val = (Split(pixels, rows, labels[rows]) for rows in np.split(np.arange(len(pixels)), [count]))
+    starts: list[float] = []
+    network = build(RANDOM, pixels.shape[1])
+    network.register_forward_pre_hook(lambda *_: starts.append(time.perf_counter()) if network.training else None)
+    params = params.model_copy(update={"epochs": EPOCHS})
+    fit(network, train, val, params, seed=0, checkpoints=folder, on_epoch=lambda _: None)
+    taken = np.diff(starts)
+    between = np.arange(1, len(starts)) % steps == 0  # the last step of an epoch, and all that follows it
+    steady = taken[~between][2:]  # the first two warm up
+    return params.batch_size / steady.mean(), float(taken[between].mean() - steady.mean())
+
+
+def forwarding(network: Network, batch_size: int, size: int, batches: int) -> float:
+    images = torch.randn(batch_size, 3, size, size, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    network = network.eval().to(DEVICE, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        network(images)
+        return batch_size * batches / clock(lambda: [network(images) for _ in range(batches)])
+
+
+def ceiling(size: int, steps: int, batch_size: int) -> None:
+    params = PARAMS.model_copy(update={"batch_size": batch_size, "patience": 99})
+    print(f"{size} pixels, batches of {batch_size}, {resolve_precision(params.precision)}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shape = (steps * batch_size + 16, size, size, 3)
+        pixels = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        pixels[:] = np.random.default_rng(0).integers(0, 256, shape[1:], dtype=np.uint8)
+        before = stepping(params, size, steps)
+        found, pause = engine(params, pixels, steps, folder / "checkpoints")
+        after = stepping(params, size, steps)
+        bare = (before + after) / 2
+        print(f"training: bare steps {before:.2f} and {after:.2f}, engine {found:.2f} images/s: {found / bare:.3f}")
+        print(f"between two epochs: {pause:.1f} s for 16 images of val and two checkpoints", flush=True)
+
+        network = build(RANDOM, size)
+        batches = max(4, steps // 2)
+        rows = np.arange(min(len(pixels), batches * 64))
+        for tta in (False, True):
+            shown = rows[: max(64, len(rows) // 4)] if tta else rows
+            before = forwarding(network, 64, size, batches)
+            predict = functools.partial(predict_logits, network, pixels, shown, 64, tta)
+            found = len(shown) * (8 if tta else 1) / clock(predict)
+            after = forwarding(network, 64, size, batches)
+            bare = (before + after) / 2
+            what = "TTA, passes" if tta else "prediction"
+            print(f"{what}: bare {before:.2f} and {after:.2f}, predict_logits {found:.2f} a second: {found / bare:.3f}")
+
+
+def peers(project: Path, epochs: int, peers_python: Path) -> None:
+    images = Images.open(project / "data/processed")
+    splits = read_table(project / "data/splits.csv", ["path", "label", "split"], ["train", "val"])
+    splits = splits[splits["split"].isin(["train", "val"])]
+    batch_size, lr = 32, 1e-3
+    warmup = -(-int(splits["split"].eq("train").sum()) // batch_size)
+    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "warmup": warmup,
+                "params": {"batch_size": batch_size, "lr": lr, "backbone_lr_factor": 1.0}}  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        rows = images.rows(splits["path"])
+        np.save(folder / "images.npy", images.pixels[rows])
+        files = [str(folder / f"{row}.png") for row in rows]
+        for row, file in zip(rows, files, strict=True):
+            Image.fromarray(images.pixels[row]).save(file)
+        is_val = splits["split"].eq("val")
+        pd.DataFrame({"file": files, "label": splits["label"], "is_val": is_val}).to_csv(folder / "table.csv")
+        (folder / "settings.json").write_text(json.dumps(settings))
+        found = {}
+        for name, python in (
+            ("dermascreen", Path(sys.executable)),
+            ("fastai", peers_python),
+            ("trainer", peers_python),
+        ):
+            command = [str(python), str(Path(__file__).with_name("peer.py")), name, str(folder)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found[name] = json.loads(done.stdout.splitlines()[-1])
+            print(f"{name}: {done.stdout.splitlines()[-1]}", flush=True)
+    goal = min(max(auc for _, auc in engine["curve"]) for engine in found.values())
+    print(
+        f"{images.pixels.shape[1]} pixels, {epochs} epochs, batches of {batch_size}; the AUC that all reach: {goal:.3f}"
+    )
+    for name, engine in found.items():
+        (first, _), *_, (last, best) = engine["curve"]
+        rate = engine["images"] * (epochs - 1) / (last - first)
+        reached = next(seconds for seconds, auc in engine["curve"] if auc >= goal)
+        engine |= {"rate": rate, "reached": reached}
+        ours = found["dermascreen"]
+        print(f"{name:12} {rate:6.1f} images/s (ours is {ours['rate'] / rate:.2f} times that)", end=", ")
+        print(f"peak {engine['peak_gib']:.2f} GiB, last AUC {best:.3f}", end=", ")
+        print(f"goal after {reached:.0f} s ({reached / ours['reached']:.2f} times ours)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["ceiling", "peers"])
+    parser.add_argument("--size", type=int, default=224, help="pixels a side")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--project", type=Path, default=ROOT, help="where data/processed and data/splits.csv are")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
+    given = parser.parse_args()
+    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {DEVICE}")
+    if given.what == "ceiling":
+        ceiling(given.size, given.steps, given.batch_size)
+    else:
+        peers(given.project, given.epochs, given.peers_python)
+
+
+if __name__ == "__main__":
+    main()
