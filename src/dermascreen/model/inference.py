@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from dermascreen.model.memory import keep_freed_memory
 from dermascreen.model.network import Network, normalise
 
 
@@ -18,6 +19,7 @@ def predict_logits(
     With `tta` (test-time augmentation) the mean logit over the eight symmetries of the square; H must equal W.
     Computed in 32 bits in evaluation mode, on the GPU if there is one; holds one batch of pixels at a time.
     """
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     logits = np.empty(len(rows), dtype=np.float32)

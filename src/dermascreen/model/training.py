@@ -26,6 +26,7 @@ from dermascreen.files import replacing
 from dermascreen.model.augment import augment, recompress, shrink
 from dermascreen.model.batches import Batch, Schedule, Split, every_once, loader
 from dermascreen.model.checkpoints import BEST, LAST, WholeFiles, read_checkpoint, usable
+from dermascreen.model.memory import keep_freed_memory
 from dermascreen.model.network import FEATURES, Network, normalise, standardise
 from dermascreen.model.optimiser import freeze, make_optimiser, mix, moving_average, targets
 from dermascreen.params import TrainParams
@@ -180,6 +181,7 @@ def fit(
     that this machine or this data cannot meet, for a loss that is not finite and for a process that another one waits
     for in vain; CheckpointError for a checkpoint that cannot be read.
     """
+    keep_freed_memory()
     with _quiet_lightning():
         trainer = _trainer(params, checkpoints)
         place = (trainer.global_rank, trainer.world_size)
@@ -256,6 +258,7 @@ def _trainer(params: TrainParams, checkpoints: Path) -> lightning.Trainer:
             sync_batchnorm=cuda and several,
             precision=precision,
             max_epochs=params.epochs,
+            default_root_dir=checkpoints,  # where Lightning would look for what Slurm made it save
             accumulate_grad_batches=params.accumulate,
             gradient_clip_val=params.gradient_clip or None,
             callbacks=callbacks,
