@@ -279,3 +279,10 @@ def test_a_docstring_of_the_explanation_re_runs_only_explain(project) -> None:
     code.write_text(code.read_text() + "\n# A remark.\n")
     status = json.loads(shell(project, "dvc", "status", "--json").stdout)
     assert [*status] == ["explain"]
+
+
+def test_another_image_size_re_runs_nothing_before_preprocess(project) -> None:
+    override_params(project / "params.yaml", {"preprocess.image_size": 48})
+    status = json.loads(shell(project, "dvc", "status", "--json").stdout)
+    assert "preprocess" in status
+    assert {"download", "audit", "split"}.isdisjoint(status)
