@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -19,7 +20,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import BinaryAUROC
+from torchmetrics.functional.classification import binary_auroc
 
 from dermascreen.errors import TrainingError
 from dermascreen.files import replacing
@@ -36,6 +37,29 @@ Epoch = dict[str, float]  # epoch, lr, and loss and roc_auc of train and val
 CHECKED = 32  # steps after which the loss is looked at: looking makes a GPU wait
 
 
+class RocAuc(Metric):
+    """The area under the ROC curve of a split, each of whose images is seen once.
+
+    Every logit has its place from the beginning. torchmetrics' own keeps a small tensor for each batch; glibc puts them
+    between those of the images, whose memory it then cannot use again, so that memory grows with the split.
+    """
+
+    labels: Tensor
+    logits: Tensor
+
+    def __init__(self, labels: npt.NDArray[np.int64]) -> None:
+        super().__init__()
+        self.register_buffer("labels", torch.from_numpy(labels).long(), persistent=False)
+        self.add_state("logits", torch.zeros(len(labels), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, places: Tensor, logits: Tensor) -> None:
+        self.logits[places] = logits.detach().double()
+
+    def compute(self) -> Tensor:
+        # As probabilities, because torchmetrics takes logits that all lie in [0, 1] for such.
+        return binary_auroc(self.logits.sigmoid(), self.labels, validate_args=False)
+
+
 class Classifier(lightning.LightningModule):
     """Binary cross-entropy on the logit, AdamW with warm-up and cosine; `history` holds a row for each epoch."""
 
@@ -45,6 +69,7 @@ class Classifier(lightning.LightningModule):
         params: TrainParams,
         *,
         steps: int,
+        labels: Mapping[str, npt.NDArray[np.int64]],
         pos_weight: float,
         seed: int,
         views: Path,
@@ -63,7 +88,7 @@ class Classifier(lightning.LightningModule):
         self.measures: dict[str, Metric] = nn.ModuleDict()  # type: ignore[assignment]
         for name in ("train", "val"):
             self.measures[f"{name}_loss"] = MeanMetric(nan_strategy="disable")
-            self.measures[f"{name}_roc_auc"] = BinaryAUROC(validate_args=False)
+            self.measures[f"{name}_roc_auc"] = RocAuc(labels[name])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if batch_idx == 0:
@@ -78,7 +103,7 @@ class Classifier(lightning.LightningModule):
         )
         if batch_idx % CHECKED == CHECKED - 1 or self.trainer.is_last_batch:
             self._check(loss)
-        self._measure("train", loss, logits, batch.labels)
+        self._measure("train", loss, logits, batch)
         return loss * batch.weight
 
     def _begin_epoch(self) -> None:
@@ -124,12 +149,11 @@ class Classifier(lightning.LightningModule):
         description = self.network.description
         logits = self.network(self._laid_out(normalise(batch.pixels, description.mean, description.std)))
         loss = functional.binary_cross_entropy_with_logits(logits.float(), batch.labels)
-        self._measure("val", loss, logits, batch.labels)
+        self._measure("val", loss, logits, batch)
 
-    def _measure(self, name: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        self.measures[f"{name}_loss"].update(loss.detach(), len(labels))
-        # As probabilities, because torchmetrics takes logits that all lie in [0, 1] for such, batch by batch.
-        self.measures[f"{name}_roc_auc"].update(logits.detach().double().sigmoid(), labels.long())
+    def _measure(self, name: str, loss: Tensor, logits: Tensor, batch: Batch) -> None:
+        self.measures[f"{name}_loss"].update(loss.detach(), len(logits))
+        self.measures[f"{name}_roc_auc"].update(batch.places, logits)
 
     def _check(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
@@ -194,6 +218,7 @@ def fit(
             network,
             params,
             steps=schedule.steps,
+            labels={"train": train.labels, "val": val.labels},
             pos_weight=balance if params.pos_weight == "auto" else params.pos_weight,
             seed=seed,
             views=checkpoints / "features.npy",
