@@ -49,7 +49,7 @@ class RocAuc(Metric):
 
     def __init__(self, labels: npt.NDArray[np.int64]) -> None:
         super().__init__()
-        self.register_buffer("labels", torch.from_numpy(labels).long(), persistent=False)
+        self.register_buffer("labels", torch.tensor(labels), persistent=False)
         self.add_state("logits", torch.zeros(len(labels), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, places: Tensor, logits: Tensor) -> None:
