@@ -206,6 +206,7 @@ def fit(
     for in vain; CheckpointError for a checkpoint that cannot be read.
     """
     keep_freed_memory()
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it, and filling it takes time
     with _quiet_lightning():
         trainer = _trainer(params, checkpoints)
         place = (trainer.global_rank, trainer.world_size)
