@@ -206,7 +206,8 @@ def fit(
     for in vain; CheckpointError for a checkpoint that cannot be read.
     """
     keep_freed_memory()
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it, and filling it takes time
+    # Nothing reads it, and filling it takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with _quiet_lightning():
         trainer = _trainer(params, checkpoints)
         place = (trainer.global_rank, trainer.world_size)
