@@ -99,6 +99,11 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("train.frozen_epochs", 30, "train.frozen_epochs is 30, but must be less than epochs (30)."),
         ("train.unfreeze_every", 1, "train.unfreeze_every is 1, but frozen_epochs is 0: nothing is frozen."),
         ("train.frozen_views", 2, "train.frozen_views is 2, but frozen_epochs is 0: nothing is frozen."),
+        (
+            "train.strategy",
+            "ddp_spawn",
+            "train.strategy is ddp_spawn, whose processes cannot hand over what they found; use ddp.",
+        ),
         ("train.image_sizes", [64] * 30, "train.image_sizes has 30 sizes, but must have fewer than epochs."),
         (
             "train.image_sizes",

@@ -124,6 +124,15 @@ class TrainParams(Section):
     augment: AugmentParams
 
     @model_validator(mode="after")
+    def _processes_share_nothing(self) -> Self:
+        if self.strategy.endswith(("_spawn", "_fork", "_forkserver", "_notebook")):
+            name = self.strategy.rpartition("_")[0]
+            raise ValueError(
+                f"strategy is {self.strategy}, whose processes cannot hand over what they found; use {name}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _phases_fit(self) -> Self:
         for name in ("warmup_epochs", "frozen_epochs"):
             if getattr(self, name) >= self.epochs:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -299,7 +300,11 @@ def _trainer(params: TrainParams, checkpoints: Path) -> lightning.Trainer:
         )
     except (MisconfigurationException, ValueError) as error:
         asked = f"train.devices {params.devices}, train.nodes {params.nodes} and train.strategy {params.strategy}"
-        raise TrainingError(f"{asked} cannot be had here: {str(error).splitlines()[0]}") from None
+        raise TrainingError(f"{asked} cannot be had here: {_first_sentence(error)}") from None
+
+
+def _first_sentence(error: Exception) -> str:
+    return re.split(r"(?<=\.)\s", str(error))[0]
 
 
 def _explain_lost_process(trainer: lightning.Trainer, error: RuntimeError) -> None:
