@@ -40,7 +40,7 @@ test: $(READY) ## Run all tests, lint and types
 	ruff check
 	ruff format --check
 	mypy
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 repro: $(READY) ## Bring the real pipeline up to date (Kaggle credentials: see README)
 	dvc repro

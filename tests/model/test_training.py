@@ -262,6 +262,8 @@ def test_what_this_machine_cannot_do_is_one_sentence(tmp_path) -> None:
         train(tmp_path, params=with_params(precision=16))
     with pytest.raises(TrainingError, match=r"train\.strategy nonsense cannot be had here: [^.]*nonsense[^.]*\.$"):
         train(tmp_path, params=with_params(strategy="nonsense"))
+    with pytest.raises(TrainingError, match=r"train\.nodes is 2, but neither torchrun nor Slurm started this"):
+        train(tmp_path, params=with_params(nodes=2))
     assert not list(tmp_path.iterdir())
 
 

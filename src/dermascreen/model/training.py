@@ -278,7 +278,7 @@ def _trainer(params: TrainParams, checkpoints: Path) -> lightning.Trainer:
         *([TQDMProgressBar()] if shown else []),
     ]  # fmt: skip
     try:
-        return lightning.Trainer(
+        trainer = lightning.Trainer(
             accelerator="cuda" if cuda else "cpu",
             devices=devices,
             num_nodes=params.nodes,
@@ -301,6 +301,12 @@ def _trainer(params: TrainParams, checkpoints: Path) -> lightning.Trainer:
     except (MisconfigurationException, ValueError) as error:
         asked = f"train.devices {params.devices}, train.nodes {params.nodes} and train.strategy {params.strategy}"
         raise TrainingError(f"{asked} cannot be had here: {_first_sentence(error)}") from None
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if params.nodes > 1 and not (environment and environment.creates_processes_externally):
+        raise TrainingError(
+            f"train.nodes is {params.nodes}, but neither torchrun nor Slurm started this; docs/scale.md says how."
+        )
+    return trainer
 
 
 def _first_sentence(error: Exception) -> str:
