@@ -1,6 +1,6 @@
 """Train ResNet50 from random weights by another engine, for train_throughput.py, which prepares the folder.
 
-`python benchmarks/peer.py fastai|trainer|dermascreen FOLDER`, each with the settings that its own documentation
+`python benchmarks/peer.py fastai|trainer|dermascreen FOLDER SEED`, each with the settings that its own documentation
 recommends for a CPU. The last line printed is JSON: the seconds and val AUC at the end of each epoch, the images of an
 epoch, and peak memory. Validation and everything else that happens between epochs is in the seconds.
 """
@@ -64,7 +64,7 @@ def fastai(_: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
             Normalize.from_stats(*imagenet_stats),
         ],
     )  # fmt: skip
-    data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=2, seed=0)
+    data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=2, seed=settings["seed"])
     auc = AccumMetric(lambda logits, labels: roc_auc_score(labels, logits), flatten=True)
     learner = Learner(data, OneLogit(), loss_func=BCEWithLogitsLossFlat(), metrics=[auc], wd=0.01,
                       cbs=[ChannelsLast(), Clock()])  # fmt: skip
@@ -115,7 +115,7 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
         per_device_train_batch_size=settings["batch_size"], per_device_eval_batch_size=settings["batch_size"],
         lr_scheduler_type="cosine", warmup_steps=settings["warmup"], optim="adamw_torch_fused", use_cpu=True,
         dataloader_num_workers=2, eval_strategy="epoch", save_strategy="no", report_to="none", disable_tqdm=True,
-        logging_strategy="no",
+        logging_strategy="no", seed=settings["seed"],
     )  # fmt: skip
     engine = Trainer(
         WithLoss(), arguments,
@@ -142,10 +142,10 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
     splits = [Split(pixels, np.flatnonzero(chosen), labels[chosen]) for chosen in (~val, val)]
     curve: Curve = []
     began = time.perf_counter()
-    torch.manual_seed(0)
+    torch.manual_seed(settings["seed"])
     network = build(ModelParams(weights="none", hidden=0, dropout=0.0), pixels.shape[1])
     fit(
-        network, *splits, params, seed=0, checkpoints=folder / "checkpoints",
+        network, *splits, params, seed=settings["seed"], checkpoints=folder / "checkpoints",
         on_epoch=lambda row: curve.append((time.perf_counter() - began, row["val_roc_auc"])),
     )  # fmt: skip
     return curve
@@ -153,9 +153,9 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
 
 def main() -> None:
     engine, folder = sys.argv[1], Path(sys.argv[2])
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text()) | {"seed": int(sys.argv[3])}
     table = pd.read_csv(folder / "table.csv")
-    torch.manual_seed(0)
+    torch.manual_seed(settings["seed"])
     curve = {"fastai": fastai, "trainer": trainer, "dermascreen": dermascreen}[engine](folder, table, settings)
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20
     images = int((~table["is_val"]).sum())

@@ -7,14 +7,17 @@ ratios are of figures measured in the same run; of two bare figures, before and 
 
 import argparse
 import functools
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,7 +131,7 @@ def ceiling(size: int, steps: int, batch_size: int) -> None:
             print(f"{what}: bare {np.median(bare):.2f}, predict_logits {np.median(found):.2f} a second: {shares}")
 
 
-def peers(project: Path, epochs: int, peers_python: Path) -> None:
+def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
     images = Images.open(project / "data/processed")
     splits = read_table(project / "data/splits.csv", ["path", "label", "split"], ["train", "val"])
     splits = splits[splits["split"].isin(["train", "val"])]
@@ -136,6 +139,7 @@ def peers(project: Path, epochs: int, peers_python: Path) -> None:
     warmup = -(-int(splits["split"].eq("train").sum()) // batch_size)
     settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "warmup": warmup,
                 "params": {"batch_size": batch_size, "lr": lr, "backbone_lr_factor": 1.0}}  # fmt: skip
+    runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         rows = images.rows(splits["path"])
@@ -146,29 +150,27 @@ def peers(project: Path, epochs: int, peers_python: Path) -> None:
         is_val = splits["split"].eq("val")
         pd.DataFrame({"file": files, "label": splits["label"], "is_val": is_val}).to_csv(folder / "table.csv")
         (folder / "settings.json").write_text(json.dumps(settings))
-        found = {}
-        for name, python in (
-            ("dermascreen", Path(sys.executable)),
-            ("fastai", peers_python),
-            ("trainer", peers_python),
-        ):
-            command = [str(python), str(Path(__file__).with_name("peer.py")), name, str(folder)]
+        pythons = {"dermascreen": Path(sys.executable), "fastai": peers_python, "trainer": peers_python}
+        for seed, (name, python) in itertools.product(range(seeds), pythons.items()):
+            command = [str(python), str(Path(__file__).with_name("peer.py")), name, str(folder), str(seed)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found[name] = json.loads(done.stdout.splitlines()[-1])
-            print(f"{name}: {done.stdout.splitlines()[-1]}", flush=True)
-    goal = min(max(auc for _, auc in engine["curve"]) for engine in found.values())
+            run = json.loads(done.stdout.splitlines()[-1])
+            print(f"{name}, seed {seed}: {run}", flush=True)
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            (first, _), *_, (last, best) = run["curve"]
+            rate = run["images"] * (epochs - 1) / (last - first)
+            runs.append(run | {"engine": name, "seed": seed, "rate": rate, "last": best})
+    goal = min(max(auc for _, auc in run["curve"]) for run in runs)
+    for run in runs:
+        run["reached"] = next(seconds for seconds, auc in run["curve"] if auc >= goal)
     print(
-        f"{images.pixels.shape[1]} pixels, {epochs} epochs, batches of {batch_size}; the AUC that all reach: {goal:.3f}"
+        f"{images.pixels.shape[1]} pixels, {epochs} epochs, batches of {batch_size}, medians of {seeds} seeds", end="; "
     )
-    for name, engine in found.items():
-        (first, _), *_, (last, best) = engine["curve"]
-        rate = engine["images"] * (epochs - 1) / (last - first)
-        reached = next(seconds for seconds, auc in engine["curve"] if auc >= goal)
-        engine |= {"rate": rate, "reached": reached}
-        ours = found["dermascreen"]
-        print(f"{name:12} {rate:6.1f} images/s (ours is {ours['rate'] / rate:.2f} times that)", end=", ")
-        print(f"peak {engine['peak_gib']:.2f} GiB, last AUC {best:.3f}", end=", ")
-        print(f"goal after {reached:.0f} s ({reached / ours['reached']:.2f} times ours)")
+    print(f"all reach the AUC {goal:.3f}")
+    found = pd.DataFrame(runs).groupby("engine", sort=False)[["rate", "peak_gib", "last", "reached"]].median()
+    found["our rate to theirs"] = found.loc["dermascreen", "rate"] / found["rate"]
+    found["their time to ours"] = found["reached"] / found.loc["dermascreen", "reached"]
+    print(found.to_string(float_format="{:.3f}".format))
 
 
 def main() -> None:
@@ -179,13 +181,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--project", type=Path, default=ROOT, help="where data/processed and data/splits.csv are")
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {DEVICE}")
     if given.what == "ceiling":
         ceiling(given.size, given.steps, given.batch_size)
     else:
-        peers(given.project, given.epochs, given.peers_python)
+        peers(given.project, given.epochs, given.seeds, given.peers_python)
 
 
 if __name__ == "__main__":
