@@ -11,8 +11,7 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees instead of giving it back to the system and asking for it again.
 
     A step frees and asks for the same gigabytes of activations; without this, the system clears every page of them
-    each time. Worth a quarter to a half more images a second on two cores, for a tenth to a quarter more memory
-    (docs/benchmarks.md); does nothing where the library is not glibc.
+    each time. docs/benchmarks.md says what that is worth. Does nothing where the library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
