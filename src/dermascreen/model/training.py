@@ -57,8 +57,7 @@ class RocAuc(Metric):
         self.logits[places] = logits.detach().double()
 
     def compute(self) -> Tensor:
-        # As probabilities, because torchmetrics takes logits that all lie in [0, 1] for such.
-        return binary_auroc(self.logits.sigmoid(), self.labels, validate_args=False)
+        return binary_auroc(self.logits, self.labels, validate_args=False)
 
 
 class Classifier(lightning.LightningModule):
