@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo test repro ui lock format clean
+.PHONY: help setup peers demo test repro app docs ui lock format clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"{sys.executable} is Python {sys.version.split()[0]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
 	$(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode requirements.lock
-	@echo "$(CURDIR)/src" > "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dermascreen.pth"
+	$(UV) pip install --python $(VENV) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .uv/bin/uv: requirements-uv.lock
@@ -32,6 +32,7 @@ $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the engines that benchmarks compare with
 	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python .venv-peers
 	$(UV) pip sync --python .venv-peers --require-hashes --compile-bytecode requirements-peers.lock
+	$(UV) pip install --python .venv-peers --quiet --no-deps --no-build-isolation --editable .
 
 demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
 	python tools/demo.py
@@ -40,10 +41,16 @@ test: $(READY) ## Run all tests, lint and types
 	ruff check
 	ruff format --check
 	mypy
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 repro: $(READY) ## Bring the real pipeline up to date (Kaggle credentials: see README)
 	dvc repro
+
+app: $(READY) ## Open the page that judges photographs, on this machine alone
+	dermascreen app
+
+docs: $(READY) ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 ui: $(READY) ## Show the runs in MLflow
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"

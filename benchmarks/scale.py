@@ -45,7 +45,10 @@ class Nothing(nn.Module):
         self.head = nn.Linear(3, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.backbone(images))
+        return self.decide(self.backbone(images))
+
+    def decide(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.head(features)
         return logits.squeeze(1)
 
     def layers(self) -> list[nn.Module]:

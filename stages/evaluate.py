@@ -2,14 +2,29 @@
 
 from typing import Any
 
-from dermascreen.evidence.calibration import calibrate, calibration_report, fit_temperature
+from dermascreen.evidence.calibration import (
+    calibration_report,
+    fit_temperature,
+    probability_intervals,
+    with_interval,
+)
 from dermascreen.evidence.intervals import metric_intervals
 from dermascreen.evidence.metrics import classification_metrics, curves
 from dermascreen.files import write_json
 from dermascreen.images.arrays import Images
 from dermascreen.model.inference import predict_logits, sigmoid
 from dermascreen.model.network import load_model
-from dermascreen.pipeline import CALIBRATION, MODEL, PLOTS, PREDICTIONS, PROCESSED, SPLITS, WEIGHTS, stage
+from dermascreen.pipeline import (
+    CALIBRATION,
+    MODEL,
+    PLOTS,
+    PREDICTIONS,
+    PROBABILITY_INTERVALS,
+    PROCESSED,
+    SPLITS,
+    WEIGHTS,
+    stage,
+)
 from dermascreen.tables import read_table, write_table
 
 
@@ -22,12 +37,17 @@ def main() -> None:
         rows = images.rows(table["path"])
         logit = predict_logits(load_model(WEIGHTS, MODEL), images.pixels, rows, params.batch_size, params.tta)
         in_val = table["split"].eq("val").to_numpy()
-        temperature = fit_temperature(table.loc[in_val, "label"].to_numpy(), logit[in_val].astype(float))
+        of_val = table.loc[in_val, "label"].to_numpy(), logit[in_val].astype(float)
+        temperature, intervals = fit_temperature(*of_val), probability_intervals(*of_val)
+        calibrated, low, high = with_interval(logit, temperature, intervals)
         table = table.assign(
-            logit=logit, probability=sigmoid(logit), calibrated_probability=calibrate(logit, temperature)
-        )
+            logit=logit, probability=sigmoid(logit), calibrated_probability=calibrated,
+            probability_low=low, probability_high=high,
+        )  # fmt: skip
         write_table(table, PREDICTIONS)
-        write_json({"method": "temperature", "temperature": temperature, "fitted_on": "val"}, CALIBRATION)
+        scale = {"method": "temperature", "temperature": temperature, "fitted_on": "val", "tta": params.tta}
+        write_json(scale, CALIBRATION)
+        write_table(intervals, PROBABILITY_INTERVALS)
         run.tracking.log_artifact(PREDICTIONS)
 
         metrics: dict[str, Any] = {"temperature": temperature, "tta": params.tta}

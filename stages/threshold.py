@@ -13,7 +13,7 @@ from dermascreen.evidence.thresholds import (
 )
 from dermascreen.evidence.utility import decision_curve
 from dermascreen.files import write_json
-from dermascreen.pipeline import OPERATING_POINTS, PLOTS, PREDICTIONS, stage
+from dermascreen.pipeline import OPERATING_POINTS, PLOTS, PREDICTIONS, SWEEP, stage
 from dermascreen.tables import read_table, write_table
 
 
@@ -25,7 +25,9 @@ def main() -> None:
             part = table[table["split"].eq(name)]
             splits[name] = Predictions(*(part[column].to_numpy() for column in ("label", SCALE, "lesion")))
             curve = sweep(splits[name].label, splits[name].probability)
-            write_table(curve, PLOTS / "threshold" / f"sweep_{name}.csv")
+            write_table(curve[["threshold", "recall", "specificity"]], PLOTS / "threshold" / f"sweep_{name}.csv")
+            if name == "test":
+                write_table(curve[["threshold", "tn", "fp", "fn", "tp"]], SWEEP)
         test = splits["test"]
         write_table(decision_curve(test.label, test.probability), PLOTS / "threshold" / "decision_curve_test.csv")
 

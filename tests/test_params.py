@@ -141,7 +141,7 @@ def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: 
         (
             "trian",
             "trian is not a key of the file, which has seed, data, audit, split, preprocess, model, train, evaluate, "
-            "threshold, explain, tracking.",
+            "threshold, explain, registry, tracking.",
         ),
     ],
 )

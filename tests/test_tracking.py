@@ -135,7 +135,7 @@ def test_one_row_shows_a_model_with_its_parameters_and_results(root: Path) -> No
     assert {name for child in children for name in child.data.params} == {
         "evaluate.batch_size", "evaluate.tta", "evaluate.bootstrap_draws", "evaluate.external",
         "threshold.target_recall", "threshold.confidence", "threshold.target_specificity",
-        "explain.images", "explain.layer",
+        "explain.checked", "explain.images", "explain.layer", "explain.variant",
     }  # fmt: skip
 
     assert row.info.status == "FINISHED"

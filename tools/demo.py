@@ -26,6 +26,8 @@ SMALL = {
     "train.batch_size": 16,
     "train.backbone_lr_factor": 1.0,
     "explain.images": 12,
+    "explain.checked": 8,
+    "explain.layer": "backbone.layer3",  # at 64 pixels the last stage has 2 x 2 cells, too few to show anything
 }
 
 

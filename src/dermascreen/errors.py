@@ -1,6 +1,7 @@
 """One exception class per mistake a user can make; each message is a sentence that names the way out."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,9 @@ def reported(name: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{name}: interrupted.", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:  # whoever read stdout, such as `head`, wants no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             mistake = DiskFullError(str(error.filename or Path.cwd()))
@@ -110,11 +114,27 @@ class CorruptArchiveError(ArchiveError):
 
 class ImageError(DermascreenError):
     def __init__(self, entry: str, problem: str) -> None:
+        self.problem = problem
         super().__init__(f"{entry} {problem}; take it out, or give a corrected copy of the data.")
 
 
 class DownloadError(DermascreenError):
     """Kaggle refuses, cannot be reached, or sent something else than a zip."""
+
+
+class InputError(DermascreenError):
+    """A command names no photograph, operating point or folder that it can use."""
+
+
+class ModelError(DermascreenError):
+    """A model cannot be found in the registry, or may not be put there."""
+
+
+class ExportError(DermascreenError):
+    def __init__(self, file: Path, apart: float, tolerance: float) -> None:
+        super().__init__(
+            f"{file} was not written: its logits differ from torch's by {apart:.1e}, where {tolerance:g} is allowed."
+        )
 
 
 class PredictionsError(DermascreenError):

@@ -170,6 +170,14 @@ class ThresholdParams(Section):
 class ExplainParams(Section):
     images: Count
     layer: Annotated[str, Field(min_length=1)]
+    variant: Literal["grad_cam", "hires_cam", "guided_grad_cam"]
+    checked: Annotated[int, Field(ge=1, le=512)]  # they are held in memory together
+
+
+class RegistryParams(Section):
+    min_auc_gain: Annotated[Number, Field(ge=-1, le=1)]
+    guaranteed_recall: bool
+    max_failed_checks: Whole
 
 
 class TrackingParams(Section):
@@ -189,6 +197,7 @@ class Params(Section):
     evaluate: EvaluateParams
     threshold: ThresholdParams
     explain: ExplainParams
+    registry: RegistryParams
     tracking: TrackingParams
 
     @model_validator(mode="after")

@@ -25,15 +25,20 @@ SPLITS = Path("data/splits.csv")  # path, label, lesion, split
 PROCESSED = Path("data/processed")  # images.npy (uint8, N x H x W x 3) and index.csv (path), row by row
 WEIGHTS = Path("models/weights.safetensors")
 MODEL = Path("models/model.json")
-CALIBRATION = Path("models/calibration.json")  # temperature
+CALIBRATION = Path("models/calibration.json")  # temperature, and whether it is of logits by TTA
+PROBABILITY_INTERVALS = Path("models/probability_intervals.csv")  # logit, low, high
+REFERENCE = Path("models/reference")  # features.safetensors and images.csv (path, label) of train; limit.json
 OPERATING_POINTS = Path("models/operating_points.json")
-PREDICTIONS = Path("reports/predictions.csv")  # path, split, label, lesion, logit, probability, calibrated_probability
+SWEEP = Path("models/sweep.csv")  # threshold, and what it makes of test: tn, fp, fn, tp
+EXPLANATION = Path("models/explanation.json")  # the layer of the maps, and which checks of them failed
+MODEL_CARD = Path("models/MODEL_CARD.md")
+PREDICTIONS = Path("reports/predictions.csv")  # path, split, label, lesion, logit, probability, calibrated_
+# probability, probability_low, probability_high
 SHORTCUTS = Path("reports/shortcuts.csv")  # path, label, lesion; scores of network, baselines and interventions
 AUDIT_PAGE = Path("reports/audit.html")
 PLOTS = Path("reports/plots")  # one folder a stage, drawn by `dvc plots`
 EXPLAIN = Path("reports/explain")  # pictures.csv and the images that it names
 REPORT = Path("reports/report.html")
-MODEL_CARD = Path("reports/MODEL_CARD.md")
 METRICS = Path("metrics")  # one JSON file a stage
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # set by torchrun, Lightning and Slurm

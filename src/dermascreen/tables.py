@@ -28,6 +28,10 @@ MEANINGS = {
     "logit": _SCORE,
     "probability": _PROBABILITY,
     "calibrated_probability": _PROBABILITY,
+    "probability_low": _PROBABILITY,
+    "probability_high": _PROBABILITY,
+    "low": _PROBABILITY,
+    "high": _PROBABILITY,
     "source_split": Meaning("train or test", lambda values: values.isin(["train", "test"]), number=False),
     "split": Meaning(
         "train, val, test or excluded",

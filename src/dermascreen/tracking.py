@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 DATA_STAGES = ("download", "audit", "split", "preprocess")
-RESULT_STAGES = ("evaluate", "threshold", "shortcuts", "external", "explain", "report")
+RESULT_STAGES = ("reference", "evaluate", "threshold", "shortcuts", "external", "explain", "report")
 DETAILS = {  # parts of the names of results that stay on the stage's own run, so that a model's row can be read
     "intervals", "low", "high", "p_value", "calibration", "screening", "source_protocol", "strata", "internal",
-    "points",
+    "points", "checks",
 }  # fmt: skip
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
 WEIGHTS = "models/weights.safetensors"  # what identifies a model
@@ -50,6 +50,7 @@ PATIENCE = 30.0  # seconds that a stage may lose to failing calls before it stop
 # MLflow's own defaults wait ten minutes for an absent server, and call home.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -117,16 +118,13 @@ class Run:
         uri = store_uri(root)
         try:
             with _quiet():
-                self._create(uri, root, inputs)
+                self._create(root, inputs)
         except Exception as error:  # noqa: BLE001 - whatever MLflow, a database or a network raise, the stage goes on
             self._say(f"MLflow at {uri} failed ({_problem(error)}); this run is not tracked.")
         self._attempt(lambda client: _log(client, self._id, params=self._params))
 
-    def _create(self, uri: str, root: Path, inputs: Mapping[str, str]) -> None:
-        client_class = _client_class()
-        with FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):  # MLflow's own creation of a store is racy
-            client = client_class(uri)
-            self._experiment_id = _experiment(client, self._experiment, uri, root)
+    def _create(self, root: Path, inputs: Mapping[str, str]) -> None:
+        client, _, self._experiment_id = open_store(root, self._experiment)
         tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage)}
         if self._stage in RESULT_STAGES:
             tags |= self._place(client, inputs)
@@ -191,6 +189,22 @@ def store_uri(root: Path) -> str:
     if "://" in uri or uri in ("databricks", "databricks-uc", "uc"):
         return uri
     return str(root / uri)
+
+
+class Store(NamedTuple):
+    """Where runs and registered models are kept."""
+
+    client: "MlflowClient"
+    uri: str
+    experiment_id: str  # empty if no experiment was asked for
+
+
+def open_store(root: Path, experiment: str | None) -> Store:
+    """The store of the project at `root`, which is made where need be, as is an `experiment`."""
+    uri, client_class = store_uri(root), _client_class()
+    with FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):  # MLflow's own creation of a store is racy
+        client = client_class(uri, uri)
+        return Store(client, uri, _experiment(client, experiment, uri, root) if experiment else "")
 
 
 @contextmanager

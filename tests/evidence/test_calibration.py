@@ -1,4 +1,7 @@
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,12 +10,16 @@ from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 
 from dermascreen.evidence.calibration import (
+    GRID,
     TEMPERATURES,
     calibrate,
     calibration_report,
     expected_calibration_error,
     fit_temperature,
+    interval_at,
     noise_floor,
+    probability_intervals,
+    with_interval,
 )
 
 
@@ -74,3 +81,72 @@ def test_floor_falls_with_the_number_of_images_and_a_miscalibrated_model_lies_ab
     assert after["log_loss"] < before["log_loss"]
     few = noise_floor(calibrate(logit[:100], 3.0), seed=0)
     assert few.mean > 2 * after["ece_floor"]
+
+
+@pytest.mark.parametrize(
+    ("label", "logit", "low", "high"),
+    [
+        ([0, 0, 1, 1], 2.5, 0, 1),  # between the classes, either label fits
+        ([0, 0, 1, 1], 3, 1 / 2, 1),
+        ([0, 1, 0, 1], 2, 1 / 3, 2 / 3),  # a malignant image and the added one, pooled with the benign one above
+    ],
+)
+def test_an_interval_worked_out_by_hand(label, logit, low, high) -> None:
+    known = probability_intervals(np.array(label), np.array([1.0, 2, 3, 4]))
+    table = known if logit in known["logit"].to_numpy() else direct(np.array(label), np.array([1.0, 2, 3, 4]), [logit])
+    row = table[table["logit"].eq(logit)].iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx((low, high))
+
+
+def direct(label, logit, values) -> pd.DataFrame:
+    """Venn-Abers at each value, by pooling neighbours that are out of order until none is."""
+    rows = []
+    for value in values:
+        ends = []
+        for added in (0, 1):
+            pairs = sorted(zip([*logit, value], [*label, added], strict=True))
+            blocks: list[list[float]] = []  # logits' end, sum of labels, count
+            for place, one in pairs:
+                if blocks and blocks[-1][0] == place:
+                    blocks[-1][1:] = [blocks[-1][1] + one, blocks[-1][2] + 1]
+                else:
+                    blocks.append([place, one, 1])
+            while any(a[1] / a[2] > b[1] / b[2] for a, b in itertools.pairwise(blocks)):
+                at = next(n for n, (a, b) in enumerate(itertools.pairwise(blocks)) if a[1] / a[2] > b[1] / b[2])
+                first, second = blocks[at : at + 2]
+                blocks[at : at + 2] = [[second[0], first[1] + second[1], first[2] + second[2]]]
+            ends.append(next(total / count for end, total, count in blocks if value <= end))
+        rows.append((value, *ends))
+    return pd.DataFrame(rows, columns=["logit", "low", "high"])
+
+
+def test_intervals_are_those_of_the_definition() -> None:
+    label, logit = sample(120, 1.5)
+    table = probability_intervals(label, logit)
+    pd.testing.assert_frame_equal(table, direct(label, logit, table["logit"]), check_exact=False, rtol=1e-6)
+    assert table["logit"].tolist() == sorted(logit)
+
+
+def test_between_the_logits_that_are_kept_an_interval_holds_the_exact_one() -> None:
+    label, logit = sample(600, 1.5)
+    table = probability_intervals(label, logit)
+    assert len(table) == GRID
+    values = np.array([-99.0, *np.linspace(-6, 6, 41), 99.0])
+    low, high = interval_at(values, table)
+    exact = direct(label, logit, values)
+    assert (low <= exact["low"] + 1e-9).all()
+    assert (high >= exact["high"] - 1e-9).all()
+    assert (low[0], high[-1]) == (0, 1)
+    assert (high - low)[1:-1].mean() < 0.1
+    assert (np.diff(low) >= 0).all()
+    assert (np.diff(high) >= 0).all()
+    at_grid = interval_at(table["logit"].to_numpy(), table)
+    np.testing.assert_array_equal(at_grid, table[["low", "high"]].to_numpy().T)
+
+
+def test_an_interval_is_widened_to_hold_its_probability() -> None:
+    table = pd.DataFrame({"logit": [-1.0, 0.0, 1.0], "low": [0.0, 0.6, 0.7], "high": [0.1, 0.7, 0.9]})
+    probability, low, high = with_interval(np.array([-1.0, 0.0, 1.0]), 1.0, table)
+    assert probability == pytest.approx(expit([-1, 0, 1]))
+    assert low == pytest.approx([0, 0.5, 0.7])
+    assert high == pytest.approx([expit(-1), 0.7, 0.9])

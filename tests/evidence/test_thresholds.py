@@ -420,6 +420,8 @@ def test_where_one_threshold_keeps_both_promises_nothing_is_referred() -> None:
 def test_sweep_runs_from_everything_to_nothing() -> None:
     table = sweep(LABEL, PROBABILITY)
     assert len(table) == 101
-    assert table.iloc[0].tolist() == [0, 1, 0]
-    assert table.iloc[100].tolist() == [1, 0, 1]
+    assert table.columns.tolist() == ["threshold", "recall", "specificity", "tn", "fp", "fn", "tp"]
+    malignant = int(LABEL.sum())
+    assert table.iloc[0].tolist() == [0, 1, 0, 0, len(LABEL) - malignant, 0, malignant]
+    assert table.iloc[100].tolist() == [1, 0, 1, len(LABEL) - malignant, 0, malignant, 0]
     assert table.loc[table["threshold"].eq(0.7), ["recall", "specificity"]].to_numpy().tolist() == [[0.5, 0.75]]

@@ -9,7 +9,17 @@ from torch import nn
 from torchvision.models import resnet18
 
 from dermascreen.errors import LayerError
-from dermascreen.explanation.gradcam import GradCam, Map, explain, find_layer, finish, frame, frame_energy, summarise
+from dermascreen.explanation.gradcam import (
+    VARIANTS,
+    GradCam,
+    MapKind,
+    explain,
+    find_layer,
+    finish,
+    frame,
+    frame_energy,
+    summarise,
+)
 
 
 class Tiny(nn.Module):
@@ -77,6 +87,58 @@ def test_the_logit_is_explained_and_not_its_sigmoid() -> None:
     assert sure.tolist() == [[[300.0, 600.0], [0.0, 0.0]]]
 
 
+def test_hires_cam_multiplies_before_it_averages() -> None:
+    class Weighted(Tiny):
+        """The red of the upper row alone counts, so its mean gradient is half of that there."""
+
+        def forward(self, images):
+            return self.features(images)[:, 0, 0].sum(1)
+
+    image = torch.ones(1, 3, 2, 2)
+    network = Weighted()
+    assert GradCam(network, network.features)(image, torch.ones(1)).tolist() == [[[0.5, 0.5], [0.5, 0.5]]]
+    assert GradCam(network, network.features, "hires_cam")(image, torch.ones(1)).tolist() == [[[1.0, 1.0], [0.0, 0.0]]]
+
+
+def test_before_a_mean_and_a_linear_layer_hires_cam_is_grad_cam_but_for_a_factor(small, pixels) -> None:
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    signs = torch.tensor([1.0, -1, 1, -1, 1])
+    plain, hires = (GradCam(small, small.backbone.layer4, name)(images, signs) for name in ("grad_cam", "hires_cam"))
+    assert plain.max() > 0
+    torch.testing.assert_close(hires, plain)  # Captum's mean gradient is the gradient itself: 1/4 of the weight
+
+
+def test_guided_grad_cam_is_grad_cam_times_what_guided_backpropagation_lets_through() -> None:
+    class Gated(Tiny):
+        """Red counts 3 and green -1, each through a ReLU that guided backpropagation lets no loss through."""
+
+        def __init__(self):
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, images):
+            return self.head(self.relu(self.features(images)).sum((2, 3))).squeeze(1)
+
+    network = Gated()
+    maps = GradCam(network, network.features, "guided_grad_cam")(IMAGE, torch.ones(1))
+    # alpha is (3 * 2 / 4, -1 * 3 / 4), so Grad-CAM is relu(1.5 * red - 0.75 * green) = [[0.75, 0], [0, 0]]; guided
+    # backpropagation gives red 3 where it is above 0, and green nothing.
+    assert maps.tolist() == [[[2.25, 0.0], [0.0, 0.0]]]
+    assert hooks(network) == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_maps_a_resnet_and_leaves_it_as_it_was(small, pixels, variant) -> None:
+    signs = np.ones(2)
+    kind = MapKind("backbone.layer3", variant)
+    maps = list(explain(small, kind, pixels, np.arange(2), signs, batch_size=2))
+    assert [(values.shape, values.max()) for values, _ in maps] == [((64, 64), 1.0)] * 2
+    assert hooks(small) == []
+    again = explain(small, kind, pixels, np.arange(2), signs, batch_size=1)
+    for (values, _), (other, _) in zip(maps, again, strict=True):
+        np.testing.assert_allclose(values, other, atol=1e-3)
+
+
 def test_gradients_are_taken_without_the_callers_and_no_hook_stays() -> None:
     network = Tiny()
     with torch.no_grad():
@@ -121,7 +183,7 @@ def test_maps_equal_the_formula_on_a_resnet(small, pixels, layer) -> None:
 
 def test_explain_gives_finished_maps_of_the_rows_asked_for(small, pixels) -> None:
     rows, signs = np.array([3, 0, 4]), np.array([1.0, -1.0, 1.0])
-    maps = list(explain(small, "backbone.layer3", pixels, rows, signs, batch_size=2))
+    maps = list(explain(small, MapKind("backbone.layer3"), pixels, rows, signs, batch_size=2))
     images = (torch.from_numpy(pixels[rows]).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
     expected, flat = finish(GradCam(small, small.backbone.layer3)(images, torch.tensor([1.0, -1, 1])), (64, 64))
     assert [one.flat for one in maps] == flat.tolist() == [False, False, False]
@@ -135,7 +197,9 @@ def test_explain_gives_finished_maps_of_the_rows_asked_for(small, pixels) -> Non
 def test_maps_do_not_depend_on_the_batch(small, pixels) -> None:
     rows, signs = np.arange(5), np.array([1.0, -1, 1, -1, 1])
     one, two, all_at_once = (
-        np.stack([one.values for one in explain(small, "backbone.layer3", pixels, rows, signs, batch_size=size)])
+        np.stack(
+            [one.values for one in explain(small, MapKind("backbone.layer3"), pixels, rows, signs, batch_size=size)]
+        )
         for size in (1, 2, 5)
     )
     np.testing.assert_allclose(one, all_at_once, atol=1e-4)
@@ -152,7 +216,7 @@ def test_explain_reads_one_batch_at_a_time() -> None:
             return np.zeros((len(rows), 4, 4, 3), dtype=np.uint8)
 
     pixels = Counting()
-    maps = explain(Tiny(), "features", pixels, np.arange(5), np.ones(5), batch_size=2)
+    maps = explain(Tiny(), MapKind("features"), pixels, np.arange(5), np.ones(5), batch_size=2)
     next(maps)
     assert pixels.read == [2]
     assert len(list(maps)) == 4
@@ -161,8 +225,8 @@ def test_explain_reads_one_batch_at_a_time() -> None:
 
 def test_explain_evaluates_in_evaluation_mode(small, pixels) -> None:
     rows, signs = np.arange(2), np.ones(2)
-    expected = next(explain(small, "backbone.layer3", pixels, rows, signs, batch_size=2)).values
-    found = next(explain(small.train(), "backbone.layer3", pixels, rows, signs, batch_size=2)).values
+    expected = next(explain(small, MapKind("backbone.layer3"), pixels, rows, signs, batch_size=2)).values
+    found = next(explain(small.train(), MapKind("backbone.layer3"), pixels, rows, signs, batch_size=2)).values
     assert not small.training
     np.testing.assert_array_equal(found, expected)
 
@@ -200,7 +264,7 @@ def test_a_flat_map_is_zeros_and_said_to_be_flat(coarse) -> None:
 def test_an_image_of_which_nothing_speaks_for_the_decision_is_flat() -> None:
     white_and_red = np.zeros((2, 4, 4, 3), dtype=np.uint8)
     white_and_red[1, 0, 0, 0] = 255
-    nothing, red = explain(Tiny(), "features", white_and_red, np.arange(2), np.ones(2), batch_size=2)
+    nothing, red = explain(Tiny(), MapKind("features"), white_and_red, np.arange(2), np.ones(2), batch_size=2)
     assert nothing.flat
     assert not nothing.values.any()
     assert red.values[0, 0] == 1
@@ -209,7 +273,7 @@ def test_an_image_of_which_nothing_speaks_for_the_decision_is_flat() -> None:
 
 @pytest.mark.parametrize("layer", ["backbone.layer5", "backbone.fc", "backbone", "layer4"])
 def test_a_layer_without_maps_is_refused_with_those_that_have_them(small, pixels, layer) -> None:
-    maps = explain(small, layer, pixels, np.arange(2), np.ones(2), batch_size=2)
+    maps = explain(small, MapKind(layer), pixels, np.arange(2), np.ones(2), batch_size=2)
     with pytest.raises(LayerError) as error:
         next(maps)
     assert str(error.value).startswith(f"explain.layer: {layer} is not a layer of the network whose output is N x C")
@@ -238,8 +302,8 @@ def test_frame_energy_is_the_share_of_the_sum() -> None:
 def test_summary_leaves_flat_maps_out_of_the_mean() -> None:
     inside, outside = np.zeros((2, 8, 8), dtype=np.float32)
     inside[4, 4] = outside[0, 0] = 1
-    maps = [Map(inside, flat=False), Map(outside, flat=False), Map(inside, flat=False), Map(0 * inside, flat=True)]
-    assert summarise(maps, ["fn", "fn", "tp", "tn"]) == {
+    energies = [frame_energy(inside), frame_energy(outside), frame_energy(inside), None]
+    assert summarise(energies, ["fn", "fn", "tp", "tn"], (8, 8)) == {
         "images": 4,
         "flat_maps": 1,
         "outcomes": {"fn": 2, "fp": 0, "tp": 1, "tn": 1},
@@ -249,4 +313,4 @@ def test_summary_leaves_flat_maps_out_of_the_mean() -> None:
 
 
 def test_summary_of_nothing_but_flat_maps_has_no_mean() -> None:
-    assert summarise([Map(np.zeros((8, 8), dtype=np.float32), flat=True)], ["tp"])["frame_energy"] is None
+    assert summarise([None], ["tp"], (8, 8))["frame_energy"] is None

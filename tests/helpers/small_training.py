@@ -42,7 +42,10 @@ class Small(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(4, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.backbone(images)).squeeze(1)
+        return self.decide(self.backbone(images))
+
+    def decide(self, features):
+        return self.head(features).squeeze(1)
 
     def layers(self) -> list[nn.Module]:
         return [self.backbone[0], self.backbone[1]]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dermascreen.errors import ArchiveError, CorruptArchiveError, DermascreenError, ImageError
-from dermascreen.images import sources
+from dermascreen.images import photograph
 from dermascreen.images.sources import FOLDERS, fetch, read_archive, summarise
 from dermascreen.params import DataParams, SyntheticParams
 
@@ -128,7 +128,7 @@ def test_a_zip_that_lies_about_its_size_is_refused(store, make_zip, images) -> N
 
 
 def test_a_huge_file_is_no_photograph(store, make_zip, images, monkeypatch) -> None:
-    monkeypatch.setattr(sources, "MAX_IMAGE_BYTES", 2**20)
+    monkeypatch.setattr(photograph, "MAX_BYTES", 2**20)
     with pytest.raises(ImageError, match=r"train/benign/3\.jpg is larger than 1 MiB"):
         store(make_zip({**images, "train/benign/3.jpg": bytes(2**20 + 1)}))
 
@@ -212,7 +212,7 @@ def test_damage_inside_a_zip(store, make_zip, images) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is not a JPEG or PNG image"),
+        (b"", "is empty"),
         (b"no image", "is not a JPEG or PNG image"),
         (b"GIF89a" + bytes(50), "is not a JPEG or PNG image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a JPEG or PNG image"),

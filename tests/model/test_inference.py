@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from dermascreen.model.inference import predict_logits, symmetries
+from dermascreen.model.inference import extract_features, look, predict_logits, symmetries
 from dermascreen.model.network import IMAGENET_MEAN, IMAGENET_STD, Description
 
 
@@ -28,8 +28,14 @@ class Corner(nn.Module):
 
     description = Description("resnet50", "none", 0, 0.0, 4, IMAGENET_MEAN, IMAGENET_STD, ("benign", "malignant"))
 
+    def backbone(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :, 0, 0]
+
+    def decide(self, features: torch.Tensor) -> torch.Tensor:
+        return features.square().sum(dim=1)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images[:, :, 0, 0].square().sum(dim=1)
+        return self.decide(self.backbone(images))
 
 
 def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one() -> None:
@@ -49,3 +55,16 @@ def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one() -
     plain = predict_logits(Corner(), pixels, rows, batch_size=2)  # type: ignore[arg-type]
     np.testing.assert_allclose(plain, [logit(pixels[row]) for row in rows], rtol=1e-5)
     assert not np.allclose(plain, found)
+
+
+def test_no_image_has_no_logit() -> None:
+    pixels = np.zeros((1, 4, 4, 3), dtype=np.uint8)
+    assert predict_logits(Corner(), pixels, np.array([], dtype=int), batch_size=2).shape == (0,)  # type: ignore[arg-type]
+
+
+def test_features_are_those_of_the_image_as_it_is() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+    expected = (pixels[[3, 1], 0, 0] / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+    found = extract_features(Corner(), pixels, np.array([3, 1]), batch_size=1)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(look(Corner(), pixels[[3, 1]], tta=True).features, found)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demo import clean_environment, make_workspace
+from filelock import FileLock
 from PIL import Image
 
 from dermascreen.images.synthetic import photographs
@@ -27,6 +28,8 @@ TINY = {
     "train.patience": 2,
     "evaluate.bootstrap_draws": 100,
     "explain.images": 4,
+    "explain.checked": 4,
+    "explain.layer": "backbone.layer2",  # whose maps have 4 x 4 cells
 }
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,14 +58,19 @@ def make_clinic(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
-    """A repository in which `dvc repro` has run; look, but do not touch."""
-    folder = tmp_path_factory.mktemp("finished")
-    clinics = tmp_path_factory.mktemp("clinics")
-    make_clinic(clinics / "elsewhere")
-    make_workspace(folder, TINY | {"evaluate.external": str(clinics)})
-    shell(folder, "dvc", "repro")
-    commit(folder)
+def finished(tmp_path_factory, worker_id) -> Path:
+    """A repository in which `dvc repro` has run, one for all of pytest's processes; look, but do not touch."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder, ready = shared / "finished", shared / "finished.ready"
+    with FileLock(shared / "finished.lock"):
+        if not ready.exists():
+            make_clinic(shared / "clinics/elsewhere")
+            make_workspace(folder, TINY | {"evaluate.external": str(shared / "clinics")})
+            shell(folder, "dvc", "repro")
+            commit(folder)
+            ready.touch()
     return folder
 
 

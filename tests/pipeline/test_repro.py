@@ -17,7 +17,7 @@ from dermascreen.params import SyntheticParams
 
 from .conftest import KNOWN, TINY, shell
 
-STAGES = ["download", "audit", "split", "preprocess", "train", "evaluate", "threshold"]
+STAGES = ["download", "audit", "split", "preprocess", "train", "reference", "evaluate", "threshold"]
 STAGES += ["shortcuts", "external", "explain", "report"]
 RATES = {"recall", "specificity", "precision", "f1", "confusion", "intervals"}
 
@@ -36,6 +36,7 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     assert [*splits] == ["path", "label", "lesion", "split"]
     assert [*predictions] == [
         "path", "split", "label", "lesion", "logit", "probability", "calibrated_probability",
+        "probability_low", "probability_high",
     ]  # fmt: skip
     assert len(manifest) == TINY["data.synthetic.images"]
     assert manifest["path"].tolist() == lesions["path"].tolist() == splits["path"].tolist()
@@ -115,9 +116,9 @@ def test_the_report_holds_all_that_it_shows(finished) -> None:
     text = (finished / "reports/report.html").read_text()
     assert "not a medical device" in text.lower()
     pictures = {link.split('"')[0] for link in text.split('src="')[1:]}
-    assert text.count("<img") == 2 * metrics(finished, "explain")["images"]
+    assert text.count("<img") == 4 * metrics(finished, "explain")["images"]
     assert all(picture.startswith("data:") for picture in pictures)
-    card = (finished / "reports/MODEL_CARD.md").read_text()
+    card = (finished / "models/MODEL_CARD.md").read_text()
     assert "elsewhere" in card
     assert "transfer learning" not in card.replace("not transfer learning", "")
 
@@ -150,7 +151,7 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     experiments = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
     runs = [*client.search_runs([experiments["dermascreen"]]), *client.search_runs([experiments["dermascreen-data"]])]
     by_stage = {run.data.tags["stage"]: run for run in runs}
-    assert len(runs) == 11
+    assert len(runs) == 12
     assert set(by_stage) == set(STAGES)
     assert {run.info.status for run in runs} == {"FINISHED"}
     lock = yaml.safe_load((finished / "dvc.lock").read_text())["stages"]

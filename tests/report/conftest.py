@@ -192,8 +192,20 @@ def example():
         },
         "external": {"clinics": {}},
         "explain": {
+            "layer": "backbone.layer4", "variant": "hires_cam",
             "images": 2, "flat_maps": 1, "outcomes": {"fn": 1, "fp": 1, "tp": 0, "tn": 0},
             "frame_energy": 0.512, "frame_energy_uniform": 0.4375,
+            "believable": {
+                "images": 31, "flat": 4, "passed": 7, "failed": ["symmetry"],
+                "checks": {
+                    name: {"value": 0.111 + number / 10, **around(0.111 + number / 10), "mark": 0.01 * number,
+                           "passed": name != "symmetry"}
+                    for number, name in enumerate((
+                        "randomisation", "perturbation_random", "perturbation_centre", "lesion_energy",
+                        "frame_energy", "infidelity", "sensitivity", "symmetry",
+                    ))
+                },
+            },
         },
     }  # fmt: skip
 
@@ -232,9 +244,9 @@ def decision_curve():
 def pictures():
     pixel = "data:image/jpeg;base64,/9j/"
     return [
-        Picture("test/malignant/7.jpg", 1, 0.1, "fn", pixel, pixel, flat=True),
-        Picture("test/benign/<b>&8.jpg", 0, 0.45, "fp", pixel, pixel, flat=False),
-        Picture("test/benign/9.jpg", 0, 0.72, "fp", pixel, pixel, flat=False),
+        Picture("test/malignant/7.jpg", 1, 0.1, 0.03, 0.16, "fn", pixel, pixel, pixel, pixel, flat=True),
+        Picture("test/benign/<b>&8.jpg", 0, 0.45, 0.38, 0.51, "fp", pixel, pixel, pixel, pixel, flat=False),
+        Picture("test/benign/9.jpg", 0, 0.72, 0.65, 0.78, "fp", pixel, pixel, pixel, pixel, flat=False),
     ]
 
 

@@ -44,7 +44,7 @@ def tables(card):
         ("threshold.high_recall.lesions", 9871, "val's 9871 malignant lesions"),
         ("shortcuts.baselines.file.roc_auc", 0.6543, "| file size and format alone | 0.654 (0.810 to 0.870) |"),
         ("shortcuts.interventions.frame_replaced.fall", 0.6543, "| frame painted over | 0.831 | +0.654 ("),
-        ("explain.images", 9871, "Grad-CAM of 9871 test images"),
+        ("explain.images", 9871, "HiResCAM of 9871 test images"),
     ],
 )  # fmt: skip
 def test_another_number_is_another_text(path, value, expected, metrics, card) -> None:

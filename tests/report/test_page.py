@@ -331,11 +331,11 @@ def test_the_gallery_shows_the_most_confident_first_with_their_decisions(text) -
     assert "Missed cancers (1 shown of 3 on test)" in drawn
     assert "Cancers found (0 shown of 77 on test)" in drawn
     assert (
-        "Malignant , probability of malignant 0.100, flat map test/malignant/7.jpg Default benign wrong "
-        "Best F1 benign wrong Youden benign wrong High recall benign wrong"
+        "Malignant , probability of malignant 0.100 (0.030 to 0.160), flat map test/malignant/7.jpg "
+        "Default benign wrong Best F1 benign wrong Youden benign wrong High recall benign wrong"
     ) in drawn
     assert (
-        "Benign , probability of malignant 0.450 test/benign/<b>&8.jpg Default benign right "
+        "Benign , probability of malignant 0.450 (0.380 to 0.510) test/benign/<b>&8.jpg Default benign right "
         "Best F1 malignant wrong Youden benign right High recall malignant wrong"
     ) in drawn
     assert drawn.index("test/benign/9.jpg") < drawn.index("test/benign/<b>&8.jpg")
@@ -382,10 +382,10 @@ def test_tags_are_closed_and_pictures_are_described(whole) -> None:
     drawn = Page(whole)
     assert drawn.open == []
     images = [attributes for tag, attributes in drawn.tags if tag == "img"]
-    assert len(images) == 6
+    assert len(images) == 12  # beside each of three, its map and its two nearest training images
     assert all(len(image["alt"]) > 20 for image in images)
     assert "flat" in images[1]["alt"]
-    assert "spoke for malignant" in images[3]["alt"]
+    assert "spoke for malignant" in images[5]["alt"]
     described = [attributes["aria-label"] for _, attributes in drawn.tags if attributes.get("class") == "drawing"]
     assert described == [drawing.FIGURES[name][1] for name in drawing.FIGURES]
     assert all(attributes["role"] == "img" for _, attributes in drawn.tags if attributes.get("class") == "drawing")

@@ -60,13 +60,15 @@ def test_a_large_image_is_made_smaller_for_the_page(tmp_path) -> None:
 
 
 def test_pictures_are_read_with_their_images(tmp_path) -> None:
-    for name in ("000.png", "000-map.png"):
-        save_image(smooth(8, 8), tmp_path / name)
-    record = ["test/benign/1,5.jpg", 0, 0.625, "fp", "000.png", "000-map.png", True]
+    names = ["000.png", "000-map.png", "000-near_benign.png", "000-near_malignant.png"]
+    for size, name in enumerate(names, start=8):
+        save_image(smooth(size, size), tmp_path / name)
+    record = ["test/benign/1,5.jpg", 0, 0.625, 0.5, 0.75, "fp", *names, True]
     write_table(pd.DataFrame([record], columns=COLUMNS), tmp_path / "pictures.csv")
     (picture,) = read_pictures(tmp_path)
-    uri = data_uri(tmp_path / "000.png")
-    assert picture == Picture("test/benign/1,5.jpg", 0, 0.625, "fp", uri, uri, flat=True)
+    uris = [data_uri(tmp_path / name) for name in names]
+    assert len(set(uris)) == len(uris)
+    assert picture == Picture("test/benign/1,5.jpg", 0, 0.625, 0.5, 0.75, "fp", *uris, flat=True)
     assert (picture.actual, picture.called(0.625), picture.called(0.626)) == ("benign", "malignant", "benign")
 
 

@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 from dermascreen.errors import BadTableError
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 from dermascreen.files import read_json
 
+GRID = 257  # logits of val, evenly spread over its images, at which intervals of the probability are kept
 TEMPERATURES = (0.05, 20.0)  # the range that is searched; val that is told apart without error would have none
 SIMULATIONS = 1000
 
@@ -54,6 +57,51 @@ def read_temperature(path: Path) -> float:
 def calibrate(logit: npt.NDArray[np.floating], temperature: float) -> Scores:
     """sigmoid(logit / temperature), in double precision; shape (n,)."""
     return np.asarray(expit(np.asarray(logit, dtype=np.float64) / temperature))
+
+
+def probability_intervals(label: Labels, logit: Scores) -> pd.DataFrame:
+    """What val says of the probability at a logit, as an interval: inductive Venn-Abers (Vovk and Petej 2014).
+
+    For an image of logit s, isotonic regression of val's labels on its logits is fitted twice, with s added as benign
+    and as malignant; its two values at s are the ends. Of the two, that of the image's true class is calibrated, as
+    long as the image is drawn like val's; few images of val near s make the ends far apart.
+
+    Parameters: `label` and `logit` of val, each of shape (n,). Returns logit, low and high at GRID logits at most.
+    """
+    spread = np.linspace(0, 1, min(GRID, len(logit)))
+    grid = np.unique(np.quantile(logit, spread, method="nearest"))
+    ends = [[_isotonic(label, logit, value, as_class) for as_class in (0, 1)] for value in grid]
+    return pd.DataFrame(np.column_stack([grid, ends]), columns=["logit", "low", "high"])
+
+
+def _isotonic(label: Labels, logit: Scores, value: float, as_class: int) -> float:
+    fitted = IsotonicRegression().fit(np.append(logit, value), np.append(label, as_class).astype(float))
+    return float(fitted.predict([value])[0])
+
+
+def interval_at(logit: npt.NDArray[np.floating], table: pd.DataFrame) -> tuple[Scores, Scores]:
+    """The ends of the probability's interval at each of `logit`, shape (n,), by what `probability_intervals` gave.
+
+    Both ends rise with the logit, so between two logits of the table the lower end of the one before and the upper end
+    of the one after hold the interval itself.
+    """
+    grid = table["logit"].to_numpy()
+    below = np.searchsorted(grid, logit, side="right")
+    above = np.searchsorted(grid, logit, side="left")
+    return np.append(0.0, table["low"])[below], np.append(table["high"], 1.0)[above]
+
+
+def with_interval(
+    logit: npt.NDArray[np.floating], temperature: float, table: pd.DataFrame
+) -> tuple[Scores, Scores, Scores]:
+    """The calibrated probability at each of `logit`, shape (n,), and the ends of its interval: `interval_at`, widened.
+
+    One temperature for all logits can put a probability beside what val says near one of them; the interval then
+    reaches from the one to the other.
+    """
+    probability = calibrate(logit, temperature)
+    low, high = interval_at(logit, table)
+    return probability, np.minimum(low, probability), np.maximum(high, probability)
 
 
 def expected_calibration_error(label: Labels, probability: Scores) -> float:

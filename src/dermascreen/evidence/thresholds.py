@@ -297,9 +297,10 @@ def fn_reduction(default: Mapping[str, Any], high_recall: Mapping[str, Any]) -> 
 
 
 def sweep(label: Labels, probability: Scores) -> pd.DataFrame:
-    """Recall and specificity at thresholds 0, 0.01, ..., 1, to plot."""
+    """Recall and specificity at thresholds 0, 0.01, ..., 1, and the counts behind them: tn, fp, fn, tp."""
     rows = []
     for threshold in np.linspace(0, 1, 101).round(2):
         at = at_threshold(label, probability, threshold)
-        rows.append({"threshold": threshold, "recall": at["recall"], "specificity": at["specificity"]})
+        rates_of = {name: at[name] for name in ("recall", "specificity")}
+        rows.append({"threshold": threshold, **rates_of, **at["confusion"]})
     return pd.DataFrame(rows)

@@ -4,26 +4,35 @@ Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient
 (arXiv 1610.02391). With A the activations of a layer, shape (C, h, w), and y the score explained:
 
     alpha_k = mean over i, j of dy / dA_kij        map_ij = relu(sum over k of alpha_k A_kij)
+
+HiResCAM (Draelos and Carin 2020, arXiv 2011.08891) multiplies before it averages: map_ij = relu(sum over k of
+dy / dA_kij A_kij), Captum's gradient times activation. Where nothing but a mean and a linear layer follows, the two are
+the same but for a factor. Guided Grad-CAM multiplies Grad-CAM, enlarged, by guided backpropagation to the pixels.
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import GuidedGradCam, LayerGradCam, LayerGradientXActivation
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dermascreen.errors import LayerError
 from dermascreen.explanation.selection import OUTCOMES
-from dermascreen.model.network import Network, normalise
+from dermascreen.model.inference import as_input, prepare
+from dermascreen.model.network import Network
 
 TINY = 1e-12  # a map whose maximum is at most this has nothing to show
 SAME = 1e-5  # nor has one whose values differ by at most this share of the maximum: more than rounding in 32 bits
 FRAME = 1 / 8  # of each side
+
+
+Attribute = Callable[[Tensor, Tensor], Tensor]  # images and signs to maps
 
 
 class Map(NamedTuple):
@@ -31,29 +40,76 @@ class Map(NamedTuple):
     flat: bool
 
 
+class MapKind(NamedTuple):
+    """How maps are made: at a layer, by its dotted name, and by which of VARIANTS."""
+
+    layer: str
+    variant: str = "grad_cam"
+
+
+class _Score(nn.Module):
+    """What is explained: the logit with the sign of the decision."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, signs: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return signs * logits
+
+
 class GradCam:
     """Maps of one network at one of its layers; hooks are in place only during a call."""
 
-    def __init__(self, network: nn.Module, layer: nn.Module) -> None:
-        def score(images: Tensor, signs: Tensor) -> Tensor:
-            logits: Tensor = network(images)
-            return signs * logits
-
-        self._captum = LayerGradCam(score, layer)
+    def __init__(self, network: nn.Module, layer: nn.Module, variant: str = "grad_cam") -> None:
+        self._attribute = VARIANTS[variant](_Score(network), layer)
 
     def __call__(self, images: Tensor, signs: Tensor) -> Tensor:
-        """The layer's maps, not yet normalised, of what `network` takes; shape (N, h, w).
+        """Maps, not yet normalised, of what `network` takes; (N, h, w) of the layer, or of the images if guided.
 
         `signs`, shape (N,), is 1 where the decision for malignant is explained and -1 where that for benign is: the
         score is signs * logit, not its sigmoid, whose gradient vanishes where the network is sure.
         """
-        maps: Tensor = self._captum.attribute(images, additional_forward_args=signs, relu_attributions=True)
-        return maps.detach().squeeze(1)
+        return self._attribute(images, signs).detach()
+
+
+def _grad_cam(score: nn.Module, layer: nn.Module) -> Attribute:
+    captum = LayerGradCam(score, layer)
+    return lambda images, signs: captum.attribute(
+        images, additional_forward_args=signs, relu_attributions=True
+    ).squeeze(1)  # fmt: skip
+
+
+def _hires_cam(score: nn.Module, layer: nn.Module) -> Attribute:
+    captum = LayerGradientXActivation(score, layer)
+    return lambda images, signs: captum.attribute(images, additional_forward_args=signs).sum(1).relu()
+
+
+def _guided_grad_cam(score: nn.Module, layer: nn.Module) -> Attribute:
+    captum = GuidedGradCam(score, layer)
+
+    def attribute(images: Tensor, signs: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")  # they go when it is done
+            seen = images.clone().requires_grad_()
+            found = captum.attribute(seen, additional_forward_args=signs, interpolate_mode="bilinear")
+        maps: Tensor = found.sum(1).relu()
+        return maps
+
+    return attribute
+
+
+VARIANTS: Mapping[str, Callable[[nn.Module, nn.Module], Attribute]] = {
+    "grad_cam": _grad_cam,
+    "hires_cam": _hires_cam,
+    "guided_grad_cam": _guided_grad_cam,
+}
 
 
 def explain(
     network: Network,
-    layer: str,
+    kind: MapKind,
     pixels: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.intp],
     signs: npt.NDArray[np.floating],
@@ -62,20 +118,23 @@ def explain(
 ) -> Iterator[Map]:
     """Yield the map of each of `rows` of `pixels`, uint8 (N, H, W, 3), in their order, at the size of the images.
 
-    `layer` is a dotted name; `signs` are those of `GradCam`, shape (len(rows),). Computed in 32 bits in evaluation
+    `signs` are those of `GradCam`, shape (len(rows),). Computed in 32 bits in evaluation
     mode, on the GPU if there is one; holds one batch at a time. Raises LayerError if there is no such layer or its
     output is not N x C x h x w.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean, std = network.description.mean, network.description.std
+    network = prepare(network)
     cam = None
     for start in range(0, len(rows), batch_size):
         batch = slice(start, start + batch_size)
-        images = normalise(torch.from_numpy(pixels[rows[batch]]).to(device), mean, std)
-        cam = cam or GradCam(network, find_layer(network, layer, images[:1]))
+        images = as_input(network, pixels[rows[batch]])
+        cam = cam or make_cam(network, kind, images[:1])
         maps, flat = finish(cam(images, torch.from_numpy(signs[batch]).to(images)), (images.shape[2], images.shape[3]))
         yield from map(Map, maps.cpu().numpy(), flat.tolist())
+
+
+def make_cam(network: nn.Module, kind: MapKind, image: Tensor) -> GradCam:
+    """Maps of that kind; `image`, shape (1, 3, H, W), shows which layers will do. Raises LayerError if it will not."""
+    return GradCam(network, find_layer(network, kind.layer, image), kind.variant)
 
 
 def find_layer(network: nn.Module, name: str, image: Tensor) -> nn.Module:
@@ -126,17 +185,17 @@ def frame_energy(values: npt.NDArray[np.float32]) -> float:
     return float(values[frame(*values.shape)].sum(dtype=np.float64) / values.sum(dtype=np.float64))
 
 
-def summarise(maps: Sequence[Map], outcomes: Sequence[str]) -> dict[str, Any]:
+def summarise(energies: Sequence[float | None], outcomes: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:
     """Count maps, flat maps and outcomes, and say how much of a map lies in the frame on average.
 
-    `frame_energy` leaves flat maps out, and is None where there are no others; `frame_energy_uniform` is what a map
-    that is the same everywhere would have.
+    `energies` are the `frame_energy` of each map, None of a flat one, and `size` is that of the maps. The mean
+    `frame_energy` is None where all are flat; `frame_energy_uniform` is what a map that is the same everywhere has.
     """
-    energies = [frame_energy(values) for values, flat in maps if not flat]
+    known = [energy for energy in energies if energy is not None]
     return {
-        "images": len(maps),
-        "flat_maps": len(maps) - len(energies),
+        "images": len(energies),
+        "flat_maps": len(energies) - len(known),
         "outcomes": {outcome: outcomes.count(outcome) for outcome in OUTCOMES},
-        "frame_energy": float(np.mean(energies)) if energies else None,
-        "frame_energy_uniform": frame_energy(np.ones_like(maps[0].values)),
+        "frame_energy": float(np.mean(known)) if known else None,
+        "frame_energy_uniform": frame_energy(np.ones(size, dtype=np.float32)),
     }

@@ -36,6 +36,13 @@ def select(predictions: pd.DataFrame, threshold: float, count: int, seed: int) -
     return pd.concat(parts, ignore_index=True)
 
 
+def draw(predictions: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """`count` images drawn at random, or all where there are fewer; the order of `predictions` does not matter."""
+    table = predictions.sort_values("path", ignore_index=True)
+    order = np.random.default_rng([seed, len(OUTCOMES)]).permutation(len(table))
+    return table.take(np.sort(order[:count])).reset_index(drop=True)
+
+
 def share(available: dict[str, int], count: int) -> dict[str, int]:
     """Deal `count` places to the outcomes one by one, in the order of OUTCOMES, to none more than it has images."""
     places = dict.fromkeys(OUTCOMES, 0)

@@ -62,9 +62,14 @@ def decode(root: Path, paths: Sequence[str], size: int, folder: Path) -> None:
 
 
 def decode_one(source: Path | IO[bytes], size: int) -> Pixels:
-    """The only way from an image file to what the network sees: RGB, uint8, shape (size, size, 3)."""
+    """The image in a file, as `resize` makes it."""
     with Image.open(source) as image:
-        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+        return resize(image, size)
+
+
+def resize(image: Image.Image, size: int) -> Pixels:
+    """A photograph as the network sees it: squeezed to a square, RGB, uint8, shape (size, size, 3)."""
+    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
 def write_pixels(

@@ -5,25 +5,23 @@ the folder and its manifest appear when all of them are in order, or not at all.
 """
 
 import hashlib
-import io
 import os
 import stat
 import struct
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from dermascreen.errors import ArchiveError, CorruptArchiveError, ImageError
+from dermascreen.errors import ArchiveError, CorruptArchiveError
 from dermascreen.files import replacing
 from dermascreen.images.kaggle import downloaded
+from dermascreen.images.photograph import open_photograph, read_bounded
 from dermascreen.images.synthetic import photographs
 from dermascreen.params import DataParams
 from dermascreen.tables import write_table
@@ -32,7 +30,6 @@ SPLITS = ("train", "test")
 CLASSES = ("benign", "malignant")  # in the order of their labels
 FOLDERS = tuple(f"{split}/{name}" for split in SPLITS for name in CLASSES)
 
-MAX_IMAGE_BYTES = 64 * 2**20  # of one file: a photograph for a network of 224 pixels has no use for more
 GIB = 2**30
 
 
@@ -87,28 +84,12 @@ def _store(source: Source, folder: Path, prefix: str = "") -> pd.DataFrame:
         (folder / name).mkdir(parents=True)
     rows = []
     for path, content in tqdm(source.entries, "verify", source.total, unit="image", disable=None):
-        width, height = _verify(prefix + path, content)
+        width, height = open_photograph(prefix + path, content).size
         (folder / path).write_bytes(content)
         split, name, _ = path.split("/")
         rows.append((path, CLASSES.index(name), split, width, height, hashlib.sha256(content).hexdigest()))
     columns = ["path", "label", "source_split", "width", "height", "sha256"]
     return pd.DataFrame(sorted(rows), columns=columns)
-
-
-def _verify(path: str, content: bytes) -> tuple[int, int]:
-    """Decode the whole of an image and return its width and height; raise ImageError naming `path` if that fails."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as image:
-                image.load()
-                return image.size
-        except UnidentifiedImageError:
-            raise ImageError(path, "is not a JPEG or PNG image") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise ImageError(path, "would decode to more pixels than any photograph has") from None
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
-            raise ImageError(path, "does not decode as an image") from None
 
 
 def read_archive(path: Path, max_unpacked_gib: float) -> Source:
@@ -136,7 +117,8 @@ def _read_folder(path: Path) -> Source:
 def _read_files(path: Path, chosen: dict[str, str]) -> Iterator[tuple[str, bytes]]:
     for target, name in chosen.items():
         try:
-            content = _bounded(target, (path / name).open("rb"))
+            with (path / name).open("rb") as file:
+                content = read_bounded(file)
         except OSError as error:
             raise _unreadable(path / name, error) from None
         yield target, content
@@ -182,18 +164,11 @@ def _unzip(path: Path, chosen: dict[str, str]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for target, name in chosen.items():
             try:
-                content = _bounded(target, archive.open(name))
+                with archive.open(name) as file:
+                    content = read_bounded(file)
             except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError):
                 raise CorruptArchiveError(path, f"is damaged at {name}") from None
             yield target, content
-
-
-def _bounded(target: str, file: IO[bytes]) -> bytes:
-    with file:
-        content = file.read(MAX_IMAGE_BYTES + 1)
-    if len(content) > MAX_IMAGE_BYTES:
-        raise ImageError(target, f"is larger than {MAX_IMAGE_BYTES // 2**20} MiB")
-    return content
 
 
 def _choose(names: Iterable[str], path: Path) -> dict[str, str]:

@@ -49,7 +49,11 @@ class Network(nn.Module):
         self.head = nn.Sequential(dropout, *inner, nn.Linear(hidden or FEATURES, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.backbone(images))
+        return self.decide(self.backbone(images))
+
+    def decide(self, features: Tensor) -> Tensor:
+        """The logits, shape (N,), of what the backbone gives for images, shape (N, FEATURES)."""
+        logits: Tensor = self.head(features)
         return logits.squeeze(1)
 
     def layers(self) -> list[nn.Module]:

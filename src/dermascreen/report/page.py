@@ -69,6 +69,16 @@ OUTCOMES = {  # as explanation.selection names them; missed cancers come first
     "tp": "Cancers found",
     "tn": "Benign, called benign",
 }
+CHECKS = {  # what is found, and how it must stand to its mark
+    "randomisation": ("Rank correlation with the maps of a network of shuffled weights", "within \N{PLUS-MINUS SIGN}"),
+    "perturbation_random": ("Insertion less deletion, above that of a random map", "interval above"),
+    "perturbation_centre": ("The same, above that of a Gaussian in the centre, where lesions are", "interval above"),
+    "lesion_energy": ("Energy in a pseudo mask of the lesion (Otsu), above an even map's", "interval above"),
+    "frame_energy": ("Energy in the outer eighth of the image, above an even map's", "at most"),
+    "infidelity": ("Infidelity under squares taken away, times a random map's", "below"),
+    "sensitivity": ("Largest relative change under noise that nobody sees", "at most"),
+    "symmetry": ("Rank correlation over the eight turns and flips", "at least"),
+}
 PUBLISHED = {  # the source project's test folder was its validation set, and its thresholds were chosen on it
     "roc_auc": 0.9752,
     "f1": 0.924,
@@ -107,6 +117,7 @@ def render(
         decided=ABSTENTION,
         elsewhere=CLINIC,
         outcomes=OUTCOMES,
+        checks=CHECKS,
         published=PUBLISHED,
     )  # fmt: skip
 

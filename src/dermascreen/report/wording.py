@@ -121,6 +121,9 @@ def environment(autoescape: bool) -> Environment:
     return environment
 
 
+VARIANTS = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "guided_grad_cam": "Guided Grad-CAM"}  # of maps
+
+
 def shared(metrics: Mapping[str, Mapping[str, Any]], params: Mapping[str, Any]) -> dict[str, Any]:
     """What both templates are given: the metrics by stage, the parameters, and all that is worded here.
 
@@ -138,6 +141,7 @@ def shared(metrics: Mapping[str, Mapping[str, Any]], params: Mapping[str, Any]) 
         "baseline": baseline_of(metrics["shortcuts"]),
         "separation": separation_of(params["split"]["protocol"]),
         "points": POINTS,
+        "variants": VARIANTS,
         "methods": METHODS,
         "pairs": PAIRS,
         "baselines": BASELINES,

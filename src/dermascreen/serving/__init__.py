@@ -1,0 +1,1 @@
+"""A trained model in use: on files, over HTTP, on a page, and in a registry."""

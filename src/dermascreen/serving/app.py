@@ -1,0 +1,46 @@
+"""The page on this machine: `dermascreen app` serves page.py with Streamlit, to this machine alone by default.
+
+Streamlit keeps uploads in memory. Nothing is written to disk or logged, and the browser asks this server only.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from streamlit.web import bootstrap
+
+from dermascreen.serving.bundle import Bundle
+from dermascreen.serving.judge import Judge
+from dermascreen.serving.registry import located
+
+MAX_FILES = 20  # photographs at a time
+MAX_FILE_MIB = 16  # of each
+PAGE = Path(__file__).with_name("page.py")
+
+OPTIONS = {
+    "browser.gatherUsageStats": False,
+    "client.showErrorDetails": "none",  # a visitor is told no more than that something went wrong
+    "client.toolbarMode": "minimal",
+    "global.developmentMode": False,
+    "logger.level": "warning",
+    "server.fileWatcherType": "none",
+    "server.headless": True,
+    "server.maxUploadSize": MAX_FILE_MIB,
+    "server.runOnSave": False,
+}
+
+
+@cache
+def judge_of(model: str) -> Judge:
+    """The model that is served, with maps; raises a DermascreenError if it cannot be read."""
+    with located(model) as folder:
+        return Judge(Bundle.read(folder), explained=True)
+
+
+def serve(model: str, host: str, port: int) -> int:
+    """Serve the page until Ctrl-C."""
+    judge_of(model)
+    options = {**OPTIONS, "server.address": host, "server.port": port}
+    bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options.items()})
+    print(f"Open http://{host}:{port} in a browser; Ctrl-C ends.", flush=True)
+    bootstrap.run(str(PAGE), False, [model], {})
+    return 0

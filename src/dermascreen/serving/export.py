@@ -1,0 +1,75 @@
+"""The network as ONNX, for programs without torch."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from dermascreen.errors import ExportError
+from dermascreen.files import replacing
+from dermascreen.model.network import normalise
+from dermascreen.serving.bundle import Bundle
+
+TOLERANCE = 1e-4  # of the logit, times its size where that is above 1
+BATCH = 8
+ROUNDS = 3
+
+
+class _FromPixels(torch.nn.Module):
+    """Takes what an image file holds: uint8 (N, size, size, 3)."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        self.network = bundle.network
+        self.temperature = bundle.temperature
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        about = self.network.description
+        logit = self.network(normalise(pixels, about.mean, about.std))
+        return logit, torch.sigmoid(logit / self.temperature)
+
+
+def export(bundle: Bundle, file: Path) -> str:
+    """Write `file`, and say how it compares with torch; raises ExportError where it differs by more than TOLERANCE.
+
+    Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,), of
+    the image as it is: without TTA. Thresholds are in operating_points.json.
+    """
+    size = bundle.size
+    model = _FromPixels(bundle).cpu().eval()
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))
+    with replacing(file) as temporary:
+        torch.onnx.export(
+            model, (pixels,), str(temporary), input_names=["pixels"], output_names=["logit", "probability"],
+            dynamic_shapes={"pixels": {0: torch.export.Dim("images", min=1)}}, external_data=False, verbose=False,
+        )  # fmt: skip
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(temporary.read_bytes(), options, providers=["CPUExecutionProvider"])
+        with torch.inference_mode():
+            expected = model(pixels)[0].numpy()
+        found = session.run(["logit"], {"pixels": pixels.numpy()})[0]
+        apart = float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected))))
+        if not apart <= TOLERANCE:
+            raise ExportError(file, apart, TOLERANCE)
+    with torch.inference_mode():
+        ours = _fastest(lambda: model(pixels))
+    theirs = _fastest(lambda: session.run(None, {"pixels": pixels.numpy()}))
+    return (
+        f"{file}: logits differ from torch's by {apart:.1e} at most, where {TOLERANCE:g} is allowed. On "
+        f"{torch.get_num_threads()} threads, {BATCH} images at a time: torch {BATCH / ours:.1f} images/s, onnxruntime "
+        f"{BATCH / theirs:.1f} ({ours / theirs:.2f} times that)."
+    )
+
+
+def _fastest(step: Callable[[], object]) -> float:
+    """Seconds of the fastest of ROUNDS, after one that does not count."""
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - began)
+    return min(times[1:])

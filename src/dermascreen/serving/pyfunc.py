@@ -1,0 +1,98 @@
+"""What MLflow loads: this file as source code, beside the bundle and a copy of the package. No pickle is involved.
+
+A request has a row for each photograph: `image`, its file in base64, or `path`, of a file below the folder that
+DERMASCREEN_IMAGES names where the model runs; without it no path is opened, as whoever may ask would read the disk.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from dermascreen.errors import ImageError
+from dermascreen.images.photograph import MAX_BYTES, read_bounded
+from dermascreen.serving.bundle import REFER, Bundle
+from dermascreen.serving.judge import Failure, Judge, Judgement, Photograph
+
+ALLOWED = "DERMASCREEN_IMAGES"
+COLUMNS = ["probability", "low", "high", "label", "operating_point", "abstain", "warnings", "error"]
+
+
+class DermascreenModel(PythonModel):
+    """Judges photographs; a row that cannot be judged has an `error`, and the others are judged."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self._judge = Judge(Bundle.read(Path(context.artifacts["bundle"])))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow names these three
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """A row for each row of `model_input`, with COLUMNS; what is not known is missing."""
+        rows = model_input.reindex(columns=["image", "path"]).astype(object)
+        photographs = [
+            Photograph(f"row {number}", _reader(number, image, path))
+            for number, (image, path) in enumerate(rows.itertuples(index=False))
+        ]
+        answers = pd.DataFrame([_answer(one) for one in self._judge(photographs)], columns=COLUMNS, dtype=object)
+        return answers.where(answers.notna(), None)  # JSON has null, and no NaN
+
+
+def _answer(judged: Judgement | Failure) -> dict[str, Any]:
+    if isinstance(judged, Failure):
+        return {"warnings": "", "error": f"{judged.name} {judged.problem}", "label": None, "operating_point": None}
+    return {
+        "probability": judged.probability,
+        "low": judged.low,
+        "high": judged.high,
+        "label": judged.decision,
+        "operating_point": judged.point,
+        "abstain": judged.decision == REFER,
+        "warnings": " ".join(judged.warnings),
+        "error": None,
+    }
+
+
+def _reader(number: int, image: object, path: object) -> Callable[[], bytes]:
+    name = f"row {number}"
+    if isinstance(image, str):
+        return partial(_decode, name, image)
+    if isinstance(path, str):
+        return partial(_read, name, path)
+    return partial(_refuse, name, "has neither an image in base64 nor a path")
+
+
+def _decode(name: str, text: str) -> bytes:
+    if len(text) > MAX_BYTES * 4 // 3 + 4:
+        raise ImageError(name, f"is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ImageError(name, "is not base64") from None
+
+
+def _read(name: str, path: str) -> bytes:
+    folder = os.environ.get(ALLOWED)
+    if not folder:
+        raise ImageError(name, f"is a path, and no folder is open to requests ({ALLOWED} is not set)")
+    file = Path(folder, path).resolve()
+    if not file.is_relative_to(Path(folder).resolve()) or not file.is_file():
+        raise ImageError(name, f"is not a file in the folder that {ALLOWED} names")
+    with file.open("rb") as opened:
+        return read_bounded(opened)
+
+
+def _refuse(name: str, problem: str) -> bytes:
+    raise ImageError(name, problem)
+
+
+set_model(DermascreenModel())

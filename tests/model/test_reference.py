@@ -1,0 +1,81 @@
+"""What is near, and what is far, among features that can be drawn on paper."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermascreen.errors import BadTableError, DermascreenError
+from dermascreen.model import reference
+from dermascreen.model.reference import QUANTILE, Reference
+
+
+def directions(*degrees: float, length: float = 1.0) -> np.ndarray:
+    angles = np.radians(degrees)
+    return (length * np.stack([np.cos(angles), np.sin(angles)], axis=1)).astype(np.float32)
+
+
+def images(labels: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"path": [f"{number}.jpg" for number in range(len(labels))], "label": labels})
+
+
+@pytest.fixture
+def known() -> Reference:
+    return Reference.build(images([0, 1, 0, 1]), directions(0, 30, 60, 180, length=7.0), directions(10, 20), seed=0)
+
+
+def test_distances_are_one_minus_the_cosine_whatever_the_length(known) -> None:
+    found = known.distances(directions(0, 90, length=3.0))
+    expected = [[0, 1 - np.sqrt(3) / 2, 1 / 2, 2], [1, 1 / 2, 1 - np.sqrt(3) / 2, 1]]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_nearest_of_a_class_come_in_order(known) -> None:
+    near = known.nearest(known.distances(directions(40))[0], label=0, count=5)
+    assert [(one.path, one.label) for one in near] == [("2.jpg", 0), ("0.jpg", 0)]
+    assert [one.distance for one in near] == pytest.approx(1 - np.cos(np.radians([20, 40])), abs=1e-3)
+
+
+def test_the_limit_is_a_quantile_of_val(monkeypatch) -> None:
+    monkeypatch.setattr(reference, "NEIGHBOUR", 2)
+    val = directions(0, 10, 20, 25)
+    known = Reference.build(images([0, 1, 0]), directions(0, 30, 120), val, seed=0)
+    second = 1 - np.cos(np.radians([30, 20, 20, 25]))
+    np.testing.assert_allclose(known.unusualness(known.distances(val)), second, atol=1e-3)
+    assert known.limit == pytest.approx(np.quantile(second, QUANTILE), abs=1e-3)
+
+
+def test_a_large_training_set_is_drawn_from(monkeypatch) -> None:
+    monkeypatch.setattr(reference, "LARGEST", 50)
+    features = directions(*range(200))
+    first, second = (Reference.build(images([0, 1] * 100), features, features, seed=seed) for seed in (0, 0))
+    pd.testing.assert_frame_equal(first.images, second.images)
+    assert len(first.images) == len(first.features) == 50
+    np.testing.assert_allclose(first.features, features[first.images["path"].str[:-4].astype(int)], atol=1e-3)
+
+
+def test_what_is_written_is_read_back(known, tmp_path) -> None:
+    known.write(tmp_path / "reference")
+    again = Reference.read(tmp_path / "reference")
+    pd.testing.assert_frame_equal(again.images, known.images)
+    np.testing.assert_array_equal(again.features, known.features)
+    assert again.limit == known.limit
+
+
+@pytest.mark.parametrize("name", ["features.safetensors", "images.csv", "limit.json"])
+def test_a_missing_or_broken_file_is_named(known, tmp_path, name) -> None:
+    folder = tmp_path / "reference"
+    known.write(folder)
+    file = folder / name
+    file.write_bytes(b"broken")
+    with pytest.raises(DermascreenError, match=name):
+        Reference.read(folder)
+    file.unlink()
+    with pytest.raises(DermascreenError, match=f"{name} does not exist"):
+        Reference.read(folder)
+
+
+def test_features_of_other_images_are_refused(known, tmp_path) -> None:
+    known.write(tmp_path / "reference")
+    (tmp_path / "reference/images.csv").write_text("path,label\n0.jpg,0\n")
+    with pytest.raises(BadTableError, match="does not have a row for each image"):
+        Reference.read(tmp_path / "reference")

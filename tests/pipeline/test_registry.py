@@ -1,0 +1,241 @@
+"""Registering, rolling back and serving the model of a finished pipeline, with the real MLflow."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from demo import clean_environment, override_params
+from mlflow import MlflowClient
+from PIL import Image
+from serving_samples import encoded, pixels
+
+from .conftest import shell
+
+OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
+
+
+def dermascreen(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return shell(folder, sys.executable, "-m", "dermascreen", *arguments, check=check)
+
+
+def client(folder: Path) -> MlflowClient:
+    uri = f"sqlite:///{folder}/mlflow.db"
+    return MlflowClient(uri, uri)
+
+
+@pytest.fixture
+def open_project(project: Path) -> Path:
+    override_params(project / "params.yaml", OPEN_GATES)
+    forget_runs(project)
+    return project
+
+
+def forget_runs(copied: Path) -> None:
+    """Begin with an empty store: the experiments of one that was copied keep their artifacts where they were."""
+    (copied / "mlflow.db").unlink()
+    shutil.rmtree(copied / "mlartifacts")
+
+
+def test_a_model_that_fails_its_gates_is_not_registered(project) -> None:
+    done = dermascreen(project, "register", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("dermascreen register: not registered. ")
+    assert "A sensitivity of 95\N{NO-BREAK SPACE}% is not guaranteed." in done.stderr
+    assert "checks of the maps failed" in done.stderr
+    assert not client(project).search_registered_models()
+
+
+def test_a_pipeline_that_is_not_up_to_date_registers_nothing(open_project) -> None:
+    override_params(open_project / "params.yaml", {"train.lr": 0.5})
+    done = dermascreen(open_project, "register", check=False)
+    assert done.returncode == 1
+    assert re.search(r"train\b.* changed since it ran; run `dvc repro`, then register\.\n$", done.stderr)
+
+
+def test_only_a_better_model_becomes_champion_and_it_can_be_rolled_back(open_project) -> None:
+    assert "is the first to pass the gates" in dermascreen(open_project, "register").stdout
+    again = dermascreen(open_project, "register").stdout
+    assert again.startswith("Registered dermascreen version 2. ")
+    assert "version 1 stays champion" in again
+    store = client(open_project)
+    assert str(store.get_model_version_by_alias("dermascreen", "champion").version) == "1"
+
+    predictions = open_project / "reports/predictions.csv"
+    table = pd.read_csv(predictions)
+    table["calibrated_probability"] = 0.1 + 0.8 * table["label"]  # as of a model that makes no mistake
+    predictions.unlink()  # a link into DVC's cache
+    table.to_csv(predictions, index=False)
+    shell(
+        open_project, "dvc", "commit", "--force", "evaluate", "threshold", "shortcuts", "external", "explain", "report"
+    )
+    better = dermascreen(open_project, "register").stdout
+    assert better.startswith("Registered dermascreen version 3, now champion. ")
+    version = store.get_model_version_by_alias("dermascreen", "champion")
+    assert (str(version.version), version.tags["before"]) == ("3", "1")
+    assert "the champion before it" in version.description
+
+    assert dermascreen(open_project, "rollback").stdout.startswith("Version 1 of dermascreen is champion again")
+    assert str(store.get_model_version_by_alias("dermascreen", "champion").version) == "1"
+    for arguments, said in ((["rollback"], "was the first champion"), (["rollback", "--to", "9"], "has no version 9")):
+        done = dermascreen(open_project, *arguments, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+    dermascreen(open_project, "rollback", "--to", "2")
+    assert str(store.get_model_version_by_alias("dermascreen", "champion").version) == "2"
+
+
+def test_a_store_without_a_model_has_nothing_to_roll_back_to(project) -> None:
+    done = dermascreen(project, "rollback", check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "dermascreen rollback: no version of dermascreen is champion; `dermascreen register` makes the first.\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def registered(finished: Path, tmp_path_factory) -> Path:
+    """A copy of the finished project with a champion; look, but do not touch."""
+    folder = tmp_path_factory.mktemp("registered") / "project"
+    subprocess.run(["cp", "-r", str(finished), str(folder)], check=True)
+    override_params(folder / "params.yaml", OPEN_GATES)
+    forget_runs(folder)
+    dermascreen(folder, "register")
+    return folder
+
+
+def test_the_registered_model_says_what_the_folder_says(registered, tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(pixels(1, 0)[0]))
+    said = [
+        dermascreen(registered, "predict", "--json", "--model", model, str(tmp_path / "a.png")).stdout
+        for model in ("models", "models:/dermascreen@champion", "models:/dermascreen/1")
+    ]
+    assert said[0] == said[1] == said[2]
+    done = dermascreen(registered, "predict", "--model", "models:/dermascreen/7", "a.png", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("dermascreen predict: models:/dermascreen/7 is not in the registry at ")
+
+
+def test_the_registered_model_holds_no_pickle_and_needs_nothing_of_the_project(registered) -> None:
+    [model] = (path.parent for path in (registered / "mlartifacts").rglob("MLmodel"))
+    names = [file.name for file in model.rglob("*") if file.is_file()]
+    assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth", ".joblib"))]
+    assert {"MODEL_CARD.md", "operating_points.json", "calibration.json", "weights.safetensors"} <= set(names)
+    pinned = (model / "requirements.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+", line) for line in pinned)
+    assert {"torch", "mlflow", "pillow", "safetensors"} <= {line.partition("==")[0] for line in pinned}
+
+
+@pytest.fixture(scope="module")
+def server(registered: Path, tmp_path_factory) -> Iterator[str]:
+    """`mlflow models serve`, as a user would start it, in a folder that is not the project."""
+    folder = tmp_path_factory.mktemp("server")
+    images = folder / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(encoded(pixels(1, 0)[0]))
+    (folder / "secret.png").write_bytes(encoded(pixels(1, 0)[0]))
+    environment = clean_environment() | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{registered}/mlflow.db", "DERMASCREEN_IMAGES": str(images),
+    }  # fmt: skip
+    environment.pop("PYTHONPATH", None)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    log = (folder / "log").open("w")
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/dermascreen@champion",
+         "--env-manager", "local", "--port", port],
+        cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            assert serving.poll() is None, (folder / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"{address}/ping", timeout=1):
+                    break
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(30)
+        log.close()
+
+
+def ask(server: str, *rows: dict[str, str]) -> list[dict[str, object]]:
+    body = json.dumps({"dataframe_records": rows}).encode()
+    request = urllib.request.Request(f"{server}/invocations", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return list(json.load(answer)["predictions"])
+
+
+def in_base64(content: bytes) -> dict[str, str]:
+    return {"image": base64.b64encode(content).decode()}
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    return encoded(image, "JPEG")
+
+
+def with_alpha() -> bytes:
+    return encoded(Image.fromarray(pixels(1, 0)[0]).convert("RGBA"))
+
+
+def test_good_and_bad_photographs_over_http(server) -> None:
+    good = jpeg(pixels(1, 0)[0])
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    answers = ask(
+        server, in_base64(good), in_base64(good[:900]), in_base64(b""), in_base64(with_alpha()),
+        in_base64(bomb.getvalue()), {"image": "not base64!"}, {"path": "a.png"}, {"path": "../secret.png"},
+        {"path": "/etc/hostname"}, in_base64(good),
+    )  # fmt: skip
+    errors = [answer["error"] for answer in answers]
+    assert errors == [
+        None, "row 1 does not decode as an image", "row 2 is empty", None,
+        "row 4 would decode to more pixels than any photograph has", "row 5 is not base64", None,
+        "row 7 is not a file in the folder that DERMASCREEN_IMAGES names",
+        "row 8 is not a file in the folder that DERMASCREEN_IMAGES names", None,
+    ]  # fmt: skip
+    assert "transparency" in str(answers[3]["warnings"])
+    assert answers[0] == answers[9]
+    first = answers[0]
+    assert 0 <= first["low"] <= first["probability"] <= first["high"] <= 1
+    assert first["label"] in {"malignant", "benign"}
+    assert first["operating_point"] == "high_recall"
+    assert first["abstain"] is False
+    assert answers[1]["probability"] is None
+
+
+def test_a_request_without_a_photograph_is_refused(server) -> None:
+    assert [answer["error"] for answer in ask(server, {"path": "", "image": ""})] == ["row 0 is empty"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(
+            urllib.request.Request(f"{server}/invocations", b"{", {"Content-Type": "application/json"}), timeout=60
+        )
+    refused.value.close()
+    assert refused.value.code == 400
+
+
+def test_200_requests_from_8_threads(server) -> None:
+    shown = [in_base64(jpeg(image)) for image in pixels(5, 0)]
+    alone = [ask(server, one)[0]["probability"] for one in shown]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: ask(server, shown[number % 5])[0], range(200)))
+    assert [answer["probability"] for answer in answers] == alone * 40

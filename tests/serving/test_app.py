@@ -1,0 +1,150 @@
+"""The page in a real browser: Debian's Chromium, or another one that is installed."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving_samples import encoded, pixels
+
+playwright = pytest.importorskip("playwright.sync_api")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+WAIT = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def app(models: Path, tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """The page's address, and the folder that it runs in."""
+    folder = tmp_path_factory.mktemp("app")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "log"
+    with log.open("w") as output:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "dermascreen", "app", "--model", str(models), "--port", str(port)],
+            cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env=os.environ | {"TMPDIR": str(folder), "HOME": str(folder)},
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            assert serving.poll() is None, log.read_text()
+            try:
+                with urllib.request.urlopen(address, timeout=1):
+                    break
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(0.25)
+        yield address, folder
+    finally:
+        os.killpg(serving.pid, signal.SIGINT)
+        serving.wait(30)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(app, browser):
+    """The page as loaded; whatever it asks for must be of this machine."""
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    page.set_default_timeout(WAIT)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(app[0])
+    page.get_by_text("Not a medical device.").first.wait_for()
+    yield page
+    page.close()
+    elsewhere = [url for url in asked if not url.startswith((app[0], app[0].replace("http", "ws"), "data:", "blob:"))]
+    assert asked
+    assert not elsewhere
+
+
+def give(page, **contents: bytes) -> None:
+    files = [{"name": name.replace("_", "."), "mimeType": "image/png", "buffer": content}
+             for name, content in contents.items()]  # fmt: skip
+    page.locator("input[type=file]").set_input_files(files)
+
+
+def test_good_and_bad_photographs_are_judged_and_kept_nowhere(page, app) -> None:
+    content = encoded(pixels(1, 77)[0])
+    give(page, a_png=content, b_png=b"no image")
+    page.get_by_text(re.compile("probability of malignant")).wait_for()
+    page.get_by_text("is not a JPEG or PNG image").wait_for()
+    page.get_by_role("img").nth(1).wait_for()  # the photograph, and its map
+    page.get_by_text("At each operating point").click()
+    page.get_by_text("Nearest malignant training images").wait_for()
+    page.screenshot(path=app[1] / "result.png", full_page=True)
+    page.get_by_text("model's card").click()
+    page.get_by_text("Of a model that has learnt nothing.").wait_for()
+    found = [file for file in app[1].rglob("*") if file.is_file() and content[:64] in file.read_bytes()]
+    assert not found
+    assert "a.png" not in (app[1] / "log").read_text()
+
+
+def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page) -> None:
+    slider = page.get_by_role("slider")
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("Home")
+    missed, alarms = page.get_by_test_id("stMetricValue").all()
+    playwright.expect(missed).to_have_text("0.0", timeout=WAIT)
+    playwright.expect(alarms).to_have_text("970.0", timeout=WAIT)  # 3 % are malignant, and all others are called so
+    page.keyboard.press("End")
+    playwright.expect(missed).to_have_text("30.0", timeout=WAIT)
+    playwright.expect(alarms).to_have_text("0.0", timeout=WAIT)
+    page.get_by_text("100", exact=True).click()
+    playwright.expect(missed).to_have_text("100.0", timeout=WAIT)
+
+
+def test_a_visitor_is_told_of_too_many(page) -> None:
+    give(page, **{f"n{number}_png": b"no image" for number in range(21)})
+    page.get_by_text("21 photographs were given; the first 20 are judged.").wait_for()
+
+
+def test_it_fits_a_phone_and_names_its_parts(page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    give(page, a_png=encoded(pixels(1, 78)[0]))
+    page.get_by_text(re.compile("probability of malignant")).wait_for()
+    for name in ("The photograph", "The same, coloured where something spoke for"):
+        page.get_by_role("img", name=name).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.get_by_role("heading", level=1).inner_text() == "dermascreen"
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll('img, button, input:not([type=hidden])')].filter(part => part.offsetParent &&
+        !(part.alt || part.innerText || part.getAttribute('aria-label') || part.getAttribute('aria-labelledby')
+          || part.labels?.length)).map(part => part.outerHTML.slice(0, 200))"""
+    )
+    assert not unnamed
+
+
+def test_it_listens_to_this_machine_alone_unless_told_otherwise() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dermascreen", "app", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "this machine alone" in done.stdout
+
+
+def test_a_model_that_is_not_there_is_one_sentence(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dermascreen", "app"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "dermascreen app: models does not exist; run `dvc repro` to make it.\n"

@@ -1,0 +1,131 @@
+"""The command, as its users call it."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from serving_samples import pixels
+
+from dermascreen.cli import main
+from dermascreen.model.inference import predict_logits
+from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return end.value.code, *capsys.readouterr()
+
+
+def test_a_table_for_people(capsys, models, photographs) -> None:
+    files = photographs("a.jpg", "b.png")
+    code, out, err = run(capsys, "predict", "--model", models, *files)
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0].split() == ["decision", "probability", "interval", "photograph"]
+    assert all(any(line.endswith(str(file)) for line in lines) for file in files)
+    assert "At high_recall, a probability from 0." in out
+    assert "That it finds 95\N{NO-BREAK SPACE}% of malignant lesions is not guaranteed." in out
+    assert lines[-1] == NOT_A_DEVICE
+
+
+def test_json_and_csv_say_the_same(capsys, models, photographs) -> None:
+    files = photographs("a.jpg", "b.png")
+    files.insert(1, files[0].with_name("missing.jpg"))
+    code, out, err = run(capsys, "predict", "--model", models, "--json", *files)
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert code == 3
+    assert err == "dermascreen predict: 1 of 3 could not be judged.\n"
+    assert [one["path"] for one in objects] == list(map(str, files))
+    assert [one["error"] for one in objects] == [None, "cannot be read (No such file or directory)", None]
+    assert objects[1]["probability"] is objects[1]["decision"] is None
+    assert objects[0]["decision"] == objects[0]["decisions"]["high_recall"]
+
+    code, out, _ = run(capsys, "predict", "--model", models, "--csv", *files)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 3
+    assert list(rows[0]) == list(COLUMNS)
+    assert [float(row["probability"]) for row in (rows[0], rows[2])] == [objects[n]["probability"] for n in (0, 2)]
+    assert (rows[1]["probability"], rows[1]["error"]) == ("", "cannot be read (No such file or directory)")
+
+
+def test_another_operating_point(capsys, models, photographs) -> None:
+    [file] = photographs("a.jpg")
+    code, out, _ = run(capsys, "predict", "--model", models, "--json", "--point", "default", file)
+    judged = json.loads(out)
+    assert (code, judged["operating_point"]) == (0, "default")
+    assert judged["decision"] == ("malignant" if judged["probability"] >= 0.5 else "benign")
+
+
+def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_path) -> None:
+    files = photographs("deep/a b.jpg", "..;rm.png")
+    folder = tmp_path / "maps"
+    code, _, _ = run(capsys, "predict", "--model", models, "--explain", folder, *files)
+    assert code == 0
+    assert sorted(file.name for file in folder.iterdir()) == ["0001-a_b.png", "0002-_rm.png"]
+    code, _, err = run(capsys, "predict", "--model", models, "--explain", folder, *files)
+    assert (code, err) == (
+        1, f"dermascreen predict: --explain: {folder} is there already; name a new or an empty folder.\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "nowhere", "a.jpg"], "nowhere does not exist; run `dvc repro` to make it."),
+        (["--point", "best", "a.jpg"], "--point: best is not one of default, high_recall."),
+        (["*.tif"], "*.tif: no JPEG or PNG file is there."),
+        (["--model", "models:/dermascreen@champion", "a.jpg"], "`dermascreen register` makes the first."),
+    ],
+)
+def test_a_mistake_is_one_sentence(capsys, models, tmp_path, monkeypatch, arguments, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "models").symlink_to(models)
+    code, out, err = run(capsys, "predict", *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("dermascreen predict: ")
+    assert err.endswith(said + "\n")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "--json", "--csv", "a.jpg"], ["guess"]])
+def test_what_cannot_be_understood_ends_with_2(capsys, arguments) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "usage: dermascreen" in err
+
+
+def test_the_command_is_installed(models, photographs) -> None:
+    [file] = photographs("a.jpg")
+    command = [Path(sys.executable).with_name("dermascreen"), "predict", "--model", str(models), "-"]
+    done = subprocess.run(command, input=f"{file}\n", capture_output=True, text=True, check=True)
+    assert str(file) in done.stdout
+
+
+def test_a_reader_that_wants_no_more_is_no_mistake(models, photographs) -> None:
+    [file] = photographs("a.jpg")
+    command = [sys.executable, "-m", "dermascreen", "predict", "--json", "--model", str(models), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        assert (running.stderr.read(), running.wait()) == ("", 128 + signal.SIGPIPE)
+
+
+def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
+    code, out, _ = run(capsys, "export", "--model", models, tmp_path / "model.onnx")
+    assert code == 0
+    assert "where 0.0001 is allowed" in out
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 5):
+        shown = pixels(count, 9)
+        logit, probability = session.run(None, {"pixels": shown})
+        np.testing.assert_allclose(logit, predict_logits(bundle.network, shown, np.arange(count), count), atol=1e-4)
+        np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit / 2.0)), atol=1e-6)
