@@ -75,20 +75,22 @@ def _predict(wanted: argparse.Namespace) -> int:
     from dermascreen.serving import output  # noqa: PLC0415 - torch is slow to import
     from dermascreen.serving.inputs import find_photographs  # noqa: PLC0415
     from dermascreen.serving.judge import Judge  # noqa: PLC0415
-    from dermascreen.serving.maps import saving_maps  # noqa: PLC0415
+    from dermascreen.serving.maps import make_new, saving_maps  # noqa: PLC0415
 
     photographs = find_photographs(wanted.paths, sys.stdin)
     bundle = _bundle(wanted.model)
     if wanted.point is not None and wanted.point not in bundle.points:
         raise InputError(f"--point: {wanted.point} is not one of {', '.join(bundle.points)}.")
+    if wanted.explain is not None:
+        make_new(wanted.explain)
     judge = Judge(bundle, point=wanted.point, explained=wanted.explain is not None)
     with closing(judge(photographs)) as judged:
-        shown = saving_maps(judged, wanted.explain) if wanted.explain else judged
+        shown = saving_maps(judged, wanted.explain) if wanted.explain is not None else judged
         for_people = not (wanted.json or wanted.csv)
         make = output.table_lines if for_people else output.json_lines if wanted.json else output.csv_rows
         failed = output.write_all(shown, make(sys.stdout))
     if for_people:
-        about_maps = f"\n{output.maps_in_words(bundle)}" if wanted.explain else ""
+        about_maps = f"\n{output.maps_in_words(bundle)}" if wanted.explain is not None else ""
         print(f"\n{output.point_in_words(bundle, judge.point)}{about_maps}\n{output.NOT_A_DEVICE}")
     if failed:
         print(f"dermascreen predict: {failed} of {len(photographs)} could not be judged.", file=sys.stderr)

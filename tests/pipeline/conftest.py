@@ -1,6 +1,7 @@
 """The real dvc.yaml, on a few small synthetic lesions, in a repository of its own."""
 
 import io
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -31,6 +32,9 @@ TINY = {
     "explain.checked": 4,
     "explain.layer": "backbone.layer2",  # whose maps have 4 x 4 cells
 }
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r'^```sh(?: title="(.*)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -86,3 +90,13 @@ def commit(folder: Path) -> None:
     shell(folder, "git", "add", "--all")
     identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     shell(folder, "git", *identity, "commit", "--quiet", "--allow-empty", "--message", "Results")
+
+
+def blocks(text: str) -> list[str]:
+    """The blocks of commands on a page that need nothing but a project in which the pipeline has run."""
+    return [commands for title, commands in BLOCK.findall(text) if not title]
+
+
+def run_page(folder: Path, page: str) -> None:
+    for commands in blocks((DOCS / page).read_text()):
+        shell(folder, "bash", "-euo", "pipefail", "-c", commands)

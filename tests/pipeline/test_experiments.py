@@ -6,7 +6,7 @@ import dvc.api
 import pandas as pd
 from mlflow import MlflowClient
 
-from .conftest import shell
+from .conftest import run_page, shell
 
 
 def model_rows(folder) -> list:
@@ -25,7 +25,7 @@ def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
     before, after = (difference["metrics/evaluate.json"]["test.roc_auc"][side] for side in ("old", "new"))
     assert before != after
     changed = json.loads(shell(project, "dvc", "params", "diff", "--json").stdout)["params.yaml"]
-    assert changed == {"evaluate.tta": {"old": False, "new": True}}
+    assert changed == {"evaluate.tta": {"old": False, "new": True, "diff": 1}}
     shown = shell(project, "dvc", "exp", "show", "--csv").stdout
     assert "views" in shown
     assert "high_recall.test.recall" in shown
@@ -37,9 +37,7 @@ def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
 
 
 def test_folds_from_a_queue_with_two_workers_are_pooled_and_lose_no_run(project) -> None:
-    folds = ("-S", "split.protocol=grouped", "-S", "split.folds=2", "-S", "split.fold=range(2)")
-    shell(project, "dvc", "exp", "run", "--queue", "--name", "cv", *folds, "-S", "train.lr=5e-5")
-    shell(project, "dvc", "exp", "run", "--run-all", "--jobs", "2")
+    run_page(project, "how-to/sweep.md")
     rows = {row.info.run_name: row for row in model_rows(project)}
     assert {rows[name].data.params["split.fold"] for name in ("cv-1", "cv-2")} == {"0", "1"}
     assert all("high_recall.test.recall" in row.data.metrics for row in rows.values())
@@ -49,7 +47,6 @@ def test_folds_from_a_queue_with_two_workers_are_pooled_and_lose_no_run(project)
         assert rows[name].info.status == "FINISHED"
     assert (project / "params.yaml").read_text().count("5e-05") == 0
 
-    shell(project, "python", "-m", "dermascreen.pool", "cv-1", "cv-2", "--draws", "20", PYTHONPATH="src")
     pooled = pd.read_csv(project / "reports/pooled_predictions.csv")
     assert sorted(pooled["path"]) == sorted(pd.read_csv(project / "data/manifest.csv")["path"])
     alone = shell(project, "python", "-m", "dermascreen.pool", "cv-1", "HEAD", check=False, PYTHONPATH="src")

@@ -92,7 +92,11 @@ def test_only_a_better_model_becomes_champion_and_it_can_be_rolled_back(open_pro
 
     assert dermascreen(open_project, "rollback").stdout.startswith("Version 1 of dermascreen is champion again")
     assert str(store.get_model_version_by_alias("dermascreen", "champion").version) == "1"
-    for arguments, said in ((["rollback"], "was the first champion"), (["rollback", "--to", "9"], "has no version 9")):
+    for arguments, said in (
+        (["rollback"], "was the first champion"),
+        (["rollback", "--to", "9"], "has no version 9"),
+        (["rollback", "--to", "1"], "version 1 of dermascreen is champion already"),
+    ):
         done = dermascreen(open_project, *arguments, check=False)
         assert done.returncode == 1
         assert said in done.stderr

@@ -116,7 +116,10 @@ def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page
 
 def test_a_visitor_is_told_of_too_many(page) -> None:
     give(page, **{f"n{number}_png": b"no image" for number in range(21)})
-    page.get_by_text("21 photographs were given; the first 20 are judged.").wait_for()
+    page.get_by_text("21 photographs were given, and at most 20 are taken at a time: none was kept.").wait_for()
+    assert page.get_by_text("n0.png").count() == 0
+    give(page, a_png=encoded(pixels(1, 79)[0]))
+    page.get_by_text(re.compile("probability of malignant")).wait_for()
 
 
 def test_it_fits_a_phone_and_names_its_parts(page) -> None:
@@ -135,7 +138,13 @@ def test_it_fits_a_phone_and_names_its_parts(page) -> None:
     assert not unnamed
 
 
-def test_it_listens_to_this_machine_alone_unless_told_otherwise() -> None:
+def test_it_listens_at_one_address_alone(app) -> None:
+    port = int(app[0].rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_that_address_is_this_machine_alone_unless_told_otherwise() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dermascreen", "app", "--help"], capture_output=True, text=True, check=True
     )

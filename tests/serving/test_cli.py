@@ -70,9 +70,9 @@ def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_pa
     code, _, _ = run(capsys, "predict", "--model", models, "--explain", folder, *files)
     assert code == 0
     assert sorted(file.name for file in folder.iterdir()) == ["0001-a_b.png", "0002-_rm.png"]
-    code, _, err = run(capsys, "predict", "--model", models, "--explain", folder, *files)
-    assert (code, err) == (
-        1, f"dermascreen predict: --explain: {folder} is there already; name a new or an empty folder.\n"
+    code, out, err = run(capsys, "predict", "--model", models, "--explain", folder, *files)
+    assert (code, out, err) == (
+        1, "", f"dermascreen predict: --explain: {folder} is there already; name a new or an empty folder.\n"
     )  # fmt: skip
 
 
@@ -117,6 +117,13 @@ def test_a_reader_that_wants_no_more_is_no_mistake(models, photographs) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         running.stdout.close()
         assert (running.stderr.read(), running.wait()) == ("", 128 + signal.SIGPIPE)
+
+
+def test_export_replaces_no_folder(capsys, models, tmp_path) -> None:
+    (tmp_path / "kept").touch()
+    code, out, err = run(capsys, "export", "--model", models, tmp_path)
+    assert (code, out, err) == (1, "", f"dermascreen export: {tmp_path} is a folder; name a file to write.\n")
+    assert (tmp_path / "kept").exists()
 
 
 def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from dermascreen.errors import ExportError
+from dermascreen.errors import ExportError, InputError
 from dermascreen.files import replacing
 from dermascreen.model.network import normalise
 from dermascreen.serving.bundle import Bundle
@@ -33,11 +33,14 @@ class _FromPixels(torch.nn.Module):
 
 
 def export(bundle: Bundle, file: Path) -> str:
-    """Write `file`, and say how it compares with torch; raises ExportError where it differs by more than TOLERANCE.
+    """Write `file`, and say how it compares with torch; raises ExportError where it differs by more than TOLERANCE, and
+    InputError where `file` is a folder.
 
     Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,), of
     the image as it is: without TTA. Thresholds are in operating_points.json.
     """
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; name a file to write.")
     size = bundle.size
     model = _FromPixels(bundle).cpu().eval()
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))

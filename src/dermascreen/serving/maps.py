@@ -11,14 +11,18 @@ from dermascreen.report.pictures import enlarge, marked, save_image
 from dermascreen.serving.judge import Failure, Judgement
 
 
-def saving_maps(judged: Iterable[Judgement | Failure], folder: Path) -> Iterator[Judgement | Failure]:
-    """Pass judgements on, and save each map beside its photograph in `folder`, which must be new or empty.
-
-    A file's name is the photograph's number and what is harmless of its own name, so that no name leads elsewhere.
-    """
+def make_new(folder: Path) -> None:
+    """Make a folder that must be new or empty; raises InputError if it is not."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--explain: {folder} is there already; name a new or an empty folder.")
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def saving_maps(judged: Iterable[Judgement | Failure], folder: Path) -> Iterator[Judgement | Failure]:
+    """Pass judgements on, and save each map beside its photograph in `folder`.
+
+    A file's name is the photograph's number and what is harmless of its own name, so that no name leads elsewhere.
+    """
     for number, one in enumerate(judged, start=1):
         if isinstance(one, Judgement) and one.map is not None:
             pair = np.concatenate([enlarge(one.pixels), marked(one.pixels, one.map.values)], axis=1)

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dermascreen.evidence.screening import PREVALENCES, screening
 from dermascreen.images.arrays import Images
@@ -31,17 +32,9 @@ def main(model: str) -> None:
         "**Not a medical device.** Nothing here is advice about a person's skin. A heat map is not a lesion's outline.",
         icon=":material/warning:",
     )
-    given = st.file_uploader(
-        f"Dermoscopy photographs: JPEG or PNG, at most {MAX_FILES} at a time, {MAX_FILE_MIB} MiB each",
-        accept_multiple_files=True,
-        max_upload_size=MAX_FILE_MIB,
-        help="They stay in this computer's memory until you take them out or close the page.",
-    )
+    given = uploads()
     threshold = operating_point(judge.bundle)
-    if len(given) > MAX_FILES:
-        st.error(f"{len(given)} photographs were given; the first {MAX_FILES} are judged.")
-    judged = judge_all(judge, [(file.name, file.getvalue()) for file in given[:MAX_FILES]])
-    for one in judged:
+    for one in judge_all(judge, [(file.name, file.getvalue()) for file in given]):
         with st.container(border=True):
             if isinstance(one, Failure):
                 st.error(f"**{plain(one.name)}** {one.problem}.")
@@ -49,6 +42,24 @@ def main(model: str) -> None:
                 show(judge.bundle, one, threshold)
     with st.expander("The model's card"):
         st.markdown(judge.bundle.card)
+
+
+def uploads() -> list[UploadedFile]:
+    """What the visitor has given; more than MAX_FILES at a time are let go, so that memory stays bounded."""
+    times = st.session_state.setdefault("times_refused", 0)
+    given = st.file_uploader(
+        f"Dermoscopy photographs: JPEG or PNG, at most {MAX_FILES} at a time, {MAX_FILE_MIB} MiB each",
+        accept_multiple_files=True,
+        max_upload_size=MAX_FILE_MIB,
+        help="They stay in this computer's memory until you take them out or close the page.",
+        key=f"uploads-{times}",
+    )
+    if len(given) > MAX_FILES:
+        st.session_state.update(times_refused=times + 1, refused=len(given))  # another key is another, empty uploader
+        st.rerun()
+    if refused := st.session_state.pop("refused", 0):
+        st.error(f"{refused} photographs were given, and at most {MAX_FILES} are taken at a time: none was kept.")
+    return given
 
 
 def judge_all(judge: Judge, given: list[tuple[str, bytes]]) -> list[Judgement | Failure]:

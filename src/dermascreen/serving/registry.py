@@ -103,6 +103,8 @@ def rollback(project: Path, to: int | None) -> str:
     if not target:
         raise ModelError(f"version {now} of {NAME} was the first champion; name another one with --to.")
     known = {str(found.version) for found in client.search_model_versions(f"name = '{NAME}'")}
+    if target == now:
+        raise ModelError(f"version {now} of {NAME} is champion already.")
     if target not in known:
         raise ModelError(f"{NAME} has no version {target}; it has {', '.join(sorted(known, key=int))}.")
     client.set_registered_model_alias(NAME, CHAMPION, target)
