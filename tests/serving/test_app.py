@@ -117,7 +117,7 @@ def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page
 def test_a_visitor_is_told_of_too_many(page) -> None:
     give(page, **{f"n{number}_png": b"no image" for number in range(21)})
     page.get_by_text("21 photographs were given, and at most 20 are taken at a time: none was kept.").wait_for()
-    assert page.get_by_text("n0.png").count() == 0
+    playwright.expect(page.get_by_text("n0.png", exact=True)).to_have_count(0, timeout=WAIT)
     give(page, a_png=encoded(pixels(1, 79)[0]))
     page.get_by_text(re.compile("probability of malignant")).wait_for()
 
