@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from dermascreen.errors import InputError, reported
 
 if TYPE_CHECKING:
@@ -88,7 +90,9 @@ def _predict(wanted: argparse.Namespace) -> int:
         shown = saving_maps(judged, wanted.explain) if wanted.explain is not None else judged
         for_people = not (wanted.json or wanted.csv)
         make = output.table_lines if for_people else output.json_lines if wanted.json else output.csv_rows
-        failed = output.write_all(shown, make(sys.stdout))
+        # Lines that appear are progress enough.
+        bar = tqdm(shown, "judge", len(photographs), unit="image", disable=sys.stdout.isatty() or None)
+        failed = output.write_all(bar, make(sys.stdout))
     if for_people:
         about_maps = f"\n{output.maps_in_words(bundle)}" if wanted.explain is not None else ""
         print(f"\n{output.point_in_words(bundle, judge.point)}{about_maps}\n{output.NOT_A_DEVICE}")

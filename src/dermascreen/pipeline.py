@@ -32,8 +32,8 @@ OPERATING_POINTS = Path("models/operating_points.json")
 SWEEP = Path("models/sweep.csv")  # threshold, and what it makes of test: tn, fp, fn, tp
 EXPLANATION = Path("models/explanation.json")  # the layer of the maps, and which checks of them failed
 MODEL_CARD = Path("models/MODEL_CARD.md")
-PREDICTIONS = Path("reports/predictions.csv")  # path, split, label, lesion, logit, probability, calibrated_
-# probability, probability_low, probability_high
+PREDICTIONS = Path("reports/predictions.csv")  # path, split, label, lesion, logit; probability, calibrated_probability
+# and what val says of it, probability_low and probability_high
 SHORTCUTS = Path("reports/shortcuts.csv")  # path, label, lesion; scores of network, baselines and interventions
 AUDIT_PAGE = Path("reports/audit.html")
 PLOTS = Path("reports/plots")  # one folder a stage, drawn by `dvc plots`

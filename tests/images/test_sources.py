@@ -157,6 +157,15 @@ def test_a_file_that_is_no_zip(store, tmp_path, content) -> None:
         store(tmp_path / "archive.zip")
 
 
+def test_a_zip_of_a_later_format(store, make_zip, images) -> None:
+    path = make_zip(images)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 100  # the version that is needed to read its first entry: 10.0
+    path.write_bytes(content)
+    with pytest.raises(CorruptArchiveError, match="is not a zip file"):
+        store(path)
+
+
 def test_a_truncated_zip(store, make_zip, images) -> None:
     path = make_zip(images)
     path.write_bytes(path.read_bytes()[:-30])

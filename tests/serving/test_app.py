@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium, or another one that is installed."""
 
+import json
 import os
 import re
 import shutil
@@ -99,8 +100,11 @@ def test_good_and_bad_photographs_are_judged_and_kept_nowhere(page, app) -> None
     assert "a.png" not in (app[1] / "log").read_text()
 
 
-def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page) -> None:
+def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page, models) -> None:
     slider = page.get_by_role("slider")
+    chosen = json.loads((models / "operating_points.json").read_text())["high_recall"]["threshold"]
+    begins = float(slider.input_value()) / 100
+    assert chosen - 0.001 < begins <= chosen
     slider.focus()
     for _ in range(3):
         page.keyboard.press("Home")

@@ -31,7 +31,6 @@ TINY = 1e-12  # a map whose maximum is at most this has nothing to show
 SAME = 1e-5  # nor has one whose values differ by at most this share of the maximum: more than rounding in 32 bits
 FRAME = 1 / 8  # of each side
 
-
 Attribute = Callable[[Tensor, Tensor], Tensor]  # images and signs to maps
 
 
@@ -118,9 +117,8 @@ def explain(
 ) -> Iterator[Map]:
     """Yield the map of each of `rows` of `pixels`, uint8 (N, H, W, 3), in their order, at the size of the images.
 
-    `signs` are those of `GradCam`, shape (len(rows),). Computed in 32 bits in evaluation
-    mode, on the GPU if there is one; holds one batch at a time. Raises LayerError if there is no such layer or its
-    output is not N x C x h x w.
+    `signs` are those of `GradCam`, shape (len(rows),). Computed in 32 bits in evaluation mode, on the GPU if there is
+    one; holds one batch at a time. Raises LayerError if there is no such layer or its output is not N x C x h x w.
     """
     network = prepare(network)
     cam = None

@@ -134,7 +134,7 @@ def _read_zip(path: Path, max_unpacked_gib: float) -> Source:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):  # the second: of a later zip format
         raise CorruptArchiveError(path, "is not a zip file, or not the whole of one") from None
     for member in members:
         _require_safe(member, path)

@@ -65,7 +65,7 @@ class Reference:
             raise MissingInputError(file) from None
         except (SafetensorError, KeyError):
             raise BadTableError(file, "does not hold the features of training images") from None
-        if len(features) != len(images):
+        if features.ndim != 2 or len(features) != len(images):  # noqa: PLR2004
             raise BadTableError(file, f"does not have a row for each image of {table}")
         return cls(images, _unit(features), read_json(folder / "limit.json").number("limit"))
 

@@ -33,11 +33,11 @@ class _FromPixels(torch.nn.Module):
 
 
 def export(bundle: Bundle, file: Path) -> str:
-    """Write `file`, and say how it compares with torch; raises ExportError where it differs by more than TOLERANCE, and
-    InputError where `file` is a folder.
+    """Write `file`, and say how it compares with torch.
 
     Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,), of
-    the image as it is: without TTA. Thresholds are in operating_points.json.
+    the image as it is: without TTA. Thresholds are in operating_points.json. Raises ExportError where logits differ by
+    more than TOLERANCE, and InputError where `file` is a folder.
     """
     if file.is_dir():
         raise InputError(f"{file} is a folder; name a file to write.")

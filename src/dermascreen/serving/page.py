@@ -1,5 +1,6 @@
 """What a visitor sees; Streamlit runs this from top to bottom at each visit and each change of it."""
 
+import math
 import sys
 from functools import partial
 
@@ -78,10 +79,11 @@ def judge_all(judge: Judge, given: list[tuple[str, bytes]]) -> list[Judgement | 
 def operating_point(bundle: Bundle) -> float:
     """Let the visitor choose a threshold, and say what it would do; the threshold."""
     st.subheader("Operating point")
-    start = float(bundle.points["high_recall"]["threshold"])
+    # Rounded down: a threshold above that of high_recall would not keep its promise.
+    start = math.floor(1000 * float(bundle.points["high_recall"]["threshold"])) / 10
     threshold = st.slider(
         "Call a photograph malignant from this probability on, in percent",
-        0.0, 100.0, round(100 * start, 1), 0.1, format="%.1f %%",
+        0.0, 100.0, start, 0.1, format="%.1f %%",
         help=point_in_words(bundle, "high_recall"),
     ) / 100  # fmt: skip
     prevalence = st.radio(
