@@ -5,7 +5,7 @@ import numpy as np
 from dermascreen.images.arrays import Images
 from dermascreen.model.inference import extract_features
 from dermascreen.model.network import load_model
-from dermascreen.model.reference import Reference
+from dermascreen.model.reference import Reference, digest_of
 from dermascreen.pipeline import MODEL, PROCESSED, REFERENCE, SPLITS, WEIGHTS, stage
 from dermascreen.tables import read_table
 
@@ -20,7 +20,9 @@ def main() -> None:
             name: extract_features(network, images.pixels, images.rows(part["path"]), run.params.evaluate.batch_size)
             for name, part in parts.items()
         }
-        reference = Reference.build(parts["train"], features["train"], features["val"], run.params.seed)
+        digests = [digest_of(images.pixels[row]) for row in images.rows(parts["train"]["path"])]
+        known = parts["train"].assign(digest=digests)
+        reference = Reference.build(known, features["train"], features["val"], run.params.seed)
         reference.write(REFERENCE)
         unusual = reference.unusualness(reference.distances(features["test"]))
         run.write_metrics(

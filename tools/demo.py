@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ SHIPPED = (
     "dvc.yaml", "params.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive",
     "data/external", "models/.gitignore", "reports/.gitignore",
 )  # fmt: skip
+IDENTITY = {"user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false"}
 SMALL = {
     "data.source": "synthetic",
     "preprocess.image_size": 64,
@@ -44,11 +46,25 @@ def make_workspace(folder: Path, overrides: Mapping[str, Any]) -> None:
     override_params(folder / "params.yaml", overrides)
     if not (folder / ".dvc").exists():
         run(["git", "init", "--quiet"], folder)
+        for (
+            name,
+            value,
+        ) in IDENTITY.items():  # of this workspace alone: `dvc exp run` commits, also where Git knows nobody
+            run(["git", "config", name, value], folder)
         run(["dvc", "init", "--quiet"], folder)
         run(["dvc", "config", "core.analytics", "false"], folder)
+    commit(folder, "Pipeline on synthetic data")
+
+
+def reproduce(folder: Path) -> None:
+    """Run the pipeline in a workspace and commit what it found, as whoever goes on from there is advised to."""
+    run(["dvc", "repro"], folder)
+    commit(folder, "Results")
+
+
+def commit(folder: Path, message: str) -> None:
     run(["git", "add", "--all"], folder)
-    identity = ["-c", "user.name=dermascreen", "-c", "user.email=dermascreen@localhost", "-c", "commit.gpgsign=false"]
-    run(["git", *identity, "commit", "--quiet", "--allow-empty", "--message", "Pipeline on synthetic data"], folder)
+    run(["git", "commit", "--quiet", "--allow-empty", "--message", message], folder)
 
 
 def override_params(path: Path, overrides: Mapping[str, Any]) -> None:
@@ -106,17 +122,17 @@ def main() -> None:
     folder = parser.parse_args().folder.resolve()
     make_workspace(folder, SMALL)
     try:
-        run(["dvc", "repro"], folder)
+        reproduce(folder)
     except subprocess.CalledProcessError as error:
         raise SystemExit(1) from error  # dvc and the stage have said why
     print(
         "\nSynthetic lesions, random start weights, a few epochs: the numbers show that the pipeline runs, no more.\n"
     )
     print(result_table(folder).to_string(index=False, float_format="{:.3f}".format))
+    print(f"\nReport:  {folder / 'reports/report.html'}")
     print(
-        f"\nRuns:    {Path(sys.executable).parent / 'mlflow'} ui --backend-store-uri sqlite:///{folder / 'mlflow.db'}"
+        f"Runs:    cd {shlex.quote(str(folder))} && {shlex.quote(str(Path(sys.executable).parent / 'dermascreen'))} ui"
     )
-    print(f"Report:  {folder / 'reports/report.html'}")
 
 
 if __name__ == "__main__":

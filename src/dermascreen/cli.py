@@ -1,10 +1,11 @@
-"""`dermascreen predict`, `register`, `rollback`, `export` and `app`: a trained model in use.
+"""`dermascreen predict`, `register`, `rollback`, `export`, `app` and `ui`: a trained model in use, and its runs.
 
 Exit codes: 0 all is done; 1 a mistake that one sentence on stderr names, and nothing was done; 2 the command cannot be
 understood; 3 some photographs could not be judged, and the others were; 130 Ctrl-C.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 MODELS = "models"
 SOME_FAILED = 3
+LOCAL = "127.0.0.1"
 PORT = 8501
+UI_PORT = 5000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "dermascreen", description="Use a trained model.", epilog=(__doc__ or "").partition("\n\n")[2]
+        "dermascreen",
+        description="Use a trained model, and look at its runs.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -68,8 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("file", type=Path, metavar="FILE.onnx")
 
     app = command("app", "Open a page on this machine that judges photographs", _app)
-    app.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: this machine alone)")
+    app.add_argument("--host", default=LOCAL, help="the address to listen at (default: this machine alone)")
     app.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+
+    ui = command("ui", "Show this project's runs in MLflow's page, on this machine alone", _ui, uses_model=False)
+    ui.add_argument("--port", type=int, default=UI_PORT, help=f"default: {UI_PORT}")
     return parser
 
 
@@ -126,6 +134,20 @@ def _app(wanted: argparse.Namespace) -> int:
     from dermascreen.serving.app import serve  # noqa: PLC0415
 
     return serve(wanted.model, wanted.host, wanted.port)
+
+
+def _ui(wanted: argparse.Namespace) -> int:
+    from dermascreen.serving.address import require_free  # noqa: PLC0415
+    from dermascreen.tracking import store_uri  # noqa: PLC0415
+
+    uri = store_uri(Path.cwd())
+    if uri.startswith("http"):
+        raise InputError("MLFLOW_TRACKING_URI names a server, which shows its runs itself; open that in a browser.")
+    require_free(LOCAL, wanted.port)
+    print(f"Open http://{LOCAL}:{wanted.port} in a browser; Ctrl-C ends.", flush=True)
+    # In the environment, since an address may hold a password, which a command line would show to all.
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", LOCAL, "--port", str(wanted.port)]
+    os.execve(sys.executable, command, os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})  # noqa: S606
 
 
 def _bundle(model: str) -> "Bundle":

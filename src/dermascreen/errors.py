@@ -19,7 +19,12 @@ class ParamsError(DermascreenError):
 
 class MissingInputError(DermascreenError):
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} does not exist; run `dvc repro` to make it.")
+        way_out = (
+            "`dvc pull` fetches what others have pushed, `dvc repro` makes it"
+            if Path("dvc.yaml").is_file() and not path.is_absolute()
+            else "give one that is whole, or run the command in the folder that holds dvc.yaml"
+        )
+        super().__init__(f"{path} does not exist; {way_out}.")
 
 
 class BadTableError(DermascreenError):
@@ -83,6 +88,14 @@ class WeightsError(DermascreenError):
     """model.weights cannot be had, or is not a ResNet50."""
 
 
+class ArchitectureError(DermascreenError):
+    def __init__(self, path: Path, found: object, known: str) -> None:
+        super().__init__(
+            f"{path} describes the architecture {found}, and this version of dermascreen builds {known} alone; use the "
+            "version that trained the model."
+        )
+
+
 class TrainingError(DermascreenError):
     """Training cannot begin, or cannot go on, with these parameters."""
 
@@ -116,6 +129,22 @@ class ImageError(DermascreenError):
     def __init__(self, entry: str, problem: str) -> None:
         self.problem = problem
         super().__init__(f"{entry} {problem}; take it out, or give a corrected copy of the data.")
+
+
+class ExposedError(DermascreenError):
+    def __init__(self, key: str, path: Path, file: str) -> None:
+        super().__init__(
+            f"{key}: {path} lies in this project, and Git does not ignore {file}: `dvc exp run` would commit "
+            "it; move it into data/archive, or out of the project."
+        )
+
+
+class CopyError(DermascreenError):
+    def __init__(self, key: str, path: Path, root: Path, file: str) -> None:
+        super().__init__(
+            f"{key}: {path / file} is missing in this temporary copy of the project, as Git ignores it; add "
+            f"`--copy-paths {path}` or `-S {key}={root / path}` to the command."
+        )
 
 
 class DownloadError(DermascreenError):

@@ -134,16 +134,12 @@ class TrainParams(Section):
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Self:
-        for name in ("warmup_epochs", "frozen_epochs"):
-            if getattr(self, name) >= self.epochs:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be less than epochs ({self.epochs})")
+        # Phases that are longer than the training are not refused: they yield to it, so that epochs=1 is a quick try.
         for name in ("frozen_views", "unfreeze_every"):
             if getattr(self, name) and not self.frozen_epochs:
                 raise ValueError(f"{name} is {getattr(self, name)}, but frozen_epochs is 0: nothing is frozen")
         if self.frozen_views > self.frozen_epochs:
             raise ValueError(f"frozen_views is {self.frozen_views}, but there are {self.frozen_epochs} frozen_epochs")
-        if len(self.image_sizes) >= self.epochs:
-            raise ValueError(f"image_sizes has {len(self.image_sizes)} sizes, but must have fewer than epochs")
         return self
 
     @model_validator(mode="after")

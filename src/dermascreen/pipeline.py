@@ -14,6 +14,7 @@ import yaml
 
 from dermascreen.errors import MissingInputError, reported
 from dermascreen.files import fingerprint, write_json
+from dermascreen.given import require_private, require_whole_copy
 from dermascreen.params import Params, read_params
 from dermascreen.tracking import Run, tracked_run
 
@@ -79,10 +80,13 @@ def stage(name: str) -> Iterator[Stage]:
     with reported(name):
         params = read_params()
         reads, writes = hand_overs(name)
-        given = (params.data.archive, params.evaluate.external)  # no stage makes these; their readers say what is wrong
+        given = {params.data.archive: "data.archive", params.evaluate.external: "evaluate.external"}  # by no stage
+        for path in set(reads) & given.keys():
+            require_private(given[path], Path(path))
+            require_whole_copy(given[path], Path(path), project_root())
         missing = [path for path in reads if not Path(path).exists()]
         for path in missing:
-            if path not in given:
+            if path not in given:  # what is wrong with those, their readers say
                 raise MissingInputError(Path(path))
         inputs = {path: content_md5(path) for path in reads if path not in missing}
         if not leads():

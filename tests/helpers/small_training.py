@@ -1,10 +1,14 @@
-"""A training of a moment: `python small_training.py FOLDER '{"epochs": 3}'` leaves result.pt, and can be killed."""
+"""A training of a moment: `python small_training.py FOLDER '{"epochs": 3}'` leaves result.pt.
 
+The environment makes it end before: KILLED_STEP and SIGNAL send it that signal at so many of its own forward passes,
+KILLED_RANK kills that process once there is a checkpoint. STILL leaves out what depends on the batch an image is in.
+"""
+
+import itertools
 import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -67,23 +71,31 @@ def split(count: int, seed: int = 0) -> Split:
 TRAIN, VAL = split(40), split(21, seed=1)  # so that two processes have val sets of different size
 
 
-def main(folder: Path, changes: dict[str, object], pause: float = 0.0) -> None:
-    """Train in `folder`; `pause` seconds after each step give a test time to kill the process."""
+def still(seed: int = 0) -> Small:
+    """A network in which an image's logit does not depend on the others of its batch, nor on chance."""
+    network = small(seed)
+    network.backbone[1] = nn.Identity()
+    network.head[1].p = 0.0
+    return network
+
+
+def main(folder: Path, changes: dict[str, object]) -> None:
 
     def on_epoch(row: Epoch) -> None:
         print(json.dumps(row), flush=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as stages do
-    network = small()
-    forward = network.forward
+    network = still() if os.environ.get("STILL") else small()
+    forward, steps = network.forward, itertools.count(1)
 
-    def slow(images: torch.Tensor) -> torch.Tensor:
-        time.sleep(pause)
+    def mortal(images: torch.Tensor) -> torch.Tensor:
+        if str(next(steps)) == os.environ.get("KILLED_STEP"):
+            os.kill(os.getpid(), signal.Signals[os.environ["SIGNAL"]])
         if os.environ.get("KILLED_RANK") == os.environ.get("LOCAL_RANK", "0") and (folder / "last.ckpt").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return forward(images)
 
-    network.forward = slow
+    network.forward = mortal
     with reported("train"):
         history = fit(network, TRAIN, VAL, with_params(**changes), seed=0, checkpoints=folder, on_epoch=on_epoch)
         if leads():
@@ -91,4 +103,4 @@ def main(folder: Path, changes: dict[str, object], pause: float = 0.0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]), *(float(value) for value in sys.argv[3:]))
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

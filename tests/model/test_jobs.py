@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,17 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE")
 EPOCHS = 8
 
 
-def start(folder: Path, changes: dict[str, object], pause: float = 0.0, **options) -> subprocess.Popen[str]:
+def start(folder: Path, changes: dict[str, object], **options) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name not in RANKS}
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), json.dumps(changes), str(pause)],
+        [sys.executable, str(SCRIPT), str(folder), json.dumps(changes)],
         env=environment | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"} | options.pop("variables", {}),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
 
-def finish(job: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str]:
-    _, errors = job.communicate(timeout=timeout)
+def finish(job: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = job.communicate()
     return job.returncode, errors
 
 
@@ -50,17 +49,12 @@ def whole(tmp_path_factory) -> dict[str, object]:
     return result(folder)
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, object]) -> None:
-    moments = random.Random(int(os.environ.get("PYTEST_KILL_SEED", "7")))  # noqa: S311
-    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
-        job = start(tmp_path, {"epochs": EPOCHS, "ema": 0.9}, 0.05)
-        assert job.stdout is not None
-        job.stdout.readline()  # the first epoch that it finishes
-        time.sleep(moments.uniform(0, 0.6))
-        assert job.poll() is None
-        job.send_signal(how)
-        code, errors = finish(job)
-        assert code == (-signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM), errors
+def test_killed_at_random_steps_it_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, object]) -> None:
+    steps = random.Random(int(os.environ.get("PYTEST_KILL_SEED", "7")))  # noqa: S311
+    for how in ("SIGKILL", "SIGTERM", "SIGKILL"):
+        ends = {"KILLED_STEP": str(steps.randint(9, 2 * 8)), "SIGNAL": how}  # in the epoch after the first it finishes
+        code, errors = finish(start(tmp_path, {"epochs": EPOCHS, "ema": 0.9}, variables=ends))
+        assert code == (-signal.SIGKILL if how == "SIGKILL" else 128 + signal.SIGTERM), errors
     code, errors = finish(start(tmp_path, {"epochs": EPOCHS, "ema": 0.9}))
     assert code == 0, errors
     assert same(result(tmp_path), whole)
@@ -81,11 +75,7 @@ def test_a_disk_that_fills_up_stops_it_and_loses_nothing(tmp_path: Path, whole: 
 
 
 def test_ctrl_c_ends_it_at_once_with_one_word(tmp_path: Path) -> None:
-    job = start(tmp_path, {"epochs": 50}, 0.05)
-    assert job.stdout is not None
-    job.stdout.readline()
-    job.send_signal(signal.SIGINT)
-    code, errors = finish(job)
+    code, errors = finish(start(tmp_path, {"epochs": 50}, variables={"KILLED_STEP": "12", "SIGNAL": "SIGINT"}))
     assert code == 130
     assert errors.strip().splitlines()[-1] == "train: interrupted."
     assert "Traceback" not in errors
@@ -94,14 +84,14 @@ def test_ctrl_c_ends_it_at_once_with_one_word(tmp_path: Path) -> None:
 def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
     changes = {"epochs": 6, "batch_size": 10, "patience": 6}
     for devices in (1, 2):
-        code, errors = finish(start(tmp_path / str(devices), changes | {"devices": devices}))
+        job = start(tmp_path / str(devices), changes | {"devices": devices}, variables={"STILL": "1"})
+        code, errors = finish(job)
         assert code == 0, errors
     alone, shared = result(tmp_path / "1"), result(tmp_path / "2")
     assert [row["epoch"] for row in shared["history"]] == list(range(6))
-    # Batches, draws and gradients are those of one process; batch normalisation and dropout see half a batch each.
+    # Batches, draws and gradients are those of one process; sums of halves are rounded otherwise than whole ones.
     for one, two in zip(alone["history"], shared["history"], strict=True):
-        assert two["val_roc_auc"] == pytest.approx(one["val_roc_auc"], abs=0.05)
-        assert two["lr"] == one["lr"]
+        assert two == pytest.approx(one, rel=1e-4)
     assert sorted(path.name for path in (tmp_path / "2").iterdir()) == ["best.ckpt", "last.ckpt", "result.pt"]
 
 
@@ -123,7 +113,7 @@ def test_torchrun_starts_it_as_it_is(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, str(tmp_path), json.dumps({"epochs": 2, "batch_size": 10, "devices": 2})],
         env=environment | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False, timeout=180,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len([line for line in done.stdout.splitlines() if "val_roc_auc" in line]) == 2  # a row for each epoch, once

@@ -85,3 +85,21 @@ def test_the_cosine_ends_at_nothing() -> None:
     expected = [0.01 * (step + 1) / 6 for step in range(5)]
     expected += [0.01 * (1 + math.cos(math.pi * step / 15)) / 2 for step in range(15)]
     assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "warmup_epochs", "steps", "rising"),
+    [(4, 1, 5, 5), (4, 9, 5, 15), (1, 1, 6, 3), (1, 1, 1, 0), (2, 1, 5, 5), (2, 7, 5, 5), (3, 0, 5, 0)],
+)
+def test_warm_up_yields_to_a_short_training(epochs, warmup_epochs, steps, rising) -> None:
+    params = with_params(epochs=epochs, warmup_epochs=warmup_epochs)
+    optimiser, schedule = make_optimiser(Small(), params, steps, fused=False)
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(optimiser.param_groups[-1]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[:rising] == pytest.approx([0.01 * (step + 1) / (rising + 1) for step in range(rising)])
+    assert rates[rising] == pytest.approx(0.01)
+    assert rates[rising:] == sorted(rates[rising:], reverse=True)
+    assert optimiser.param_groups[-1]["lr"] == pytest.approx(0.0, abs=1e-12)

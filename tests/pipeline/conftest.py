@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demo import clean_environment, make_workspace
+from demo import clean_environment, make_workspace, reproduce
 from filelock import FileLock
 from PIL import Image
 
@@ -72,8 +72,7 @@ def finished(tmp_path_factory, worker_id) -> Path:
         if not ready.exists():
             make_clinic(shared / "clinics/elsewhere")
             make_workspace(folder, TINY | {"evaluate.external": str(shared / "clinics")})
-            shell(folder, "dvc", "repro")
-            commit(folder)
+            reproduce(folder)
             ready.touch()
     return folder
 
@@ -84,12 +83,6 @@ def project(finished: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     shutil.copytree(finished, folder, symlinks=True)
     return folder
-
-
-def commit(folder: Path) -> None:
-    shell(folder, "git", "add", "--all")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    shell(folder, "git", *identity, "commit", "--quiet", "--allow-empty", "--message", "Results")
 
 
 def blocks(text: str) -> list[str]:

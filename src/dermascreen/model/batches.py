@@ -64,14 +64,12 @@ class Schedule(Sampler[Part]):
         self.epoch = 0
         self.steps = -(-count // params.batch_size)
         parts = params.accumulate * processes
-        if params.batch_size > count:
+        smallest = count // self.steps
+        if smallest < 2 * parts:  # batch normalisation needs two
             raise TrainingError(
-                f"train.batch_size is {params.batch_size}, but there are only {count} training images; lower it."
-            )
-        if count // self.steps < 2 * parts:  # batch normalisation needs two
-            raise TrainingError(
-                f"train.batch_size is {params.batch_size}, which leaves one image or none for some of the {parts} "
-                "parts that a batch is computed in; raise it, or lower train.accumulate or train.devices."
+                f"With train.batch_size {params.batch_size}, the smallest batch of {count} training images has "
+                f"{smallest}, which leaves one or none for some of the {parts} parts that it is computed in; raise it, "
+                "or lower train.accumulate or train.devices."
             )
 
     def set_epoch(self, epoch: int) -> None:

@@ -13,10 +13,11 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet50
 
-from dermascreen.errors import BadTableError, MissingInputError, WeightsError
+from dermascreen.errors import ArchitectureError, BadTableError, MissingInputError, WeightsError
 from dermascreen.files import read_json, replacing, write_json
 from dermascreen.params import ModelParams
 
+ARCHITECTURE = "resnet50"  # the one that can be built
 FEATURES = 2048  # of ResNet50, after pooling
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -83,7 +84,7 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 def build(params: ModelParams, image_size: int) -> Network:
     """A network to train: the backbone from `model.weights`, the head random from torch's global generator."""
     description = Description(
-        "resnet50", params.weights, params.hidden, params.dropout, image_size,
+        ARCHITECTURE, params.weights, params.hidden, params.dropout, image_size,
         IMAGENET_MEAN, IMAGENET_STD, ("benign", "malignant"),
     )  # fmt: skip
     network = Network(description)
@@ -134,10 +135,15 @@ def save(network: Network, weights: Path, description: Path) -> None:
 
 
 def load_model(weights: Path, description: Path) -> Network:
-    """Read what `save` wrote; the network comes back in evaluation mode, its parameters frozen."""
+    """Read what `save` wrote; the network comes back in evaluation mode, its parameters frozen.
+
+    Raises a DermascreenError where a file is missing or broken, or describes another architecture than ARCHITECTURE.
+    """
     content: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in read_json(description).items()
     }
+    if content.get("architecture") != ARCHITECTURE:
+        raise ArchitectureError(description, content.get("architecture"), ARCHITECTURE)
     try:
         network = Network(Description(**content))
         network.load_state_dict(load_file(weights))

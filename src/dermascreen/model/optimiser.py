@@ -15,7 +15,8 @@ from dermascreen.params import TrainParams
 def make_optimiser(network: Network, params: TrainParams, steps: int, *, fused: bool) -> tuple[AdamW, LRScheduler]:
     """AdamW, and its rates step by step: warm-up, then a cosine to 0 after `params.epochs` epochs of `steps` steps.
 
-    `fused` is faster; Lightning cannot clip gradients with it in mixed precision.
+    Warm-up leaves the last epoch to the cosine, however few epochs there are; of a single one it takes half. `fused` is
+    faster; Lightning cannot clip gradients with it in mixed precision.
     """
     rate = params.lr * params.backbone_lr_factor
     groups = parameter_groups(network.head, params.lr, params.weight_decay)
@@ -23,8 +24,9 @@ def make_optimiser(network: Network, params: TrainParams, steps: int, *, fused: 
         groups = parameter_groups(layer, rate, params.weight_decay) + groups
         rate *= params.layer_decay
     optimiser = AdamW(groups, fused=fused)
-    warmup = params.warmup_epochs * steps
-    schedule: LRScheduler = CosineAnnealingLR(optimiser, params.epochs * steps - warmup)
+    total = params.epochs * steps
+    warmup = min(params.warmup_epochs * steps, max(total - steps, total // 2))
+    schedule: LRScheduler = CosineAnnealingLR(optimiser, total - warmup)
     if warmup:
         rise = LinearLR(optimiser, start_factor=1 / (warmup + 1), total_iters=warmup)
         schedule = SequentialLR(optimiser, [rise, schedule], [warmup])

@@ -1,5 +1,6 @@
 """The training images as the network sees them: which of them are near a photograph, and whether any is."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -13,6 +14,7 @@ from safetensors.numpy import save as serialise
 
 from dermascreen.errors import BadTableError, MissingInputError
 from dermascreen.files import read_json, replacing, write_json
+from dermascreen.images.arrays import Images, Pixels
 from dermascreen.model.inference import Floats
 from dermascreen.tables import read_table, write_table
 
@@ -29,6 +31,7 @@ class Neighbour(NamedTuple):
     path: str
     label: int
     distance: float
+    digest: str  # of its pixels, as `digest_of` names them; empty for a model of a version that kept none
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,16 @@ class Reference:
     2022, "Out-of-distribution detection with deep nearest neighbors", arXiv 2204.06507).
     """
 
-    images: pd.DataFrame  # path and label
+    images: pd.DataFrame  # path, label and digest
     features: Floats  # of length 1; shape (len(images), FEATURES)
     limit: float  # beyond which the distance to the NEIGHBOUR-th nearest is unusual
 
     @classmethod
     def build(cls, images: pd.DataFrame, features: Floats, val: Floats, seed: int) -> Self:
-        """The reference of training images with these `features`; the limit is what QUANTILE of `val` keep within."""
+        """The reference of training images (path, label, digest) with these `features`, shape (len(images), FEATURES).
+
+        The limit is the distance that QUANTILE of the features of `val` keep within.
+        """
         if len(images) > LARGEST:
             kept = np.sort(np.random.default_rng(seed).choice(len(images), LARGEST, replace=False))
             images, features = images.iloc[kept], features[kept]
@@ -59,6 +65,7 @@ class Reference:
         """Read what `write` wrote; what is missing or broken raises a DermascreenError."""
         file, table = folder / "features.safetensors", folder / "images.csv"
         images = read_table(table, ["path", "label"])
+        images = images if "digest" in images else images.assign(digest="")
         try:
             features = load_file(file)["features"]
         except FileNotFoundError:
@@ -74,7 +81,7 @@ class Reference:
             temporary.mkdir()
             content = serialise({"features": self.features.astype(np.float16)})
             (temporary / "features.safetensors").write_bytes(content)
-            write_table(self.images[["path", "label"]], temporary / "images.csv")
+            write_table(self.images[["path", "label", "digest"]], temporary / "images.csv")
             limit = {"limit": self.limit, "neighbour": self._neighbour, "quantile": QUANTILE}
             write_json(limit, temporary / "limit.json")
 
@@ -94,7 +101,23 @@ class Reference:
         """The `count` training images of class `label` that are nearest by `distances`, shape (len(images),)."""
         of_class = np.flatnonzero(self.images["label"].eq(label))
         order = of_class[np.argsort(distances[of_class], kind="stable")[:count]]
-        return [Neighbour(self.images["path"].iloc[place], label, float(distances[place])) for place in order]
+        return [
+            Neighbour(row.path, label, float(distances[place]), row.digest)
+            for place, row in zip(order, self.images.iloc[order].itertuples(), strict=True)
+        ]
+
+
+def digest_of(pixels: Pixels) -> str:
+    """A name for an image's pixels, uint8 (size, size, 3): other pixels, another name."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).hexdigest()
+
+
+def find_pixels(near: Neighbour, images: Images) -> Pixels | None:
+    """The pixels of a training image, if `images` hold one of the same path and of the very same pixels."""
+    if near.path not in images.paths:
+        return None
+    pixels = images.pixels[images.rows([near.path])[0]]
+    return pixels if digest_of(pixels) == near.digest else None
 
 
 def _unit(features: npt.NDArray[np.floating]) -> Floats:

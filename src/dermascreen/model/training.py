@@ -116,7 +116,7 @@ class Classifier(lightning.LightningModule):
     def _images(self, batch: Batch) -> Tensor:
         """What the network takes, augmented; (n, 3, size, size) at the size of this epoch."""
         description = self.network.description
-        sizes = [*self.params.image_sizes, batch.pixels.shape[1]]
+        sizes = [*self.params.image_sizes, batch.pixels.shape[1]][-self.params.epochs :]  # the last one at full size
         size = sizes[self.current_epoch * len(sizes) // self.params.epochs]
         with torch.no_grad(), torch.autocast(batch.pixels.device.type, enabled=False):
             pixels = shrink(recompress(batch.pixels, batch.draws, self.params.augment), size)

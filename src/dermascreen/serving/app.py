@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streamlit.web import bootstrap
 
+from dermascreen.serving.address import require_free
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.judge import Judge
 from dermascreen.serving.registry import located
@@ -37,7 +38,8 @@ def judge_of(model: str) -> Judge:
 
 
 def serve(model: str, host: str, port: int) -> int:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C; raises InputError where nothing can listen at `host` and `port`."""
+    require_free(host, port)
     judge_of(model)
     options = {**OPTIONS, "server.address": host, "server.port": port}
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options.items()})

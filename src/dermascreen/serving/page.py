@@ -9,8 +9,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from dermascreen.errors import DermascreenError
 from dermascreen.evidence.screening import PREVALENCES, screening
 from dermascreen.images.arrays import Images
+from dermascreen.model.reference import find_pixels
 from dermascreen.pipeline import PROCESSED
 from dermascreen.report.pictures import enlarge, marked
 from dermascreen.report.wording import percent, share
@@ -138,7 +140,9 @@ def show(bundle: Bundle, one: Judgement, threshold: float) -> None:
 
 
 def nearest(one: Judgement) -> None:
-    """The training images that the network takes for most alike: pictures where this machine has them, else names."""
+    """The training images that the network takes for most alike: pictures where this folder has the very same, else
+    names. Another data set may have other photographs under the same names.
+    """
     images = training_images()
     for label, name in enumerate((BENIGN, MALIGNANT)):
         st.markdown(f"Nearest {name} training images")
@@ -146,17 +150,20 @@ def nearest(one: Judgement) -> None:
         with st.container(horizontal=True):
             for near in neighbours:
                 about = f"{plain(near.path)}, distance {near.distance:.3f}"
-                if images is not None and near.path in images.paths:
-                    shown = enlarge(images.pixels[images.rows([near.path])[0]])
-                    st.image(shown, about, width=NEAR_WIDTH, alt=f"{name} lesion")
+                pixels = None if images is None else find_pixels(near, images)
+                if pixels is not None:
+                    st.image(enlarge(pixels), about, width=NEAR_WIDTH, alt=f"{name} lesion")
                 else:
                     st.caption(about)
 
 
 @st.cache_resource
 def training_images() -> Images | None:
-    """The decoded images of the project in this folder, if it has any."""
-    return Images.open(PROCESSED) if PROCESSED.is_dir() else None
+    """The decoded images of the project in this folder, if it has any that can be read."""
+    try:
+        return Images.open(PROCESSED)
+    except DermascreenError:
+        return None
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,40 @@
+"""What a user points the pipeline to, such as data.archive: it stays out of Git, and is never silently absent."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from dermascreen.errors import CopyError, ExposedError
+
+
+def require_private(key: str, path: Path) -> None:
+    """Raise ExposedError if `path`, which the parameter `key` names, holds a file that `dvc exp run` would commit.
+
+    DVC adds what a stage reads to Git, unless it lies outside of the project or Git ignores it.
+    """
+    for place in {path, path.resolve()}:
+        found = subprocess.run(
+            ["git", "ls-files", "--others", "--exclude-standard", "-z", "--", str(place)],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        if found.stdout:  # else all is ignored or tracked, or git says that it lies outside
+            raise ExposedError(key, path, os.fsdecode(found.stdout.partition(b"\0")[0]))
+
+
+def require_whole_copy(key: str, path: Path, root: Path) -> None:
+    """Raise CopyError if this is a temporary copy of the project at `root`, and lacks files of a relative `path`.
+
+    `dvc exp run --temp` and `--queue` copy what Git tracks, and so nothing of what it ignores.
+    """
+    if path.is_absolute() or Path.cwd() == root:
+        return
+    missing = _files(root / path) - _files(path)
+    if missing:
+        raise CopyError(key, path, root, min(missing))
+
+
+def _files(path: Path) -> set[str]:
+    """The files below a folder, by relative path; of a file its own, which is empty."""
+    if path.is_file():
+        return {""}
+    return {os.path.relpath(os.path.join(folder, name), path) for folder, _, names in os.walk(path) for name in names}  # noqa: PTH118 - faster
