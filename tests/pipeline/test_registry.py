@@ -7,10 +7,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ import pytest
 from demo import clean_environment, override_params
 from mlflow import MlflowClient
 from PIL import Image
+from programs import free_port, wait_for
 from serving_samples import encoded, pixels
 
 from .conftest import shell
@@ -157,9 +156,7 @@ def server(registered: Path, tmp_path_factory) -> Iterator[str]:
         "MLFLOW_TRACKING_URI": f"sqlite:///{registered}/mlflow.db", "DERMASCREEN_IMAGES": str(images),
     }  # fmt: skip
     environment.pop("PYTHONPATH", None)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = free_port()
     log = (folder / "log").open("w")
     serving = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/dermascreen@champion",
@@ -168,13 +165,7 @@ def server(registered: Path, tmp_path_factory) -> Iterator[str]:
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
-            assert serving.poll() is None, (folder / "log").read_text()
-            try:
-                with urllib.request.urlopen(f"{address}/ping", timeout=1):
-                    break
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.5)
+        wait_for(f"{address}/ping", serving, folder / "log")
         yield address
     finally:
         os.killpg(serving.pid, signal.SIGTERM)

@@ -3,50 +3,36 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import playwright.sync_api as playwright
 import pytest
+from programs import PATIENCE, find_program, free_port, wait_for
 from serving_samples import encoded, pixels
 
-playwright = pytest.importorskip("playwright.sync_api")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-
-WAIT = 60_000  # milliseconds
+WAIT = 1000 * PATIENCE  # milliseconds
 
 
 @pytest.fixture(scope="module")
 def app(models: Path, tmp_path_factory) -> Iterator[tuple[str, Path]]:
     """The page's address, and the folder that it runs in."""
     folder = tmp_path_factory.mktemp("app")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = folder / "log"
     with log.open("w") as output:
         serving = subprocess.Popen(
-            [sys.executable, "-m", "dermascreen", "app", "--model", str(models), "--port", str(port)],
+            [sys.executable, "-m", "dermascreen", "app", "--model", str(models), "--port", port],
             cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             env=os.environ | {"TMPDIR": str(folder), "HOME": str(folder)},
         )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
-            assert serving.poll() is None, log.read_text()
-            try:
-                with urllib.request.urlopen(address, timeout=1):
-                    break
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.25)
+        wait_for(address, serving, log)
         yield address, folder
     finally:
         os.killpg(serving.pid, signal.SIGINT)
@@ -56,8 +42,9 @@ def app(models: Path, tmp_path_factory) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture(scope="module")
 def browser():
+    path = find_program("chromium", "chromium-browser", "google-chrome")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -155,9 +142,34 @@ def test_that_address_is_this_machine_alone_unless_told_otherwise() -> None:
     assert "this machine alone" in done.stdout
 
 
-def test_a_model_that_is_not_there_is_one_sentence(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("in_a_project", "way_out"),
+    [
+        (False, "give one that is whole, or run the command in the folder that holds dvc.yaml"),
+        (True, "`dvc pull` fetches what others have pushed, `dvc repro` makes it"),
+    ],
+)
+def test_a_model_that_is_not_there_is_one_sentence(tmp_path, in_a_project, way_out) -> None:
+    if in_a_project:
+        (tmp_path / "dvc.yaml").touch()
     done = subprocess.run(
-        [sys.executable, "-m", "dermascreen", "app"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "dermascreen", "app", "--port", free_port()],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "dermascreen app: models does not exist; run `dvc repro` to make it.\n"
+    assert done.stderr == f"dermascreen app: models does not exist; {way_out}.\n"
+
+
+@pytest.mark.parametrize("command", ["app", "ui"])
+def test_a_port_that_is_taken_is_one_sentence(tmp_path, command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "dermascreen", command, "--port", port],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"dermascreen {command}: The page cannot be at 127.0.0.1:{port} (Address already in use); name another --port "
+        "or --host.\n"
+    )
