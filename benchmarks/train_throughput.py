@@ -121,7 +121,7 @@ def ceiling(size: int, steps: int, batch_size: int) -> None:
         rows = np.arange(min(len(pixels), 256) // 64 * 64)
         for tta in (False, True):
             shown = rows[:64] if tta else rows
-            predict = functools.partial(predict_logits, network, pixels, shown, 64, tta)
+            predict = functools.partial(predict_logits, network, pixels, shown, tta)
             passes = len(shown) * (8 if tta else 1)
             bare, found = zip(
                 *((forwarding(network, 64, size, passes // 64), passes / clock(predict)) for _ in range(3)), strict=True

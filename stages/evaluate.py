@@ -35,7 +35,7 @@ def main() -> None:
         splits = read_table(SPLITS, ["path", "label", "lesion", "split"], ["val", "test"])
         table = splits.loc[splits["split"].isin(["val", "test"]), ["path", "split", "label", "lesion"]]
         rows = images.rows(table["path"])
-        logit = predict_logits(load_model(WEIGHTS, MODEL), images.pixels, rows, params.batch_size, params.tta)
+        logit = predict_logits(load_model(WEIGHTS, MODEL), images.pixels, rows, params.tta)
         in_val = table["split"].eq("val").to_numpy()
         of_val = table.loc[in_val, "label"].to_numpy(), logit[in_val].astype(float)
         temperature, intervals = fit_temperature(*of_val), probability_intervals(*of_val)

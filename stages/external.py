@@ -50,8 +50,7 @@ def main() -> None:
                 decode(raw, used["path"].tolist(), params.preprocess.image_size, decoded)
                 images = Images.open(decoded)
                 rows = images.rows(used["path"])
-                network, tta = load_model(WEIGHTS, MODEL), params.evaluate.tta
-                logit = predict_logits(network, images.pixels, rows, params.evaluate.batch_size, tta)
+                logit = predict_logits(load_model(WEIGHTS, MODEL), images.pixels, rows, params.evaluate.tta)
             probability = calibrate(logit, temperature)
             clinic = Sample(used["label"].to_numpy(), probability, used["lesion"].to_numpy())
             draws = params.evaluate.bootstrap_draws

@@ -45,14 +45,14 @@ def main() -> None:
             values = np.asarray(cues)
             baselines[name] = baseline_scores(values[:n], train["label"].to_numpy(), values[n:])
 
-        network, evaluate = load_model(WEIGHTS, MODEL), run.params.evaluate
+        network = load_model(WEIGHTS, MODEL)
         changed = {}
         with TemporaryDirectory() as folder:
             for name, read in interventions(RAW, images, mean_colour(pixels.frame[:n])).items():
                 other = write_pixels(Path(folder) / name, paths[n:], images.pixels.shape[1], read, name)
                 rows = differing(images.pixels, images.rows(paths[n:]), other)  # equal pixels have equal logits
                 changed[name] = logits.copy()
-                changed[name][rows] = predict_logits(network, other, rows, evaluate.batch_size, evaluate.tta)
+                changed[name][rows] = predict_logits(network, other, rows, run.params.evaluate.tta)
 
         table = test[["path", "label", "lesion"]].assign(network=logits, **baselines, **changed)
         write_table(table, SHORTCUTS)

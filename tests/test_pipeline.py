@@ -1,16 +1,15 @@
 import errno
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from warmth import warm_environment
 
 from dermascreen import pipeline
 from dermascreen.errors import BadTableError
@@ -173,7 +172,9 @@ def test_a_missing_input_names_the_way_out(recorder: Recorder, capsys: pytest.Ca
     with pytest.raises(SystemExit) as end, stage("split"):
         pytest.fail("the body must not run")
     assert end.value.code == 1
-    assert capsys.readouterr().err == "split: data/manifest.csv does not exist; run `dvc repro` to make it.\n"
+    assert capsys.readouterr().err == (
+        "split: data/manifest.csv does not exist; `dvc pull` fetches what others have pushed, `dvc repro` makes it.\n"
+    )
     assert recorder.end == "running"
 
 
@@ -262,10 +263,8 @@ def test_content_md5_is_what_dvc_records(tmp_path: Path) -> None:
         path.write_text(f"content of {name}\r\n", encoding="utf-8")
     (folder / "empty/folder").mkdir(parents=True)
     (tmp_path / "one file.bin").write_bytes(bytes(range(256)) * 9000)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     for command in (["init", "--quiet", "--no-scm"], ["add", "--quiet", "photo graphs", "one file.bin"]):
-        dvc = [sys.executable, "-m", "dvc", *command]
-        subprocess.run(dvc, cwd=tmp_path, env={**environment, "DVC_NO_ANALYTICS": "1"}, check=True)
+        subprocess.run(["dvc", *command], cwd=tmp_path, env=warm_environment(), check=True)
     for name in ("photo graphs", "one file.bin"):
         recorded = yaml.safe_load((tmp_path / f"{name}.dvc").read_text("utf-8"))["outs"][0]["md5"]
         assert content_md5(tmp_path / name) == recorded

@@ -19,10 +19,11 @@ class ParamsError(DermascreenError):
 
 class MissingInputError(DermascreenError):
     def __init__(self, path: Path) -> None:
+        made = path.parts[:1] in [(folder,) for folder in ("data", "models", "reports", "metrics")]
         way_out = (
             "`dvc pull` fetches what others have pushed, `dvc repro` makes it"
-            if Path("dvc.yaml").is_file() and not path.is_absolute()
-            else "give one that is whole, or run the command in the folder that holds dvc.yaml"
+            if made and Path("dvc.yaml").is_file()
+            else "check the path, or run the command in the folder that holds dvc.yaml"
         )
         super().__init__(f"{path} does not exist; {way_out}.")
 

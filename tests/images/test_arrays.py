@@ -65,7 +65,7 @@ def test_a_failure_leaves_what_was_there(photographs) -> None:
 
 
 def test_missing_arrays_say_what_to_run(tmp_path) -> None:
-    with pytest.raises(MissingInputError, match=r"index.csv does not exist; run `dvc repro` to make it\."):
+    with pytest.raises(MissingInputError, match=r"index.csv does not exist; check the path, or run"):
         Images.open(tmp_path)
 
 

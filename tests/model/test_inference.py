@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from dermascreen.model.inference import extract_features, look, predict_logits, symmetries
-from dermascreen.model.network import IMAGENET_MEAN, IMAGENET_STD, Description
+from dermascreen.model.inference import extract_features, look, predict_logits, prepare, symmetries
+from dermascreen.model.network import IMAGENET_MEAN, IMAGENET_STD, Description, Network, build
+from dermascreen.params import ModelParams
 
 
 def test_symmetries_are_the_eight_of_the_square() -> None:
@@ -50,16 +53,16 @@ def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one() -
         [np.rot90(side, turns) for turns in range(4) for side in (pixels[row], pixels[row][:, ::-1])] for row in rows
     ]
     expected = [np.mean([logit(view) for view in eight]) for eight in views]
-    found = predict_logits(Corner(), pixels, rows, batch_size=2, tta=True)  # type: ignore[arg-type]
+    found = predict_logits(Corner(), pixels, rows, tta=True)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    plain = predict_logits(Corner(), pixels, rows, batch_size=2)  # type: ignore[arg-type]
+    plain = predict_logits(Corner(), pixels, rows)  # type: ignore[arg-type]
     np.testing.assert_allclose(plain, [logit(pixels[row]) for row in rows], rtol=1e-5)
     assert not np.allclose(plain, found)
 
 
 def test_no_image_has_no_logit() -> None:
     pixels = np.zeros((1, 4, 4, 3), dtype=np.uint8)
-    assert predict_logits(Corner(), pixels, np.array([], dtype=int), batch_size=2).shape == (0,)  # type: ignore[arg-type]
+    assert predict_logits(Corner(), pixels, np.array([], dtype=int)).shape == (0,)  # type: ignore[arg-type]
 
 
 def test_features_are_those_of_the_image_as_it_is() -> None:
@@ -68,3 +71,21 @@ def test_features_are_those_of_the_image_as_it_is() -> None:
     found = extract_features(Corner(), pixels, np.array([3, 1]), batch_size=1)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(look(Corner(), pixels[[3, 1]], tta=True).features, found)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    return prepare(build(ModelParams(weights="none", hidden=0, dropout=0.1), 32))
+
+
+@settings(max_examples=8, deadline=None)
+@given(company=st.lists(st.integers(0, 15), min_size=1, max_size=9))
+@pytest.mark.parametrize("tta", [False, True])
+def test_a_logit_is_the_same_to_the_last_bit_in_any_company(network, tta, company) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    alone = [look(network, pixels[[row]], tta) for row in range(16)]
+    among = look(network, pixels[company], tta)
+    assert among.logits.tobytes() == np.concatenate([alone[row].logits for row in company]).tobytes()
+    assert among.features.tobytes() == np.concatenate([alone[row].features for row in company]).tobytes()
+    assert predict_logits(network, pixels, np.array(company), tta).tobytes() == among.logits.tobytes()

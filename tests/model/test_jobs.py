@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from warmth import warm_environment
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/helpers/small_training.py"
@@ -18,10 +19,10 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE")
 EPOCHS = 8
 
 
-def start(folder: Path, changes: dict[str, object], **options) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in RANKS}
+def start(folder: Path, changes: dict[str, object], program: str = "python", **options) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in warm_environment().items() if name not in RANKS}
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), json.dumps(changes)],
+        [program, str(SCRIPT), str(folder), json.dumps(changes)],
         env=environment | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"} | options.pop("variables", {}),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
@@ -65,7 +66,7 @@ def test_a_disk_that_fills_up_stops_it_and_loses_nothing(tmp_path: Path, whole: 
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 
-    code, errors = finish(start(tmp_path, {"epochs": EPOCHS, "ema": 0.9}, preexec_fn=fill))
+    code, errors = finish(start(tmp_path, {"epochs": EPOCHS, "ema": 0.9}, sys.executable, preexec_fn=fill))
     assert code == 1
     assert "last.ckpt cannot be read or written (File too large)." in errors or "best.ckpt cannot be" in errors
     assert "Traceback" not in errors

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
-from dermascreen.errors import BadTableError, MissingInputError, WeightsError
+from dermascreen.errors import ArchitectureError, BadTableError, MissingInputError, WeightsError
 from dermascreen.model.network import build, load_model, save
 from dermascreen.params import ModelParams
 
@@ -102,6 +102,15 @@ def test_a_saved_model_that_does_not_fit_is_one_sentence(tmp_path) -> None:
         load_model(weights, description)
     description.write_text(json.dumps(described | {"colour": "red"}))
     with pytest.raises(BadTableError, match="does not describe a model of this version"):
+        load_model(weights, description)
+    for other in ({"architecture": "resnet18"}, {"architecture": None}):
+        description.write_text(json.dumps(described | other))
+        with pytest.raises(
+            ArchitectureError, match=rf"describes the architecture {other['architecture']}, and this ve"
+        ):
+            load_model(weights, description)
+    description.write_text(json.dumps({name: value for name, value in described.items() if name != "architecture"}))
+    with pytest.raises(ArchitectureError, match="describes the architecture None"):
         load_model(weights, description)
     description.write_text(json.dumps(described))
     weights.unlink()

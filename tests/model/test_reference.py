@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from dermascreen.errors import BadTableError, DermascreenError
+from dermascreen.images.arrays import Images
 from dermascreen.model import reference
-from dermascreen.model.reference import QUANTILE, Reference
+from dermascreen.model.reference import QUANTILE, Neighbour, Reference, digest_of, find_pixels
 
 
 def directions(*degrees: float, length: float = 1.0) -> np.ndarray:
@@ -15,7 +16,8 @@ def directions(*degrees: float, length: float = 1.0) -> np.ndarray:
 
 
 def images(labels: list[int]) -> pd.DataFrame:
-    return pd.DataFrame({"path": [f"{number}.jpg" for number in range(len(labels))], "label": labels})
+    numbers = range(len(labels))
+    return pd.DataFrame({"path": [f"{n}.jpg" for n in numbers], "label": labels, "digest": [f"d{n}" for n in numbers]})
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def test_distances_are_one_minus_the_cosine_whatever_the_length(known) -> None:
 
 def test_the_nearest_of_a_class_come_in_order(known) -> None:
     near = known.nearest(known.distances(directions(40))[0], label=0, count=5)
-    assert [(one.path, one.label) for one in near] == [("2.jpg", 0), ("0.jpg", 0)]
+    assert [(one.path, one.label, one.digest) for one in near] == [("2.jpg", 0, "d2"), ("0.jpg", 0, "d0")]
     assert [one.distance for one in near] == pytest.approx(1 - np.cos(np.radians([20, 40])), abs=1e-3)
 
 
@@ -79,3 +81,21 @@ def test_features_of_other_images_are_refused(known, tmp_path) -> None:
     (tmp_path / "reference/images.csv").write_text("path,label\n0.jpg,0\n")
     with pytest.raises(BadTableError, match="does not have a row for each image"):
         Reference.read(tmp_path / "reference")
+
+
+def test_a_training_image_is_known_by_its_pixels_and_not_by_its_name(tmp_path) -> None:
+    paths = ["0.jpg", "1.jpg"]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    own = Images(tmp_path, pd.Index(paths), pixels)
+    near = Neighbour("1.jpg", 0, 0.1, digest_of(pixels[1]))
+    assert np.array_equal(find_pixels(near, own), pixels[1])
+    assert find_pixels(near, Images(tmp_path, pd.Index(paths), pixels[::-1])) is None
+    assert find_pixels(near, Images(tmp_path, pd.Index(paths[:1]), pixels[:1])) is None
+    assert find_pixels(near._replace(digest=""), own) is None  # of a model whose version kept no digest
+
+
+def test_a_reference_of_a_version_without_digests_is_read(known, tmp_path) -> None:
+    known.write(tmp_path / "reference")
+    table = tmp_path / "reference/images.csv"
+    pd.read_csv(table).drop(columns="digest").to_csv(table, index=False)
+    assert Reference.read(tmp_path / "reference").images["digest"].eq("").all()

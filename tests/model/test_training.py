@@ -31,7 +31,7 @@ def test_it_learns_what_can_be_learnt_and_keeps_the_best_epoch(tmp_path) -> None
     assert [row["epoch"] for row in history] == list(range(len(history)))
     best = summarise(history)
     assert best["best_val_roc_auc"] == max(row["val_roc_auc"] for row in history) > 0.9
-    logits = predict_logits(network, VAL.pixels, VAL.rows, 7)
+    logits = predict_logits(network, VAL.pixels, VAL.rows)
     wins = [logits[i] > logits[j] for i in np.flatnonzero(VAL.labels) for j in np.flatnonzero(VAL.labels == 0)]
     assert np.mean(wins) == pytest.approx(best["best_val_roc_auc"])
 
@@ -109,14 +109,6 @@ def test_precision_names() -> None:
 def test_bf16_and_channels_last_train_too(tmp_path) -> None:
     _, history = train(tmp_path, params=PARAMS.model_copy(update={"precision": "bf16", "channels_last": True}))
     assert all(np.isfinite(row["train_loss"]) for row in history)
-
-
-def test_logits_do_not_depend_on_the_batch() -> None:
-    network = small()
-    whole = predict_logits(network, VAL.pixels, VAL.rows, 20)
-    assert np.allclose(predict_logits(network, VAL.pixels, VAL.rows[::-1], 3)[::-1], whole, atol=1e-6)
-    assert whole.shape == (21,)
-    assert whole.dtype == np.float32
 
 
 def test_sigmoid_is_exact_at_zero_and_keeps_the_order_of_large_logits() -> None:
@@ -223,7 +215,7 @@ def check_resuming(folder, params: TrainParams, killed_in: int) -> None:
 def test_the_average_is_what_is_judged_and_kept(tmp_path) -> None:
     network, history = train(tmp_path, params=with_params(epochs=6, ema=0.95))
     best = summarise(history)
-    auc = roc_auc_score(VAL.labels, predict_logits(network, VAL.pixels, VAL.rows, 7))
+    auc = roc_auc_score(VAL.labels, predict_logits(network, VAL.pixels, VAL.rows))
     assert auc == pytest.approx(best["best_val_roc_auc"])
     state, name = torch.load(tmp_path / "last.ckpt", weights_only=True), "network.head.2.weight"
     assert not torch.equal(state["state_dict"][name], state["current_model_state"][name])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demo import clean_environment, make_workspace, reproduce
+from demo import make_workspace, reproduce
 from filelock import FileLock
 from PIL import Image
+from warmth import warm_environment
 
 from dermascreen.images.synthetic import photographs
 from dermascreen.params import SyntheticParams
@@ -40,9 +41,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def shell(folder: Path, *command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command, cwd=folder, env=clean_environment() | variables, check=False, capture_output=True, text=True
-    )
+    """Run a command with warm programs; what `finished` runs, and `make demo`, is fresh."""
+    environment = warm_environment() | variables
+    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0 or not check, f"{command} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -81,8 +82,16 @@ def finished(tmp_path_factory, worker_id) -> Path:
 def project(finished: Path, tmp_path: Path) -> Path:
     """A copy of `finished` to change."""
     folder = tmp_path / "project"
-    shutil.copytree(finished, folder, symlinks=True)
+    shutil.copytree(finished, folder, symlinks=True, copy_function=_copy)
     return folder
+
+
+def _copy(source: str, target: str) -> None:
+    """A copy, or a link to a file of DVC's cache, which nothing writes to."""
+    if "/.dvc/cache/" in source:
+        Path(target).hardlink_to(source)
+    else:
+        shutil.copy2(source, target)
 
 
 def blocks(text: str) -> list[str]:

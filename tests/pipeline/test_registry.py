@@ -30,7 +30,7 @@ OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, 
 
 
 def dermascreen(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return shell(folder, sys.executable, "-m", "dermascreen", *arguments, check=check)
+    return shell(folder, "dermascreen", *arguments, check=check)
 
 
 def client(folder: Path) -> MlflowClient:

@@ -13,7 +13,7 @@ from dermascreen.evidence.calibration import probability_intervals
 from dermascreen.files import write_json
 from dermascreen.model.inference import extract_features, predict_logits
 from dermascreen.model.network import build, save
-from dermascreen.model.reference import Reference
+from dermascreen.model.reference import Reference, digest_of
 from dermascreen.params import ModelParams
 from dermascreen.serving.bundle import Bundle
 from dermascreen.tables import write_table
@@ -29,7 +29,7 @@ def models(tmp_path_factory) -> Path:
     network = build(ModelParams(weights="none", hidden=0, dropout=0.0), SIZE)
     save(network, folder / "weights.safetensors", folder / "model.json")
     shown, rows = pixels(2 * TRAINED, 0), np.arange(2 * TRAINED)
-    logit, label = predict_logits(network, shown, rows, 16).astype(float), np.arange(2 * TRAINED) % 2
+    logit, label = predict_logits(network, shown, rows).astype(float), np.arange(2 * TRAINED) % 2
     features = extract_features(network, shown, rows, 16)
     middle = float(1 / (1 + np.exp(-np.median(logit) / 2)))
     write_json({"temperature": 2.0, "tta": False}, folder / "calibration.json")
@@ -47,6 +47,7 @@ def models(tmp_path_factory) -> Path:
     counts = {"tn": np.arange(101), "fp": 100 - np.arange(101), "fn": np.arange(101), "tp": 100 - np.arange(101)}
     write_table(pd.DataFrame({"threshold": steps, **counts}), folder / "sweep.csv")
     images = pd.DataFrame({"path": [f"train/{number}.jpg" for number in range(TRAINED)], "label": label[:TRAINED]})
+    images["digest"] = [digest_of(image) for image in shown[:TRAINED]]
     Reference.build(images, features[:TRAINED], features[TRAINED:], seed=0).write(folder / "reference")
     write_json(
         {"layer": "backbone.layer3", "variant": "grad_cam", "checks": ["one", "other"], "failed": ["other"]},

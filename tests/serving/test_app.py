@@ -14,6 +14,7 @@ import playwright.sync_api as playwright
 import pytest
 from programs import PATIENCE, find_program, free_port, wait_for
 from serving_samples import encoded, pixels
+from warmth import warm_environment
 
 WAIT = 1000 * PATIENCE  # milliseconds
 
@@ -137,7 +138,7 @@ def test_it_listens_at_one_address_alone(app) -> None:
 
 def test_that_address_is_this_machine_alone_unless_told_otherwise() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dermascreen", "app", "--help"], capture_output=True, text=True, check=True
+        ["dermascreen", "app", "--help"], env=warm_environment(), capture_output=True, text=True, check=True
     )
     assert "this machine alone" in done.stdout
 
@@ -145,7 +146,7 @@ def test_that_address_is_this_machine_alone_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("in_a_project", "way_out"),
     [
-        (False, "give one that is whole, or run the command in the folder that holds dvc.yaml"),
+        (False, "check the path, or run the command in the folder that holds dvc.yaml"),
         (True, "`dvc pull` fetches what others have pushed, `dvc repro` makes it"),
     ],
 )
@@ -153,8 +154,8 @@ def test_a_model_that_is_not_there_is_one_sentence(tmp_path, in_a_project, way_o
     if in_a_project:
         (tmp_path / "dvc.yaml").touch()
     done = subprocess.run(
-        [sys.executable, "-m", "dermascreen", "app", "--port", free_port()],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+        ["dermascreen", "app", "--port", free_port()], cwd=tmp_path, env=warm_environment(),
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"dermascreen app: models does not exist; {way_out}.\n"
@@ -165,8 +166,8 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path, command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
-            [sys.executable, "-m", "dermascreen", command, "--port", port],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
+            ["dermascreen", command, "--port", port], cwd=tmp_path, env=warm_environment(),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

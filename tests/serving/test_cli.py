@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from serving_samples import pixels
+from warmth import warm_environment
 
 from dermascreen.cli import main
 from dermascreen.model.inference import predict_logits
@@ -79,7 +80,10 @@ def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "nowhere", "a.jpg"], "nowhere does not exist; run `dvc repro` to make it."),
+        (
+            ["--model", "nowhere", "a.jpg"],
+            "nowhere does not exist; `dvc pull` fetches what others have pushed, `dvc repro` makes it.",
+        ),
         (["--point", "best", "a.jpg"], "--point: best is not one of default, high_recall."),
         (["*.tif"], "*.tif: no JPEG or PNG file is there."),
         (["--model", "models:/dermascreen@champion", "a.jpg"], "`dermascreen register` makes the first."),
@@ -113,8 +117,10 @@ def test_the_command_is_installed(models, photographs) -> None:
 
 def test_a_reader_that_wants_no_more_is_no_mistake(models, photographs) -> None:
     [file] = photographs("a.jpg")
-    command = [sys.executable, "-m", "dermascreen", "predict", "--json", "--model", str(models), str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    command = ["dermascreen", "predict", "--json", "--model", str(models), str(file)]
+    with subprocess.Popen(
+        command, env=warm_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
         running.stdout.close()
         assert (running.stderr.read(), running.wait()) == ("", 128 + signal.SIGPIPE)
 
@@ -134,5 +140,5 @@ def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
     for count in (1, 5):
         shown = pixels(count, 9)
         logit, probability = session.run(None, {"pixels": shown})
-        np.testing.assert_allclose(logit, predict_logits(bundle.network, shown, np.arange(count), count), atol=1e-4)
+        np.testing.assert_allclose(logit, predict_logits(bundle.network, shown, np.arange(count)), atol=1e-4)
         np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit / 2.0)), atol=1e-6)

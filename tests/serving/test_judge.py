@@ -26,9 +26,9 @@ def judge_one(bundle, content: bytes, **options) -> Judgement | Failure:
 def test_probabilities_are_those_of_the_pipeline(bundle) -> None:
     shown = pixels(7, 3)
     judged = list(Judge(bundle, batch_size=3)(photograph(encoded(image), f"{n}") for n, image in enumerate(shown)))
-    logit = predict_logits(bundle.network, shown, np.arange(7), 7)
+    logit = predict_logits(bundle.network, shown, np.arange(7))
     assert [one.name for one in judged] == [*"0123456"]
-    assert [one.logit for one in judged] == pytest.approx(logit, rel=1e-4)
+    assert [one.logit for one in judged] == logit.tolist()  # to the last bit
     assert [one.probability for one in judged] == pytest.approx(expit(logit / 2.0), rel=1e-4)
     assert all(one.low <= one.probability <= one.high for one in judged)
     high = bundle.points["high_recall"]["threshold"]
@@ -40,11 +40,23 @@ def test_probabilities_are_those_of_the_pipeline(bundle) -> None:
     ]  # fmt: skip
 
 
+def test_a_photograph_at_the_threshold_itself_gets_one_decision_in_any_company(bundle) -> None:
+    shown = pixels(9, 3)
+    [alone] = Judge(bundle)([photograph(encoded(shown[4]))])
+    own = Bundle(**{**vars(bundle), "points": {**bundle.points, "high_recall": {"threshold": alone.probability}}})
+    for batch_size in (1, 2, 4, 32):
+        for company in (range(4, 5), range(4, 6), range(3, 9), range(9)):
+            given = (photograph(encoded(shown[number]), str(number)) for number in company)
+            [found] = (one for one in Judge(own, batch_size=batch_size)(given) if one.name == "4")
+            assert (found.probability, found.decision) == (alone.probability, "malignant")
+            assert (found.logit, found.warnings, found.nearest) == (alone.logit, alone.warnings, alone.nearest)
+
+
 def test_tta_is_used_where_the_temperature_was_fitted_with_it(bundle) -> None:
     with_tta = Bundle(**{**vars(bundle), "tta": True})
     image = pixels(1, 3)
     assert judge_one(with_tta, encoded(image[0])).logit == pytest.approx(
-        predict_logits(bundle.network, image, np.arange(1), 1, tta=True).item(), rel=1e-4
+        predict_logits(bundle.network, image, np.arange(1), tta=True).item(), rel=1e-6
     )
 
 

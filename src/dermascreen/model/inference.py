@@ -1,4 +1,8 @@
-"""Images in, logits out, and the features that they come from."""
+"""Images in, logits out, and the features that they come from.
+
+A logit is computed from its image alone, never in a batch with others: 32-bit arithmetic rounds by the shape of the
+batch, and where a threshold is one photograph's own score, the last bit decides. benchmarks/company.py measures it.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,8 +27,14 @@ class Look(NamedTuple):
 
 
 def prepare(network: Network) -> Network:
-    """The network in evaluation mode, on the GPU if there is one, in the memory format that convolutions like best."""
+    """The network in evaluation mode, on the GPU if there is one, in the memory format that convolutions like best.
+
+    From here on this process computes in 32 bits: a GPU would otherwise keep 10 of the 23 bits of a mantissa (TF32).
+    """
     keep_freed_memory()
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.deterministic = True
     return network.eval().to(_device(), memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -40,41 +50,42 @@ def _device() -> torch.device:
 
 @torch.inference_mode()
 def look(network: Network, pixels: Pixels, tta: bool = False) -> Look:
-    """Show images, uint8 (n, H, W, 3), to a network that is `prepare`d, all at once, in 32 bits.
+    """Show images, uint8 (n, H, W, 3), to a network that is `prepare`d, one after the other, in 32 bits.
 
     With `tta` (test-time augmentation) logits are means over the eight symmetries, for which H must equal W; features
     are those of the images as they are.
     """
-    images = as_input(network, pixels)
-    features = network.backbone(images)
-    logits = network.decide(features)
-    if tta:
-        _, *others = symmetries(images)
-        logits = torch.stack([logits, *map(network, others)]).mean(0)
-    return Look(logits.cpu().numpy(), features.cpu().numpy())
+    seen = [_look_at_one(network, image, tta) for image in pixels]
+    return Look(np.array([logit for logit, _ in seen], dtype=np.float32), np.array([features for _, features in seen]))
 
 
-def look_at(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], batch_size: int, tta: bool) -> Iterator[Look]:
-    """`look` at `rows` of `pixels`, a batch at a time, and show progress."""
+def _look_at_one(network: Network, image: Pixels, tta: bool) -> tuple[np.float32, Floats]:
+    shown = as_input(network, image[np.newaxis])
+    views = torch.cat(list(symmetries(shown))) if tta else shown
+    features = network.backbone(views.contiguous(memory_format=torch.channels_last))
+    return network.decide(features).mean().cpu().numpy()[()], features[0].cpu().numpy()
+
+
+def predict_logits(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], tta: bool = False) -> Floats:
+    """The logit of malignant for each of `rows` of `pixels`, uint8 (N, H, W, 3); shape (len(rows),); as `look`."""
     network = prepare(network)
-    with tqdm(total=len(rows), desc="predict", unit="image", disable=None) as bar:
+    shown = tqdm(rows, "predict", unit="image", disable=None)
+    return np.array([look(network, pixels[row : row + 1], tta).logits[0] for row in shown], dtype=np.float32)
+
+
+@torch.inference_mode()
+def extract_features(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], batch_size: int) -> Floats:
+    """What the backbone gives for each of `rows` of `pixels`, uint8 (N, H, W, 3); shape (len(rows), FEATURES).
+
+    In batches, since no decision hangs on the last bit of a distance.
+    """
+    network, found = prepare(network), []
+    with tqdm(total=len(rows), desc="features", unit="image", disable=None) as bar:
         for start in range(0, len(rows), batch_size):
             chosen = rows[start : start + batch_size]
-            yield look(network, pixels[chosen], tta)
+            found.append(network.backbone(as_input(network, pixels[chosen])).cpu().numpy())
             bar.update(len(chosen))
-
-
-def predict_logits(
-    network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], batch_size: int, tta: bool = False
-) -> Floats:
-    """The logit of malignant for each of `rows` of `pixels`, uint8 (N, H, W, 3); shape (len(rows),); as `look`."""
-    seen = look_at(network, pixels, rows, batch_size, tta)
-    return np.concatenate([np.empty(0, dtype=np.float32), *(part.logits for part in seen)])
-
-
-def extract_features(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], batch_size: int) -> Floats:
-    """What the backbone gives for each of `rows` of `pixels`, uint8 (N, H, W, 3); shape (len(rows), FEATURES)."""
-    return np.concatenate([seen.features for seen in look_at(network, pixels, rows, batch_size, tta=False)])
+    return np.concatenate(found)
 
 
 def symmetries(images: torch.Tensor) -> Iterator[torch.Tensor]:

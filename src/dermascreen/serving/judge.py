@@ -127,7 +127,8 @@ class Judge:
         with self._one_at_a_time:
             seen = look(bundle.network, pixels, bundle.tta)
         probability, low, high = with_interval(seen.logits, bundle.temperature, bundle.intervals)
-        distances = bundle.reference.distances(seen.features)
+        # Each alone, as its logit: what is said of a photograph does not depend on which others are given with it.
+        distances = np.concatenate([bundle.reference.distances(features[np.newaxis]) for features in seen.features])
         unusual = bundle.reference.unusualness(distances)
         decisions = [{point: bundle.decide(value, point) for point in bundle.points} for value in probability]
         maps = self._maps(pixels, [taken[self.point] for taken in decisions])
