@@ -80,10 +80,7 @@ def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (
-            ["--model", "nowhere", "a.jpg"],
-            "nowhere does not exist; `dvc pull` fetches what others have pushed, `dvc repro` makes it.",
-        ),
+        (["--model", "nowhere", "a.jpg"], "check the path, or run the command in the folder that holds dvc.yaml."),
         (["--point", "best", "a.jpg"], "--point: best is not one of default, high_recall."),
         (["*.tif"], "*.tif: no JPEG or PNG file is there."),
         (["--model", "models:/dermascreen@champion", "a.jpg"], "`dermascreen register` makes the first."),
