@@ -5,12 +5,16 @@ VENV := .venv
 UV := $(shell command -v uv || echo .uv/bin/uv)
 READY := $(VENV)/.ready
 
+# Tests share the cores by processes, so each has one thread.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+LINT := ruff check && ruff format --check && mypy
+
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_PYTHON_DOWNLOADS := never
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo test repro app docs ui lock format clean
+.PHONY: help setup peers demo check test repro app docs ui lock format clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,11 +41,13 @@ peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the engines th
 demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
 	python tools/demo.py
 
+check: $(READY) ## Run lint, types and the quick tests, in under two minutes
+	$(LINT)
+	$(PYTEST) -m "not slow" --durations 0 --durations-min 5
+
 test: $(READY) ## Run all tests, lint and types
-	ruff check
-	ruff format --check
-	mypy
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(LINT)
+	$(PYTEST)
 
 repro: $(READY) ## Bring the real pipeline up to date (Kaggle credentials: see README)
 	dvc repro

@@ -13,6 +13,14 @@ settings.load_profile("exact")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+SLOW = {"test_jobs", "test_faithfulness", "test_site", "test_tracking", "test_ablate"}
+QUICK = {"test_definition"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest, so that several processes end together."""
+    """Mark what is slow, and begin with the tests that take longest, so that several processes end together."""
+    for item in items:
+        name, folders = item.path.stem, item.path.parts
+        if name in SLOW or (name not in QUICK and not {"pipeline", "serving"}.isdisjoint(folders)):
+            item.add_marker("slow")
     items.sort(key=lambda item: "pipeline" not in item.path.parts and item.path.stem != "test_jobs")

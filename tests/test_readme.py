@@ -19,7 +19,21 @@ def test_it_opens_with_the_two_commands_and_ci_runs_the_second() -> None:
 
 def test_every_make_target_is_listed_by_make() -> None:
     listed = re.findall(r"^  make (\w+)", subprocess.check_output(["make", "help"], cwd=ROOT, text=True), re.MULTILINE)
-    assert listed == ["help", "setup", "peers", "demo", "test", "repro", "app", "docs", "ui", "lock", "format", "clean"]
+    assert listed == [
+        "help",
+        "setup",
+        "peers",
+        "demo",
+        "check",
+        "test",
+        "repro",
+        "app",
+        "docs",
+        "ui",
+        "lock",
+        "format",
+        "clean",
+    ]
     assert subprocess.check_output(["make"], cwd=ROOT) == subprocess.check_output(["make", "help"], cwd=ROOT)
     assert set(re.findall(r"\bmake (\w+)", "\n".join(CODE))) <= set(listed)
 
