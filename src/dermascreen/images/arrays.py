@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dermascreen.errors import BadTableError, MissingInputError
 from dermascreen.files import replacing
+from dermascreen.images.photograph import read_photograph
 from dermascreen.tables import locate, read_table, write_table
 
 Pixels = npt.NDArray[np.uint8]
@@ -61,15 +62,14 @@ def decode(root: Path, paths: Sequence[str], size: int, folder: Path) -> None:
         write_table(pd.DataFrame({"path": paths}), temporary / "index.csv")
 
 
-def decode_one(source: Path | IO[bytes], size: int) -> Pixels:
-    """The image in a file, as `resize` makes it."""
-    with Image.open(source) as image:
-        return resize(image, size)
+def decode_one(path: Path, size: int) -> Pixels:
+    """The photograph in a file, as `resize` makes it."""
+    return resize(read_photograph(path), size)
 
 
 def resize(image: Image.Image, size: int) -> Pixels:
-    """A photograph as the network sees it: squeezed to a square, RGB, uint8, shape (size, size, 3)."""
-    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    """A photograph, in RGB, as the network sees it: squeezed to a square, uint8, shape (size, size, 3)."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
 def write_pixels(

@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
 
-from dermascreen.images.arrays import Images, Pixels, decode_one
+from dermascreen.images.arrays import Images, Pixels, resize
+from dermascreen.images.header import open_header
+from dermascreen.images.photograph import open_photograph
 
 FRAME = 8  # the frame is the outer 1/8 of the image on each side
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,11 +36,6 @@ UNSAID = -1  # what a file does not tell: a number, as not every learner takes a
 
 QUALITY = 75  # of images saved again: the lowest in the Kaggle set, so that no file keeps more detail than another
 SUBSAMPLING = "4:2:0"
-
-JPEG_START = b"\xff\xd8"
-JPEG_MARKER = 0xFF  # comes before each marker, once or more often
-JPEG_SCAN = 0xDA  # the marker of the compressed pixels
-JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # APP1 to APP13, APP15 and comments; APP0 and APP14 tell colours
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,30 +63,37 @@ def file_cues(root: Path, paths: Sequence[str]) -> pd.DataFrame:
 
 
 def _file_cues(path: Path) -> dict[str, float]:
-    size = path.stat().st_size
-    with Image.open(path) as image:
-        segments = [content for _, content in getattr(image, "applist", [])]
-        tables = [steps for _, steps in sorted(getattr(image, "quantization", {}).items())]
-        layers = getattr(image, "layer", [])  # of each: its number, horizontal and vertical sampling, its table
-        density = image.info.get("jfif_density", (UNSAID, UNSAID))
-        return {
-            "bytes": size,
-            "width": image.width,
-            "height": image.height,
-            "bytes_per_pixel": size / (image.width * image.height),
-            "channels": len(image.getbands()),
-            "segments": len(segments),
-            "segment_bytes": sum(map(len, segments)),
-            **{f"{name}_bytes": len(image.info.get(key, b"")) for name, key in BLOCKS.items()},
-            **_steps("luminance", tables[:1]),
-            **_steps("chrominance", tables[1:2]),
-            "subsampling_x": layers[0][1] if layers else UNSAID,
-            "subsampling_y": layers[0][2] if layers else UNSAID,
-            "progressive": bool(image.info.get("progressive")),
-            "density_x": density[0],
-            "density_y": density[1],
-            "density_unit": image.info.get("jfif_unit", UNSAID),
-        }
+    content = path.read_bytes()
+    image = open_header(str(path), content)
+    jpeg = image if isinstance(image, JpegImageFile) else None
+    segments = [segment for _, segment in jpeg.applist] if jpeg else []
+    tables = [steps for _, steps in sorted(jpeg.quantization.items())] if jpeg else []
+    layers = jpeg.layer if jpeg else []  # of each: its number, horizontal and vertical sampling, its table
+    says = jpeg.info if jpeg else {}  # in a PNG's, any text may stand under any name
+    density = says.get("jfif_density", (UNSAID, UNSAID))
+    return {
+        "bytes": len(content),
+        "width": image.width,
+        "height": image.height,
+        "bytes_per_pixel": len(content) / (image.width * image.height),
+        "channels": len(image.getbands()),
+        "segments": len(segments),
+        "segment_bytes": sum(map(len, segments)),
+        **{f"{name}_bytes": _length(image.info.get(key)) for name, key in BLOCKS.items()},
+        **_steps("luminance", tables[:1]),
+        **_steps("chrominance", tables[1:2]),
+        "subsampling_x": layers[0][1] if layers else UNSAID,
+        "subsampling_y": layers[0][2] if layers else UNSAID,
+        "progressive": bool(says.get("progressive")),
+        "density_x": density[0],
+        "density_y": density[1],
+        "density_unit": says.get("jfif_unit", UNSAID),
+    }
+
+
+def _length(block: object) -> int:
+    """The bytes of a block of metadata; 0 if it is not there, or not whole, such as part of an ICC profile."""
+    return len(block) if isinstance(block, bytes) else 0
 
 
 def _steps(name: str, tables: Sequence[Sequence[int]]) -> dict[str, float]:
@@ -161,13 +166,19 @@ def interventions(root: Path, images: Images, colour: Pixels) -> dict[str, Calla
     """Functions from a photograph's path to its pixels with a cue taken away, shape (size, size, 3).
 
     frame_replaced: its frame filled with `colour`, uint8 (3,). reencoded: its file decoded and saved as every other.
-    exif_stripped: its file without metadata. Files are read from `root`, and decoded as `images` were.
+    exif_stripped: its picture saved without loss and without metadata. Files are read from `root`, and decoded as
+    `images` were.
     """
     size = images.pixels.shape[1]
+
+    def again(path: str, save: Callable[[bytes, str], bytes]) -> Pixels:
+        content = (root / path).read_bytes()
+        return resize(open_photograph(path, save(content, path)), size)
+
     return {
         "frame_replaced": lambda path: replace_frame(images.pixels[images.rows([path])[0]], colour),
-        "reencoded": lambda path: decode_one(io.BytesIO(reencode((root / path).read_bytes())), size),
-        "exif_stripped": lambda path: decode_one(io.BytesIO(strip_metadata((root / path).read_bytes())), size),
+        "reencoded": lambda path: again(path, reencode),
+        "exif_stripped": lambda path: again(path, strip_metadata),
     }
 
 
@@ -176,31 +187,14 @@ def replace_frame(pixels: Pixels, colour: Pixels) -> Pixels:
     return np.where(frame_mask(len(pixels))[..., None], colour, pixels)
 
 
-def reencode(content: bytes) -> bytes:
-    """A JPEG of the pixels in an image file, with the same tables and subsampling whatever the file's were."""
-    with Image.open(io.BytesIO(content)) as image:
-        bare = Image.fromarray(np.asarray(image.convert("RGB")))  # its pixels alone: `save` hands on comments
-    return _saved(bare, "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
+def reencode(content: bytes, name: str = "") -> bytes:
+    """A JPEG of the picture in an image file, with the same tables and subsampling whatever the file's were."""
+    return _saved(open_photograph(name, content), "JPEG", quality=QUALITY, subsampling=SUBSAMPLING)
 
 
-def strip_metadata(content: bytes) -> bytes:
-    """An image file without EXIF, XMP, colour profile or comments, and with the very same pixels.
-
-    Pillow cannot save a JPEG without loss, so its segments are copied; what is not a JPEG becomes a bare PNG.
-    """
-    if not content.startswith(JPEG_START):
-        with Image.open(io.BytesIO(content)) as image:
-            return _saved(image, "PNG", icc_profile=None)
-    kept, at = [JPEG_START], len(JPEG_START)
-    while content[at] == JPEG_MARKER and content[at + 1] != JPEG_SCAN:
-        if content[at + 1] == JPEG_MARKER:
-            at += 1
-            continue
-        end = at + 2 + int.from_bytes(content[at + 2 : at + 4])
-        if content[at + 1] not in JPEG_METADATA:
-            kept.append(content[at:end])
-        at = end
-    return b"".join([*kept, content[at:]])
+def strip_metadata(content: bytes, name: str = "") -> bytes:
+    """A PNG of the picture in an image file, with the very same pixels and without EXIF, XMP, profile or comments."""
+    return _saved(open_photograph(name, content), "PNG", compress_level=1)
 
 
 def _saved(image: Image.Image, format_: str, **options: object) -> bytes:

@@ -11,12 +11,12 @@ import imagehash
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from dermascreen.images.matching import find_matches
+from dermascreen.images.photograph import read_photograph
 from dermascreen.params import AuditParams
 
 HASH_SIDE = 16  # 256 bits: at the usual 64, small round lesions on plain skin already look alike
@@ -61,8 +61,7 @@ def fingerprints(root: Path, paths: Sequence[str]) -> tuple[list[str], Hashes]:
     """A digest of each image's decoded pixels, and its 256-bit DCT hash (imagehash.phash)."""
 
     def one(path: str) -> tuple[str, npt.NDArray[np.bool_]]:
-        with Image.open(root / path) as image:
-            rgb = image.convert("RGB")
+        rgb = read_photograph(root / path)
         digest = hashlib.blake2b(rgb.tobytes(), digest_size=16, key=repr(rgb.size).encode())
         return digest.hexdigest(), np.asarray(imagehash.phash(rgb, hash_size=HASH_SIDE).hash).ravel()
 

@@ -21,10 +21,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from dermascreen.images.photograph import read_photograph
 
 SIDE = 224  # pixels of the longer side
 KEYPOINTS = 300  # the strongest of an image
@@ -110,8 +111,7 @@ def find_matches(root: Path, paths: Sequence[str], min_score: float) -> list[Mat
 
 def prepare(path: Path) -> tuple[Gray, Mask, Mask]:
     """Read an image as gray with its hairs covered, and where the hairs and the instrument's frame are."""
-    with Image.open(path) as image:
-        gray = np.asarray(image.convert("L"))
+    gray = np.asarray(read_photograph(path).convert("L"))
     scale = SIDE / max(gray.shape)
     if scale != 1:
         shape = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))

@@ -1,41 +1,91 @@
-"""One photograph's file: opened only where it is what it says, whole, and no larger than a photograph is."""
+"""One photograph's file as the picture that a viewer shows: whole, upright, 8-bit, in sRGB, on white where transparent.
 
-import io
-import struct
-import warnings
-import zlib
+All that looks at a photograph's pixels gets them here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.Image import Transpose
+from PIL.JpegImagePlugin import JpegImageFile
 
 from dermascreen.errors import ImageError
+from dermascreen.images import jpeg, png
+from dermascreen.images.colour import as_shown
+from dermascreen.images.header import open_header, orientation
 
 MAX_BYTES = 64 * 2**20  # of one file: a photograph for a network of 224 pixels has no use for more
 
+MEGA = 10**6
+MAX_PIXELS = 90 * MEGA  # of a picture that is decoded in full
+MAX_JPEG_PIXELS = 250 * MEGA  # of one that is halved in decoding, which takes a JPEG that is decoded row by row
+HALF = 2
+
+TRANSPARENT = "It has transparency, which was laid on white."
+ON_ITS_SIDE = {Transpose.ROTATE_90, Transpose.ROTATE_270, Transpose.TRANSPOSE, Transpose.TRANSVERSE}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a viewer shows of a photograph."""
+
+    image: Image.Image  # RGB, without metadata; half the size if there are more than MAX_PIXELS
+    width: int  # of the photograph, held upright
+    height: int
+    warnings: tuple[str, ...]  # what a judgement of it should say
+
 
 def read_bounded(file: IO[bytes]) -> bytes:
-    """The content of a file, or of one that is too large as much as `open_photograph` needs to say so."""
+    """The content of a file, or of one that is too large as much as `show` needs to say so."""
     return file.read(MAX_BYTES + 1)
 
 
-def open_photograph(name: str, content: bytes) -> Image.Image:
-    """The JPEG or PNG in `content`, decoded; ImageError calls it `name` if it is none, is cut off, or is too large.
+def show(name: str, content: bytes) -> Picture:
+    """The picture in a JPEG or PNG file; ImageError calls it `name` and says why it cannot be shown.
 
-    Too large is what Pillow warns of as a decompression bomb; its size is read from the header, before any pixel.
+    It may be too large, which is seen before any pixel is decoded; cut off or damaged; or of a kind that viewers show
+    in different ways or not at all.
     """
     if not content:
         raise ImageError(name, "is empty")
     if len(content) > MAX_BYTES:
         raise ImageError(name, f"is larger than {MAX_BYTES // 2**20} MiB")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(content), formats=["JPEG", "PNG"])
-            image.load()
-        except UnidentifiedImageError:
-            raise ImageError(name, "is not a JPEG or PNG image") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise ImageError(name, "would decode to more pixels than any photograph has") from None
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
-            raise ImageError(name, "does not decode as an image") from None
-    return image
+    opened, raw_mode = open_header(name, content), ""
+    width, height = opened.size
+    if isinstance(opened, JpegImageFile):
+        layout = jpeg.read_layout(content)
+        _require_at_most(MAX_JPEG_PIXELS if layout.at_once else MAX_PIXELS, name, opened)
+        jpeg.decode(name, opened, content, layout, HALF if width * height > MAX_PIXELS else 1)
+    else:
+        _require_at_most(MAX_PIXELS, name, opened)
+        raw_mode = png.raw_mode(opened)
+        png.decode(name, opened, content)
+    image, transparent = as_shown(name, opened, content, raw_mode)
+    if (turn := orientation(opened)) is not None:
+        image = image.transpose(turn)
+        if turn in ON_ITS_SIDE:
+            width, height = height, width
+    image.info.clear()
+    return Picture(image, width, height, (TRANSPARENT,) if transparent else ())
+
+
+def _require_at_most(pixels: int, name: str, image: Image.Image) -> None:
+    if image.width * image.height > pixels:
+        raise ImageError(
+            name,
+            f"is {image.width} x {image.height} pixels, {image.width * image.height / MEGA:.0f} megapixels, "
+            f"where at most {pixels / MEGA:.0f} can be read",
+        )
+
+
+def open_photograph(name: str, content: bytes) -> Image.Image:
+    """The image of `show`."""
+    return show(name, content).image
+
+
+def read_photograph(path: Path) -> Image.Image:
+    """The image of `show`, of a file."""
+    with path.open("rb") as file:
+        return open_photograph(str(path), read_bounded(file))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from dermascreen.errors import ArchiveError, CorruptArchiveError
 from dermascreen.files import replacing
 from dermascreen.images.kaggle import downloaded
-from dermascreen.images.photograph import open_photograph, read_bounded
+from dermascreen.images.photograph import read_bounded, show
 from dermascreen.images.synthetic import photographs
 from dermascreen.params import DataParams
 from dermascreen.tables import write_table
@@ -84,10 +84,10 @@ def _store(source: Source, folder: Path, prefix: str = "") -> pd.DataFrame:
         (folder / name).mkdir(parents=True)
     rows = []
     for path, content in tqdm(source.entries, "verify", source.total, unit="image", disable=None):
-        width, height = open_photograph(prefix + path, content).size
+        shown = show(prefix + path, content)
         (folder / path).write_bytes(content)
         split, name, _ = path.split("/")
-        rows.append((path, CLASSES.index(name), split, width, height, hashlib.sha256(content).hexdigest()))
+        rows.append((path, CLASSES.index(name), split, shown.width, shown.height, hashlib.sha256(content).hexdigest()))
     columns = ["path", "label", "source_split", "width", "height", "sha256"]
     return pd.DataFrame(sorted(rows), columns=columns)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+
+from dermascreen.images.photograph import read_photograph
 
 TEMPLATE = "audit.html.jinja"
 THUMBNAIL = 112  # pixels of the longer side
@@ -48,8 +49,7 @@ def render_audit(root: Path, manifest: pd.DataFrame, pairs: pd.DataFrame, metric
 
 def _thumbnail(path: Path) -> str:
     """A data URI."""
-    with Image.open(path) as image:
-        small = image.convert("RGB")
+    small = read_photograph(path)
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     file = io.BytesIO()
     small.save(file, "JPEG", quality=70)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dermascreen.images.photograph import read_photograph
 from dermascreen.tables import read_table
 
 MAP_COLOURS = "viridis"  # even in lightness, and unlike skin
@@ -100,7 +101,7 @@ def read_pictures(folder: Path) -> list[Picture]:
 def data_uri(path: Path) -> str:
     """An image file as a data URI: a JPEG, a tenth of the PNG's size, with at most LARGEST pixels a side."""
     content = io.BytesIO()
-    with Image.open(path) as image:
-        image.thumbnail((LARGEST, LARGEST))
-        image.convert("RGB").save(content, "JPEG", quality=QUALITY)
+    image = read_photograph(path)
+    image.thumbnail((LARGEST, LARGEST))
+    image.save(content, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

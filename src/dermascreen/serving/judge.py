@@ -15,7 +15,7 @@ from dermascreen.errors import ImageError
 from dermascreen.evidence.calibration import with_interval
 from dermascreen.explanation.gradcam import Map, explain, frame, frame_energy
 from dermascreen.images.arrays import Pixels, resize
-from dermascreen.images.photograph import open_photograph
+from dermascreen.images.photograph import show
 from dermascreen.model.inference import look
 from dermascreen.model.reference import Neighbour
 from dermascreen.serving.bundle import BENIGN, Bundle
@@ -96,20 +96,18 @@ class Judge:
 
     def _decode(self, photograph: Photograph) -> _Decoded | Failure:
         try:
-            image = open_photograph(photograph.name, photograph.read())
+            shown = show(photograph.name, photograph.read())
         except ImageError as error:
             return Failure(photograph.name, error.problem)
         except OSError as error:
             return Failure(photograph.name, f"cannot be read ({error.strerror or error})")
-        size = self.bundle.size
-        warnings = []
-        if min(image.size) < size:
-            warnings.append(f"It is {image.width} x {image.height} pixels, and the network was made for {size} a side.")
-        if max(image.size) > SQUEEZED * min(image.size):
-            warnings.append(f"It is {image.width} x {image.height} pixels and was squeezed to a square.")
-        if "A" in image.getbands() or "transparency" in image.info:
-            warnings.append("It has transparency, which was ignored.")
-        pixels = resize(image, size)
+        size, sides = self.bundle.size, (shown.width, shown.height)
+        warnings = list(shown.warnings)
+        if min(sides) < size:
+            warnings.append(f"It is {shown.width} x {shown.height} pixels, and the network was made for {size} a side.")
+        if max(sides) > SQUEEZED * min(sides):
+            warnings.append(f"It is {shown.width} x {shown.height} pixels and was squeezed to a square.")
+        pixels = resize(shown.image, size)
         dark = float(np.mean(pixels.max(axis=2) <= DARK))
         if dark > MUCH_DARK:
             warnings.append(f"{dark:.0%} of it is dark, such as the frame of an instrument.")

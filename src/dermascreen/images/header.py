@@ -1,0 +1,72 @@
+"""The header of a photograph's file, as Pillow reads it: before any pixel is decoded, and whatever the header holds."""
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL.ExifTags import Base
+from PIL.Image import Transpose
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from dermascreen.errors import ImageError
+
+Opened = JpegImageFile | PngImageFile
+
+FORMATS: dict[bytes, type[JpegImageFile] | type[PngImageFile]] = {
+    b"\xff\xd8\xff": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+}
+
+UPRIGHT = {  # how to turn a picture of each EXIF orientation; any other value stands for upright
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+_QUIET = threading.Lock()
+
+
+def open_header(name: str, content: bytes) -> Opened:
+    """Pillow's image of the JPEG or PNG in `content`, not yet decoded; ImageError calls it `name` if it is none.
+
+    Of a file with several pictures (MPO, APNG) this is the first, which viewers show.
+    """
+    for signature, format_ in FORMATS.items():
+        if content.startswith(signature):
+            try:
+                with quiet():
+                    return format_(io.BytesIO(content))
+            except Exception as error:  # noqa: BLE001  # a parser of strangers' bytes: it raises whatever comes
+                if str(error).startswith("cannot handle"):  # such as 12-bit layers
+                    raise ImageError(name, f"is a JPEG of a kind that is not read ({error})") from None
+                break
+    raise ImageError(name, "is not a JPEG or PNG image")
+
+
+def orientation(image: Opened) -> Transpose | None:
+    """What turns the picture upright, as its EXIF (or else XMP) says; None if it is upright, or nothing can be read.
+
+    A PNG may say so after its pixels: decode it first.
+    """
+    if not {"exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp"} & image.info.keys():
+        return None
+    try:
+        with quiet():
+            return UPRIGHT.get(image.getexif().get(Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  # as above: viewers show a picture with broken EXIF as it lies
+        return None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what Pillow warns of in odd headers; in one thread at a time, as Python's filters belong to all."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

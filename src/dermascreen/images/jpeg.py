@@ -1,0 +1,222 @@
+"""A JPEG's pixels, if its file holds all of them: told by what is decoded, not by how the file ends.
+
+Where coded data are missing, libjpeg draws grey and goes on; it warns, but Pillow does not pass that on. So the decoder
+is given the data that are there, and then a little that is none:
+
+- The data of a file with one scan, as cameras write it, are decoded with eight bytes of ones behind them and no end
+  marker. A decoder that has all blocks finishes; another asks for more than those bytes, and Pillow raises an error. As
+  ones are no code, they complete two blocks of 8 x 8 pixels at most: so much may be missing unseen.
+- A file with several scans, such as a progressive one, is decoded with arbitrary data behind each scan and without;
+  they change no pixel where the scan is whole. Its scans must also bring every bit of every coefficient.
+
+What follows the picture does not matter, nor whether its end marker is there. What cannot be told from a photograph is
+a file in which data that decode fill the place of the missing part, up to an end marker; too many zeros are found out.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageChops
+from PIL.JpegImagePlugin import JpegImageFile
+
+from dermascreen.errors import ImageError
+from dermascreen.images.header import quiet
+
+SOI, EOI, SOS, DRI = 0xD8, 0xD9, 0xDA, 0xDD
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers of a frame; the other three are of tables
+PROGRESSIVE = 0xC2
+SHOWN = {0xC0, 0xC1, PROGRESSIVE}  # by viewers; the other frames are lossless, hierarchical or arithmetic-coded
+ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
+MARKER = re.compile(rb"\xff([^\x00\xff])")
+MARKER_BUT_RESTART = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+RESTARTS = 8  # numbers of restart markers, which are given in turn
+
+COEFFICIENTS = 64  # of a block
+BITS = 16  # of a coefficient, which no scan has brought yet
+
+END = b"\xff\xd9"
+ONES = b"\xff\x00" * 8  # as much as the decoder reads ahead; the zeros tell 0xFF from a marker
+NOISE = (
+    b"\xfe" + np.random.default_rng(0).integers(1, 255, 2048, dtype=np.uint8).tobytes()
+)  # the decoder fills with zeros
+FILLED = 64  # zeros at the end of the data, from which on they may stand for what was never written
+SURPLUS = 1024  # bytes, more than the blocks can hold that ONES complete
+
+
+class Scan(NamedTuple):
+    """A scan's share in the picture, and where its coded data lie."""
+
+    components: bytes
+    first: int  # coefficient
+    last: int
+    bits_left: int  # of each of these coefficients, for later scans
+    start: int
+    end: int  # where the next marker is, or the file ends
+    marked: bool  # the former
+
+
+class Layout(NamedTuple):
+    """What of a JPEG's markers and segments tells whether it is whole."""
+
+    frame: int  # its marker; 0 if there is none
+    components: bytes
+    scans: tuple[Scan, ...]
+
+    @property
+    def at_once(self) -> bool:
+        """Whether one scan holds the whole picture, so that it can be decoded row by row."""
+        return self.frame != PROGRESSIVE and bool(self.scans) and len(self.scans[0].components) == len(self.components)
+
+
+def read_layout(content: bytes) -> Layout:
+    """Find the markers of the picture at the beginning of `content` as libjpeg does, as far as they go."""
+    frame, components, scans, restarts, at = 0, b"", [], False, len(END)
+    while found := MARKER.search(content, at):
+        marker, at = found[1][0], found.end()
+        if marker in {SOI, EOI}:
+            break
+        if marker in ALONE:
+            continue
+        end = at + max(2, int.from_bytes(content[at : at + 2]))
+        segment, at = content[at + 2 : end], end
+        if marker in FRAMES:
+            frame, components = marker, segment[6::3]
+        elif marker == DRI:
+            restarts = any(segment)
+        elif marker == SOS and len(segment) >= 2 * segment[0] + 4:
+            number = segment[0]
+            first, last, bits = segment[2 * number + 1 : 2 * number + 4]
+            if frame != PROGRESSIVE:
+                first, last, bits = 0, COEFFICIENTS - 1, 0
+            found = (MARKER_BUT_RESTART if restarts else MARKER).search(content, at)
+            end = found.start() if found else len(content)
+            scans.append(Scan(segment[1 : 2 * number : 2], first, last, bits & 15, at, end, bool(found)))
+            at = end
+    return Layout(frame, components, tuple(scans))
+
+
+def decode(name: str, image: JpegImageFile, content: bytes, layout: Layout, scale: int = 1) -> None:
+    """Decode `image`, opened from `content`, with its sides divided by `scale` (1, 2, 4 or 8).
+
+    ImageError calls it `name` if it is not whole.
+    """
+    if layout.frame not in SHOWN:
+        raise ImageError(name, "is a lossless, hierarchical or arithmetic-coded JPEG, which viewers do not show")
+    if not layout.scans:
+        raise ImageError(name, "is cut off: none of its pixels is there")
+    problem = (_decode_at_once if layout.at_once else _decode_scans)(image, content, layout.scans, scale)
+    if problem:
+        raise ImageError(name, problem)
+
+
+def _decode_at_once(image: JpegImageFile, content: bytes, scans: Sequence[Scan], scale: int) -> str | None:
+    scan = scans[0]
+
+    def holds_all(end: int) -> bool:
+        return _decoded(content[:end] + ONES, scale) is not None
+
+    if not _load(image, content[: scan.end] + ONES, scale):
+        return _say_what_lacks(content, scan, scale) or "is cut off: the last of its pixels are missing"
+    return _say_what_stands_in(content, scan, holds_all) or (
+        None if scan.marked else _say_what_lacks(content, scan, scale)
+    )
+
+
+def _decode_scans(image: JpegImageFile, content: bytes, scans: Sequence[Scan], scale: int) -> str | None:
+    if _bits_left(scans):
+        return "is cut off: the last of its scans are missing"
+    if not _load(image, content[: scans[-1].end] + END, scale):
+        return "does not decode as an image"
+
+    def holds_all(end: int) -> bool:
+        noisy = _decoded(_with_noise(content, [*scans[:-1], scans[-1]._replace(end=end)]), scale)
+        return noisy is not None and _first_difference(image, noisy) is None
+
+    if not holds_all(scans[-1].end):
+        return "is cut off: a part of its pixels is missing"
+    return _say_what_stands_in(content, scans[-1], holds_all)
+
+
+def _say_what_lacks(content: bytes, scan: Scan, scale: int) -> str | None:
+    """How much of a picture in one scan is missing, if anything: the rows that what follows the data changes."""
+    zeros = _zeros(content, scan)
+    own = scan._replace(end=scan.end - zeros) if zeros >= FILLED else scan
+    grey, noisy = _decoded(content[: own.end] + END, scale), _decoded(_with_noise(content, [own]), scale)
+    if grey is None or noisy is None:
+        return "does not decode as an image"
+    row = _first_difference(grey, noisy)
+    return None if row is None else f"is cut off: {(grey.height - row) / grey.height:.0%} of its rows are missing"
+
+
+def _say_what_stands_in(content: bytes, scan: Scan, holds_all: Callable[[int], bool]) -> str | None:
+    """What is wrong with data that decode, but are not the picture's own: they end without a marker, or in zeros.
+
+    A picture's own data are all needed. `holds_all` tells whether the picture is complete if the data end at a place.
+    """
+    zeros = _zeros(content, scan)
+    if (zeros < FILLED and scan.marked) or (zeros >= FILLED and holds_all(scan.end - zeros)):
+        return None
+    if zeros >= FILLED and not scan.marked:
+        return "is cut off: it ends in zeros where its pixels should be"
+    if scan.end - scan.start > SURPLUS and holds_all(scan.end - SURPLUS):
+        return "is cut off: it ends in something else than its pixels"
+    return None
+
+
+def _zeros(content: bytes, scan: Scan) -> int:
+    """How many zero bytes a scan's data end in."""
+    data = content[scan.start : scan.end]
+    return len(data) - len(data.rstrip(b"\0"))
+
+
+def _bits_left(scans: Sequence[Scan]) -> bool:
+    """Whether any scan has left bits of a coefficient to one that is not there."""
+    left = {component: [BITS] * COEFFICIENTS for scan in scans for component in scan.components}
+    for scan in scans:
+        for component in scan.components:
+            left[component][scan.first : scan.last + 1] = [scan.bits_left] * (scan.last + 1 - scan.first)
+    return any(any(bits) for bits in left.values())
+
+
+def _with_noise(content: bytes, scans: Sequence[Scan]) -> bytes:
+    """A file with arbitrary data behind the data of each scan, and with the restart markers that would come next."""
+    parts, at = [], 0
+    for scan in scans:
+        markers = RESTART.findall(content, scan.start, scan.end)
+        following = markers[-1][1] + 1 if markers else 0
+        restarts = [bytes([0xFF, 0xD0 + (following + turn) % RESTARTS]) for turn in range(RESTARTS)]
+        guard = b"\0" if content[scan.start : scan.end].endswith(b"\xff") else b""  # else NOISE would make it a marker
+        parts += [content[at : scan.end], guard, NOISE, *(marker + NOISE for marker in restarts)]
+        at = scan.end
+    return b"".join([*parts, END])
+
+
+def _first_difference(one: Image.Image, other: Image.Image) -> int | None:
+    """The first row in which two pictures of one size differ; None if they are equal."""
+    box = ImageChops.difference(one, other).getbbox()
+    return box[1] if box else None
+
+
+def _decoded(content: bytes, scale: int) -> JpegImageFile | None:
+    try:
+        with quiet():
+            image = JpegImageFile(io.BytesIO(content))
+    except Exception:  # noqa: BLE001  # whatever it meets: it was opened before
+        return None
+    return image if _load(image, content, scale) else None
+
+
+def _load(image: JpegImageFile, content: bytes, scale: int) -> bool:
+    """Decode `image` from `content` in place of the file that it was opened from; whether that can be done."""
+    image.fp = io.BytesIO(content)
+    if scale > 1:
+        image.draft(None, (image.width // scale, image.height // scale))
+    try:
+        image.load()
+    except (OSError, ValueError, MemoryError):
+        return False
+    return True
