@@ -7,7 +7,7 @@ understood; 3 some photographs could not be judged, and the others were; 130 Ctr
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,12 +87,14 @@ def _predict(wanted: argparse.Namespace) -> int:
     from dermascreen.serving.judge import Judge  # noqa: PLC0415
     from dermascreen.serving.maps import make_new, saving_maps  # noqa: PLC0415
 
-    photographs = find_photographs(wanted.paths, sys.stdin)
+    photographs, passed_over = find_photographs(wanted.paths, _standard_input())
     bundle = _bundle(wanted.model)
     if wanted.point is not None and wanted.point not in bundle.points:
         raise InputError(f"--point: {wanted.point} is not one of {', '.join(bundle.points)}.")
     if wanted.explain is not None:
         make_new(wanted.explain)
+    for sentence in passed_over:
+        print(f"dermascreen predict: passed over {sentence}.", file=sys.stderr)
     judge = Judge(bundle, point=wanted.point, explained=wanted.explain is not None)
     with closing(judge(photographs)) as judged:
         shown = saving_maps(judged, wanted.explain) if wanted.explain is not None else judged
@@ -107,6 +109,10 @@ def _predict(wanted: argparse.Namespace) -> int:
     if failed:
         print(f"dermascreen predict: {failed} of {len(photographs)} could not be judged.", file=sys.stderr)
     return SOME_FAILED if failed else 0
+
+
+def _standard_input() -> Iterator[bytes]:
+    yield from sys.stdin.buffer  # bytes, as names of files need not be text
 
 
 def _register(_wanted: argparse.Namespace) -> int:

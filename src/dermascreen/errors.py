@@ -1,7 +1,9 @@
 """One exception class per mistake a user can make; each message is a sentence that names the way out."""
 
 import errno
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -45,7 +47,13 @@ class DiskFullError(DermascreenError):
 
 @contextmanager
 def reported(name: str) -> Iterator[None]:
-    """End the program with one sentence, from `name`: exit code 1 at a mistake outside this code, 130 at Ctrl-C."""
+    """End the program with one sentence, from `name`: exit code 1 at a mistake outside this code, 130 at Ctrl-C.
+
+    What the encoding of standard output lacks is printed escaped: a file's name is no reason to stop.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except DermascreenError as error:
@@ -65,8 +73,23 @@ def reported(name: str) -> Iterator[None]:
             raise
     else:
         return
-    print(f"{name}: {mistake}", file=sys.stderr)
+    print(f"{name}: {visible(str(mistake))}", file=sys.stderr)
     raise SystemExit(1) from mistake
+
+
+def visible(text: str) -> str:
+    """`text` in one line: control characters, and bytes of a file's name that are not UTF-8, as escapes."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escaped, encodable(text))
+
+
+def encodable(text: str) -> str:
+    """`text` with bytes of a file's name that are not UTF-8 as escapes."""
+    return re.sub(r"[\ud800-\udfff]", _escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    byte = ord(match[0]) - 0xDC00  # Python's code for a byte of a name that does not decode
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else match[0].encode("unicode_escape").decode()  # noqa: PLR2004
 
 
 class TooFewLesionsError(DermascreenError):

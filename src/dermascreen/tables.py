@@ -1,5 +1,6 @@
 """Tables that stages hand on: a column means the same in each of them, and is checked where it is read."""
 
+import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -17,12 +18,17 @@ class Meaning(NamedTuple):
 
     words: str
     holds: Callable[["pd.Series[Any]"], "pd.Series[bool]"]
-    number: bool = True  # read as numbers; NaN where there is none
+    number: bool = True  # read as numbers, NaN where there is none; else as the text that it is, such as 007
 
 
 _SCORE = Meaning("a number", lambda values: values.abs().lt(np.inf))
 _PROBABILITY = Meaning("a number from 0 to 1", lambda values: values.between(0, 1))
+_NAME = Meaning("a name", lambda values: values.ne(""), number=False)
 MEANINGS = {
+    "path": _NAME,
+    "path_a": _NAME,
+    "path_b": _NAME,
+    "sha256": _NAME,
     "label": Meaning("0 or 1", lambda values: values.isin([0, 1])),
     "lesion": Meaning("a whole number", lambda values: values.mod(1).eq(0)),
     "logit": _SCORE,
@@ -32,7 +38,9 @@ MEANINGS = {
     "probability_high": _PROBABILITY,
     "low": _PROBABILITY,
     "high": _PROBABILITY,
-    "source_split": Meaning("train or test", lambda values: values.isin(["train", "test"]), number=False),
+    "source_split": Meaning(
+        "train, val, test or none", lambda values: values.isin(["train", "val", "test", "none"]), number=False
+    ),
     "split": Meaning(
         "train, val, test or excluded",
         lambda values: values.isin(["train", "val", "test", "excluded"]),
@@ -40,11 +48,19 @@ MEANINGS = {
     ),
 }
 
+TEXT: dict[str, Any] = {name: str for name, meaning in MEANINGS.items() if not meaning.number}
+
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a CSV file without the index; floats keep every digit."""
+    """Write a CSV file without the index; floats keep every digit, and text every character."""
+    text = table.select_dtypes(exclude=["number", "bool"])
+    # Python's writer does not quote a carriage return by itself, and would end the line there.
+    returns = any(text[column].astype(str).str.contains("\r", regex=False).any() for column in text)
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        if returns:
+            table.to_csv(temporary, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def read_table(path: Path, columns: Sequence[str], splits: Sequence[str] = ()) -> pd.DataFrame:
@@ -64,7 +80,7 @@ def parse_table(file: Path | TextIO, columns: Sequence[str], splits: Sequence[st
     `splits` has photographs of both classes.
     """
     try:
-        table = pd.read_csv(file, keep_default_na=False)
+        table = pd.read_csv(file, keep_default_na=False, dtype=TEXT)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         raise ValueError("is not a CSV table") from None
     missing = [column for column in columns if column not in table.columns]

@@ -5,6 +5,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermascreen.images.sources import FOLDERS
+FOLDERS = ("train/benign", "train/malignant", "test/benign", "test/malignant")
 
 
 def draw(seed: int = 0, width: int = 10, height: int = 8) -> bytes:
@@ -35,14 +36,33 @@ def images() -> dict[str, bytes]:
 
 @pytest.fixture
 def make_zip(tmp_path: Path) -> Callable[[Mapping[str, bytes]], Path]:
-    def make(entries: Mapping[str, bytes]) -> Path:
-        path = tmp_path / "archive.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in entries.items():
-                archive.writestr(name, content)
-        return path
+    return partial(write_zip, tmp_path / "archive.zip")
 
-    return make
+
+def write_zip(path: Path, entries: Mapping[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[[Mapping[str, bytes]], Path]:
+    return partial(write_folder, tmp_path / "folder")
+
+
+def write_folder(folder: Path, entries: Mapping[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, content in entries.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(params=["zip", "folder"])
+def make_archive(request: pytest.FixtureRequest) -> Callable[[Mapping[str, bytes]], Path]:
+    """Write files by path into what a user may give: a zip, and a folder."""
+    return request.getfixturevalue(f"make_{request.param}")
 
 
 class Kaggle:

@@ -105,14 +105,15 @@ def join(paths: Sequence[str], pairs: pd.DataFrame) -> npt.NDArray[np.intp]:
 
 def summarise(manifest: pd.DataFrame, lesion: npt.NDArray[np.intp], pairs: pd.DataFrame) -> dict[str, Any]:
     """Count what was found; `manifest` has label, source_split and sha256, one row for each of `lesion`."""
-    images = manifest.assign(lesion=lesion, in_train=manifest["source_split"].eq("train"))
+    source = manifest["source_split"]
+    images = manifest.assign(lesion=lesion, in_train=source.eq("train"))
     by_lesion = images.groupby("lesion")
     return {
         "images": len(images),
         "exact_duplicates": int(images["sha256"].duplicated().sum()),
         "lesions": by_lesion.ngroups,
         "lesions_with_several_images": int(by_lesion.size().gt(1).sum()),
-        "test_images_with_train_twin": int((~images["in_train"] & by_lesion["in_train"].transform("any")).sum()),
+        "test_images_with_train_twin": int((source.eq("test") & by_lesion["in_train"].transform("any")).sum()),
         "label_conflicts": int(by_lesion["label"].nunique().gt(1).sum()),
         "pairs": {method: int(pairs["method"].eq(method).sum()) for method in METHODS},
     }

@@ -5,15 +5,15 @@ the folder and its manifest appear when all of them are in order, or not at all.
 """
 
 import hashlib
-import os
+import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
@@ -21,47 +21,77 @@ from tqdm import tqdm
 from dermascreen.errors import ArchiveError, CorruptArchiveError
 from dermascreen.files import replacing
 from dermascreen.images.kaggle import downloaded
+from dermascreen.images.layouts import (
+    ARCHIVES,
+    CLASSES,
+    NO_SPLIT,
+    REASONS,
+    SPLITS,
+    Entry,
+    Layout,
+    LeftOut,
+    Parts,
+    SeveralForOnePlaceError,
+    arrange,
+    count_left_out,
+    describe,
+    split_and_class,
+    walk,
+)
 from dermascreen.images.photograph import read_bounded, show
 from dermascreen.images.synthetic import photographs
 from dermascreen.params import DataParams
 from dermascreen.tables import write_table
 
-SPLITS = ("train", "test")
-CLASSES = ("benign", "malignant")  # in the order of their labels
-FOLDERS = tuple(f"{split}/{name}" for split in SPLITS for name in CLASSES)
-
 GIB = 2**30
+DEEPEST = 100  # parts of a path: Python's tools for folders call themselves for each
+WANTED = "train/benign, train/malignant, test/benign and test/malignant, or benign and malignant alone"
 
 
 class Source(NamedTuple):
-    """Photographs to come: how many, and the pairs of relative path and bytes."""
+    """Photographs to come: how many, and the pairs of relative path and bytes; and what else is there."""
 
     total: int
     entries: Iterable[tuple[str, bytes]]
+    left_out: LeftOut
 
 
-def fetch(params: DataParams, cache: Path, folder: Path, manifest: Path) -> pd.DataFrame:
+class Stored(NamedTuple):
+    """What was stored of a source, and what was left out.
+
+    The manifest has path, label (0 benign, 1 malignant), source_split (train, val or test, or none where there are no
+    such folders), width, height and sha256 of each photograph, sorted by path.
+    """
+
+    manifest: pd.DataFrame
+    left_out: LeftOut
+
+
+def fetch(params: DataParams, cache: Path, folder: Path, manifest: Path) -> Stored:
     """Store the photographs of `params.source` in `folder` and their list in `manifest`; both are whole or as before.
 
-    `cache` keeps a download that was cut off. Returns the manifest: path (relative to `folder`), label (0 benign,
-    1 malignant), source_split (train or test), width, height and sha256, sorted by path.
+    `cache` keeps a download that was cut off. Paths in the manifest are relative to `folder`.
     Raises a DermascreenError if the source cannot be had, is not safe or not whole, or holds no image of a class.
     """
     with _opened(params, cache) as source, replacing(manifest) as table, replacing(folder) as images:
         listing = _store(source, images)
         write_table(listing, table)
-    return listing
+    return Stored(listing, source.left_out)
 
 
-def unpack(archive: Path, folder: Path, max_unpacked_gib: float) -> pd.DataFrame:
-    """Store the photographs of a zip or folder in `folder`, which must not exist, and return their manifest."""
-    return _store(read_archive(archive, max_unpacked_gib), folder, f"{archive}/")
+def unpack(archive: Path, folder: Path, max_unpacked_gib: float) -> Stored:
+    """Store the photographs of a clinic's zip or folder in `folder`, which must not exist.
+
+    A clinic needs no train and test: the photographs of all its splits are taken, and those that have none.
+    """
+    source = read_archive(archive, max_unpacked_gib, pooled=True)
+    return Stored(_store(source, folder, f"{archive}/"), source.left_out)
 
 
 @contextmanager
 def _opened(params: DataParams, cache: Path) -> Iterator[Source]:
     if params.source == "synthetic":
-        yield Source(params.synthetic.images, (photograph[:2] for photograph in photographs(params.synthetic)))
+        yield Source(params.synthetic.images, (photograph[:2] for photograph in photographs(params.synthetic)), {})
     elif params.source == "archive":
         yield read_archive(Path(params.archive), params.max_unpacked_gib)
     else:
@@ -69,127 +99,159 @@ def _opened(params: DataParams, cache: Path) -> Iterator[Source]:
             yield read_archive(archive, params.max_unpacked_gib)
 
 
-def summarise(manifest: pd.DataFrame) -> dict[str, int | dict[str, int]]:
-    """Count the photographs, in all and by split and class."""
-    found = manifest.groupby(["source_split", "label"]).size()
+def summarise(stored: Stored) -> dict[str, Any]:
+    """Count the photographs, in all and by split and class, and what was left out by reason."""
+    found = stored.manifest.groupby(["source_split", "label"]).size()
+    splits = [*SPLITS, *([NO_SPLIT] if stored.manifest["source_split"].eq(NO_SPLIT).any() else [])]
     counts = {
-        split: {name: int(found.get((split, label), 0)) for label, name in enumerate(CLASSES)} for split in SPLITS
+        split: {name: int(found.get((split, label), 0)) for label, name in enumerate(CLASSES)} for split in splits
     }
-    return {"images": len(manifest), **counts}
+    return {"images": len(stored.manifest), **counts, "left_out": count_left_out(stored.left_out)}
 
 
 def _store(source: Source, folder: Path, prefix: str = "") -> pd.DataFrame:
     """Store what `source` holds; `prefix` goes before the path of an image that cannot be read, in the error."""
-    for name in FOLDERS:
-        (folder / name).mkdir(parents=True)
+    folder.mkdir(parents=True)
     rows = []
     for path, content in tqdm(source.entries, "verify", source.total, unit="image", disable=None):
         shown = show(prefix + path, content)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-        split, name, _ = path.split("/")
+        split, name = split_and_class(path)
         rows.append((path, CLASSES.index(name), split, shown.width, shown.height, hashlib.sha256(content).hexdigest()))
     columns = ["path", "label", "source_split", "width", "height", "sha256"]
     return pd.DataFrame(sorted(rows), columns=columns)
 
 
-def read_archive(path: Path, max_unpacked_gib: float) -> Source:
-    """The photographs in a zip or folder in Kaggle's layout, below any other folders; each split/class/name once.
+def read_archive(path: Path, max_unpacked_gib: float, *, pooled: bool = False) -> Source:
+    """The photographs in a zip or folder, at the places that `layouts.arrange` finds for them.
 
-    Kaggle's own archive holds all images a second time under data/: of equal names the one in fewest folders counts.
+    A folder that holds one zip and no photograph of a class is read as that zip.
     Raises ArchiveError for what can be known before reading: a missing path, a file that is no zip, an entry that is
     encrypted or points outside, a zip that would unpack to more than `max_unpacked_gib` GiB (folders may be of any
-    size), two files for one place, a class without images. Iterating raises it for damaged content.
+    size), two files for one place, a class without images (in any split, unless all are `pooled`). Iterating raises it
+    for damaged content.
     """
     try:
         if path.is_dir():
-            return _read_folder(path)
-        return _read_zip(path, max_unpacked_gib)
+            return _read_folder(path, max_unpacked_gib, pooled)
+        return _read_zip(path, max_unpacked_gib, pooled)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(Path(error.filename or path), error) from None
 
 
-def _read_folder(path: Path) -> Source:
-    names = [(Path(folder) / name).relative_to(path).as_posix() for folder, _, files in os.walk(path) for name in files]
-    chosen = _choose(names, path)
-    return Source(len(chosen), _read_files(path, chosen))
+def _read_folder(path: Path, max_unpacked_gib: float, pooled: bool) -> Source:
+    layout = _arrange(walk(path), path, pooled)
+    zips = [parts for parts in layout.left_out.get("archives", ()) if parts[-1].lower().endswith(".zip")]
+    if layout.chosen or not zips:
+        _require_classes(layout, path, pooled)
+        return Source(len(layout.chosen), _read_files(path, layout.chosen), layout.left_out)
+    if len(zips) > 1:
+        names = ", ".join("/".join(parts) for parts in zips)
+        raise ArchiveError(f"{path} holds {len(zips)} zips ({names}) and no photograph of a class; name one of them.")
+    inner = _read_zip(path.joinpath(*zips[0]), max_unpacked_gib, pooled)
+    beside = {reason: [parts for parts in found if parts != zips[0]] for reason, found in layout.left_out.items()}
+    return inner._replace(left_out=_together(beside, inner.left_out))
 
 
-def _read_files(path: Path, chosen: dict[str, str]) -> Iterator[tuple[str, bytes]]:
-    for target, name in chosen.items():
+def _together(*several: LeftOut) -> LeftOut:
+    joined = {reason: [parts for one in several for parts in one.get(reason, ())] for reason in REASONS}
+    return {reason: found for reason, found in joined.items() if found}
+
+
+def _read_files(path: Path, chosen: Mapping[str, Parts]) -> Iterator[tuple[str, bytes]]:
+    for target, parts in chosen.items():
+        file = path.joinpath(*parts)
         try:
-            with (path / name).open("rb") as file:
-                content = read_bounded(file)
+            with file.open("rb") as opened:
+                content = read_bounded(opened)
         except OSError as error:
-            raise _unreadable(path / name, error) from None
+            raise _unreadable(file, error) from None
         yield target, content
 
 
 def _unreadable(path: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(
-        f"{path} cannot be read ({error.strerror}); set data.archive to a readable zip or folder in Kaggle's layout."
-    )
+    if path.is_symlink() and not path.exists():
+        return ArchiveError(f"{path} is a link to {path.readlink()}, which is not there; mend it or take it out.")
+    return ArchiveError(f"{path} cannot be read ({error.strerror}); give a zip or a folder that can be read.")
 
 
-def _read_zip(path: Path, max_unpacked_gib: float) -> Source:
+def _read_zip(path: Path, max_unpacked_gib: float, pooled: bool) -> Source:
+    if path.is_file() and path.suffix.lower() in {*ARCHIVES} - {".zip"}:
+        raise ArchiveError(f"{path} is an archive, but not a zip; unpack it and give the folder.")
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            files = [member for member in archive.infolist() if not member.filename.endswith(("/", "\\"))]
+    except UnicodeDecodeError:
+        raise ArchiveError(
+            f"{path} holds names that are not the text they say; unpack it and give the folder."
+        ) from None
     except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):  # the second: of a later zip format
         raise CorruptArchiveError(path, "is not a zip file, or not the whole of one") from None
-    for member in members:
-        _require_safe(member, path)
-    chosen = _choose([member.filename for member in members], path)
-    wanted = set(chosen.values())
-    unpacked = sum(member.file_size for member in members if member.filename in wanted)
+    members = [(_parts(member), member) for member in files]
+    for parts, member in members:
+        _require_safe(parts, member, path)
+    layout = _arrange([Entry(parts) for parts, _ in members], path, pooled)
+    _require_classes(layout, path, pooled)
+    of = dict(members)  # no two of those that are chosen have the same parts
+    chosen = {target: of[parts] for target, parts in layout.chosen.items()}
+    unpacked = sum(member.file_size for member in chosen.values())
     # A zip may lie about sizes, but zipfile reads no more of an entry than it declares, and then its checksum fails.
     if unpacked > max_unpacked_gib * GIB:
         raise ArchiveError(
             f"{path} would unpack to {unpacked / GIB:.3g} GiB, but data.max_unpacked_gib is {max_unpacked_gib:g}; "
             "raise that if you trust the archive."
         )
-    return Source(len(chosen), _unzip(path, chosen))
+    return Source(len(chosen), _unzip(path, chosen), layout.left_out)
 
 
-def _require_safe(member: zipfile.ZipInfo, path: Path) -> None:
-    parts = _parts(member.filename)
-    if not parts or parts[0] == "/" or ":" in parts[0] or ".." in parts or stat.S_ISLNK(member.external_attr >> 16):
+def _parts(member: zipfile.ZipInfo) -> Parts:
+    return PurePosixPath(member.filename.replace("\\", "/")).parts  # some Windows programs write zips with backslashes
+
+
+def _require_safe(parts: Parts, member: zipfile.ZipInfo, path: Path) -> None:
+    absolute = not parts or parts[0].startswith("/") or re.fullmatch("[A-Za-z]:", parts[0])
+    if absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16):
         raise ArchiveError(f"{path} holds {member.filename!r}, which points outside of it; do not trust this archive.")
     if member.flag_bits & 1:
-        raise ArchiveError(f"{path} is encrypted; set data.archive to a zip without a password.")
+        raise ArchiveError(f"{path} is encrypted; give a zip without a password.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ArchiveError(f"{path} is compressed in an unusual way; unpack it and set data.archive to the folder.")
+        raise ArchiveError(f"{path} is compressed in an unusual way; unpack it and give the folder.")
 
 
-def _unzip(path: Path, chosen: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+def _unzip(path: Path, chosen: Mapping[str, zipfile.ZipInfo]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
-        for target, name in chosen.items():
+        for target, member in chosen.items():
             try:
-                with archive.open(name) as file:
+                with archive.open(member) as file:
                     content = read_bounded(file)
             except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError):
-                raise CorruptArchiveError(path, f"is damaged at {name}") from None
+                raise CorruptArchiveError(path, f"is damaged at {member.filename}") from None
             yield target, content
 
 
-def _choose(names: Iterable[str], path: Path) -> dict[str, str]:
-    """Map each photograph's place, such as train/benign/1.jpg, to the entry that fills it, sorted by place."""
-    chosen: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: (len(_parts(name)), name)):
-        parts = _parts(name)
-        folder, file = "/".join(parts[-3:-1]), parts[-1]
-        if folder not in FOLDERS or file.startswith(".") or file == "Thumbs.db" or "__MACOSX" in parts:
-            continue
-        key = f"{folder}/{file}".casefold()  # as a file system that ignores case would see it
-        if key not in chosen:
-            chosen[key] = name
-        elif len(_parts(chosen[key])) == len(parts):
-            raise ArchiveError(f"{path} holds both {chosen[key]} and {name} for one place; rename one of them.")
-    places = {"/".join(_parts(name)[-3:]): name for name in chosen.values()}
-    missing = [folder for folder in FOLDERS if not any(place.startswith(folder + "/") for place in places)]
+def _arrange(entries: Iterable[Entry], path: Path, pooled: bool) -> Layout:
+    try:
+        layout = arrange(entries, pooled=pooled)
+    except SeveralForOnePlaceError as error:
+        first, second = error.args
+        both = f"holds {first} twice" if first == second else f"holds both {first} and {second} for one place"
+        raise ArchiveError(f"{path} {both}; rename one of them.") from None
+    for parts in layout.chosen.values():
+        if len(parts) > DEEPEST:
+            raise ArchiveError(f"{path} holds {parts[-1]} in {len(parts) - 1} folders; move it up.")
+    return layout
+
+
+def _require_classes(layout: Layout, path: Path, pooled: bool) -> None:
+    """Raise ArchiveError, with what may be the cause, unless there are photographs wherever there must be some."""
+    there = {split_and_class(place) for place in layout.chosen}
+    splits = {split for split, _ in there}
+    if pooled or splits <= {NO_SPLIT}:
+        missing = [name for name in CLASSES if name not in {found for _, found in there}]
+    else:
+        wanted = [split for split in SPLITS if split in splits or split == SPLITS[0]]
+        missing = [f"{split}/{name}" for split in wanted for name in CLASSES if (split, name) not in there]
     if missing:
-        raise ArchiveError(f"{path} has no images in {', '.join(missing)}; give one that has {', '.join(FOLDERS)}.")
-    return dict(sorted(places.items()))
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    return PurePosixPath(name.replace("\\", "/")).parts  # some Windows programs write zips with backslashes
+        but = f", but {', '.join(describe(layout.left_out))}" if layout.left_out else ""
+        raise ArchiveError(f"{path} has no images in {', '.join(missing)}{but}; give one that has {WANTED}.")

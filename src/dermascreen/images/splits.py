@@ -3,7 +3,7 @@
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from dermascreen.errors import TooFewLesionsError
+from dermascreen.errors import ParamsError, TooFewLesionsError
 from dermascreen.params import SplitParams
 
 FEWEST = 2  # lesions of each class in each split: below, no AUC can be told from chance
@@ -13,34 +13,58 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
     """Assign each photograph to train, val, test or excluded.
 
     All photographs of a lesion go to one split; lesions are stratified by label (malignant if any photograph is).
-    With protocol `official` the data set's test folder is test, and training photographs of its lesions are excluded;
-    with `official_with_twins` they are not, which leaks, and shows what the leak is worth: val has none of them, so it
-    is chosen as with `official`, and train gets them. With `grouped` test is drawn from all lesions, or is fold number
-    `params.fold` of `params.folds` that together hold every lesion once.
+    With protocol `official` the data set's test folder is test, and photographs of its lesions in other folders are
+    excluded. With `official_with_twins` those of its training folder are not, which leaks, and shows what the leak is
+    worth: val has none of them, so it is chosen as with `official`, and train gets them. If the data set has a val
+    folder, that is val, without lesions of test, and training photographs of its lesions are excluded; else val is
+    drawn from the lesions outside test. With `grouped` the folders mean nothing: test is drawn from all lesions, or is
+    fold number `params.fold` of `params.folds` that together hold every lesion once, and val from the rest.
 
     Parameters: `manifest` with path, label and source_split; `lesions` with path and lesion.
     Returns path, label, lesion and split, in the manifest's order.
-    Raises TooFewLesionsError if a split would have fewer than two lesions of a class.
+    Raises TooFewLesionsError if a split would have fewer than two lesions of a class, ParamsError if the protocol needs
+    a test folder and there is none.
     """
     images = manifest[["path", "label", "source_split"]].merge(lesions, on="path", validate="one_to_one")
     label = images.groupby("lesion")["label"].max()
     if params.protocol != "grouped":
-        in_test = images["source_split"].eq("test").groupby(images["lesion"]).any()
-        test, rest = label[in_test], label[~in_test]
+        if not images["source_split"].eq("test").any():
+            raise ParamsError(
+                f"split.protocol is {params.protocol}, but the data set has no test folder; set "
+                "split.protocol=grouped, and test is drawn from all lesions."
+            )
+        rest, test = _in_folder(label, images, "test")
     elif params.folds:
         rest, test = _fold(label, params)
     else:
         rest, test = _draw(label, params.test_fraction, params.seed, "test and the rest")
-    train, val = _draw(rest, params.val_fraction, params.seed, "train and val")
+    if has_val(manifest, params):
+        train, val = _in_folder(rest, images, "val")
+    else:
+        train, val = _draw(rest, params.val_fraction, params.seed, "train and val")
 
     images["split"] = ""
     for name, members in {"train": train, "val": val, "test": test}.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
         _require(members, name)
     if params.protocol != "grouped":
-        twins = images["split"].eq("test") & images["source_split"].eq("train")
-        images.loc[twins, "split"] = "excluded" if params.protocol == "official" else "train"
+        split, source = images["split"].copy(), images["source_split"]
+        folders = ["val", "test"] if has_val(manifest, params) else ["test"]
+        images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
+        if params.protocol == "official_with_twins":
+            images.loc[split.eq("test") & source.eq("train"), "split"] = "train"
     return images[["path", "label", "lesion", "split"]]
+
+
+def has_val(manifest: pd.DataFrame, params: SplitParams) -> bool:
+    """Whether the data set's val folder is val, so that no fraction is drawn."""
+    return params.protocol != "grouped" and bool(manifest["source_split"].eq("val").any())
+
+
+def _in_folder(label: "pd.Series[int]", images: pd.DataFrame, name: str) -> tuple["pd.Series[int]", "pd.Series[int]"]:
+    """Lesions without a photograph in the folder of split `name`, and those with one."""
+    within = label.index.isin(images.loc[images["source_split"].eq(name), "lesion"])
+    return label[~within], label[within]
 
 
 def _draw(label: "pd.Series[int]", fraction: float, seed: int, name: str) -> tuple["pd.Series[int]", "pd.Series[int]"]:

@@ -1,48 +1,134 @@
 """Which photographs a command means: files, folders, patterns, or a list of them on standard input."""
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple
 
-from dermascreen.errors import InputError
+from dermascreen.errors import ImageError, InputError
+from dermascreen.images.layouts import Parts, describe, not_a_photograph, unread_format, walk
 from dermascreen.images.photograph import read_bounded
 from dermascreen.serving.judge import Photograph
 
-SUFFIXES = (".jpg", ".jpeg", ".png")  # of the files that are taken from a folder
 LISTED = "-"
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of JPEG and PNG files
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def find_photographs(arguments: Iterable[str], listing: TextIO) -> list[Photograph]:
+class Found(NamedTuple):
+    """The photographs that are meant, and what lies among them and is none, in words."""
+
+    photographs: list[Photograph]
+    passed_over: list[str]
+
+
+class _PassedOver(NamedTuple):
+    reason: str  # of `layouts.REASONS`
+    parts: Parts
+
+
+def find_photographs(arguments: Iterable[str], listing: Iterable[bytes]) -> Found:
     """The photographs that `arguments` name, each file once, in the order they are named in.
 
-    A folder gives its JPEG and PNG files and those of its subfolders, sorted by path; a pattern such as scans/*.jpg
-    what it matches; - the lines of `listing`, each of which may be any of these. A file that is named itself may have
-    any name and may be missing: it is then for whoever reads it to say so. Raises InputError where nothing is found.
+    A folder gives its photographs and those of its subfolders, sorted by path, links followed. What is known to be none
+    (`layouts.not_a_photograph`) is passed over, but for images of other formats than JPEG and PNG: those fail when they
+    are read. A pattern such as scans/*.jpg gives what it matches; - gives the names in `listing`, the bytes of standard
+    input: its lines, or what NULs separate. Each of these may be a file, a folder or a pattern. A file that is named
+    itself may have any name and may be missing: it is then for whoever reads it to say so. Raises InputError where
+    nothing is found.
     """
     named = list(arguments)
-    paths = dict.fromkeys(path for argument in named for path in _expand(argument, listing))
-    if not paths:
-        raise InputError(f"{' '.join(named)}: no JPEG or PNG file is there.")
-    return [Photograph(str(path), partial(_read, path)) for path in paths]
+    photographs: dict[str, Photograph] = {}
+    passed_over: dict[str, list[Parts]] = {}
+    for argument in named:
+        for name in _listed(listing) if argument == LISTED else [argument]:
+            for found in _expand(name):
+                if isinstance(found, Photograph):
+                    photographs.setdefault(found.name, found)
+                elif found.parts not in passed_over.setdefault(found.reason, []):
+                    passed_over[found.reason].append(found.parts)
+    left = describe(passed_over)
+    if not photographs:
+        but = f", but {', '.join(left)}" if left else ""
+        raise InputError(f"{' '.join(named)}: no JPEG or PNG file is there{but}.")
+    return Found([*photographs.values()], left)
 
 
-def _expand(argument: str, listing: TextIO) -> Iterator[Path]:
-    path = Path(argument)
-    if argument == LISTED:
-        for line in listing:
-            if name := line.rstrip("\r\n"):
-                yield from _expand(name, listing) if name != LISTED else [path]
-    elif path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    elif not path.exists() and glob.has_magic(argument):
-        matches = sorted(map(Path, glob.glob(argument, recursive=True)))  # noqa: PTH207 - absolute patterns too
-        yield from (match for match in matches if match.is_file())
+def _listed(listing: Iterable[bytes]) -> Iterator[str]:
+    """The names in a list: its lines, or what NULs separate, as `find -print0` does for names with line breaks."""
+    content = b"".join(listing).removeprefix(BYTE_ORDER_MARK)
+    names = content.split(b"\0") if b"\0" in content else map(_without_return, content.split(b"\n"))
+    yield from (os.fsdecode(name) for name in names if name)
+
+
+def _without_return(line: bytes) -> bytes:
+    """A line of a list without the carriage return that ends it on Windows, unless a file's name ends so."""
+    return line if line.endswith(b"\r") and os.path.lexists(line) else line.removesuffix(b"\r")
+
+
+def _expand(name: str) -> Iterator[Photograph | _PassedOver]:
+    path = Path(name)
+    if _is_folder(path):
+        yield from _in_folder(path)
+    elif not glob.has_magic(name) or os.path.lexists(name):
+        yield _photograph(path)
+    elif "**" in path.parts:
+        yield from _matching(path.parts)
     else:
-        yield path
+        for match in sorted(map(Path, glob.glob(name))):  # noqa: PTH207 - absolute patterns too
+            yield from _in_folder(match) if _is_folder(match) else [_photograph(match)]
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - no error, unlike Path's, for a name that is longer than any path
+
+
+def _in_folder(folder: Path) -> Iterator[Photograph | _PassedOver]:
+    for parts, reason in _below(folder):
+        path = folder.joinpath(*parts)
+        yield _photograph(path) if reason is None else _PassedOver(reason, path.parts)
+
+
+def _matching(pattern: Parts) -> Iterator[Photograph | _PassedOver]:
+    """What a pattern with ** matches; unlike Python's own reading of it, this ends where links lead in a circle."""
+    fixed = next(number for number, part in enumerate(pattern) if glob.has_magic(part))
+    folder, pattern = Path(*pattern[:fixed]), pattern[fixed:]
+    if _is_folder(folder):
+        for parts, _ in _below(folder):
+            if _matches(parts, pattern):
+                yield _photograph(folder.joinpath(*parts))
+
+
+def _matches(parts: Parts, pattern: Parts) -> bool:
+    if not pattern or not parts:
+        return not parts and set(pattern) <= {"**"}
+    hidden = parts[0].startswith(".")
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or (not hidden and _matches(parts[1:], pattern))
+    return (
+        fnmatchcase(parts[0], pattern[0]) and hidden == pattern[0].startswith(".") and _matches(parts[1:], pattern[1:])
+    )
+
+
+def _below(folder: Path) -> Iterator[tuple[Parts, str | None]]:
+    """What lies below a folder, sorted by path, with the reason, if there is one, for which it is passed over."""
+    for entry in sorted(walk(folder, skip_closed=True)):
+        reason = not_a_photograph(entry)
+        # An image of another format is likely to be meant as a photograph, and a closed folder to hold some.
+        yield entry.parts, None if reason == "unread_formats" or entry.kind == "closed folder" else reason
+
+
+def _photograph(path: Path) -> Photograph:
+    return Photograph(str(path), partial(_read, path))
 
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        return read_bounded(file)
+        content = read_bounded(file)
+    other = unread_format(path.name)
+    if other is not None and not content.startswith(BEGINNINGS):  # a JPEG is one, whatever its name
+        raise ImageError(str(path), f"is {other}, not JPEG or PNG")
+    return content

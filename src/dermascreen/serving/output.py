@@ -1,10 +1,12 @@
 """Judgements as people and programs read them, written as they come."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from typing import Any, Protocol, TextIO
 
+from dermascreen.errors import encodable, visible
 from dermascreen.report.wording import percent, share
 from dermascreen.serving.bundle import BAND, Bundle
 from dermascreen.serving.judge import Failure, Judgement
@@ -40,7 +42,7 @@ def record(judged: Judgement | Failure) -> dict[str, Any]:
 
 
 def json_lines(file: TextIO) -> Writer:
-    """Write a JSON object a line."""
+    """Write a JSON object a line; a name comes back from it as Python has it, whatever its bytes are."""
 
     def write(judged: Judgement | Failure) -> None:
         file.write(json.dumps(record(judged), allow_nan=False) + "\n")
@@ -50,16 +52,26 @@ def json_lines(file: TextIO) -> Writer:
 
 
 def csv_rows(file: TextIO) -> Writer:
-    """Write CSV with COLUMNS; what is missing is empty, and several warnings stand in one cell."""
-    table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
+    """Write CSV with COLUMNS; what is missing is empty, and several warnings stand in one cell.
+
+    Bytes of a name that are not UTF-8 are escaped; what else it holds comes back.
+    """
+    file.write(_csv_line(COLUMNS))
 
     def write(judged: Judgement | Failure) -> None:
         row = record(judged)
-        table.writerow(row | {"warnings": " ".join(row["warnings"])})
+        row["warnings"] = " ".join(row["warnings"])
+        row["path"] = encodable(row["path"])
+        file.write(_csv_line(row[column] for column in COLUMNS))
         file.flush()
 
     return write
+
+
+def _csv_line(values: Iterable[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(values)  # with \n alone it would not quote a carriage return
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def table_lines(file: TextIO) -> Writer:
@@ -69,10 +81,10 @@ def table_lines(file: TextIO) -> Writer:
 
     def write(judged: Judgement | Failure) -> None:
         if isinstance(judged, Failure):
-            file.write(layout.format("failed", "", "", f"{judged.name} {judged.problem}"))
+            file.write(layout.format("failed", "", "", visible(f"{judged.name} {judged.problem}")))
         else:
             interval = f"{share(judged.low)} to {share(judged.high)}"
-            file.write(layout.format(judged.decision, share(judged.probability), interval, judged.name))
+            file.write(layout.format(judged.decision, share(judged.probability), interval, visible(judged.name)))
             file.writelines(f"{'':<10}  {'':>11}  ! {warning}\n" for warning in judged.warnings)
         file.flush()
 
