@@ -60,10 +60,10 @@ def look(network: Network, pixels: Pixels, tta: bool = False) -> Look:
 
 
 def _look_at_one(network: Network, image: Pixels, tta: bool) -> tuple[np.float32, Floats]:
-    shown = as_input(network, image[np.newaxis])
+    shown = as_input(network, image[np.newaxis].copy())  # since the rows of a map of a file cannot be written to
     views = torch.cat(list(symmetries(shown))) if tta else shown
     features = network.backbone(views.contiguous(memory_format=torch.channels_last))
-    return network.decide(features).mean().cpu().numpy()[()], features[0].cpu().numpy()
+    return np.float32(network.decide(features).mean().item()), np.asarray(features[0].cpu())
 
 
 def predict_logits(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], tta: bool = False) -> Floats:
@@ -73,7 +73,6 @@ def predict_logits(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp],
     return np.array([look(network, pixels[row : row + 1], tta).logits[0] for row in shown], dtype=np.float32)
 
 
-@torch.inference_mode()
 def extract_features(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp], batch_size: int) -> Floats:
     """What the backbone gives for each of `rows` of `pixels`, uint8 (N, H, W, 3); shape (len(rows), FEATURES).
 
@@ -83,7 +82,8 @@ def extract_features(network: Network, pixels: Pixels, rows: npt.NDArray[np.intp
     with tqdm(total=len(rows), desc="features", unit="image", disable=None) as bar:
         for start in range(0, len(rows), batch_size):
             chosen = rows[start : start + batch_size]
-            found.append(network.backbone(as_input(network, pixels[chosen])).cpu().numpy())
+            with torch.inference_mode():
+                found.append(network.backbone(as_input(network, pixels[chosen])).cpu().numpy())
             bar.update(len(chosen))
     return np.concatenate(found)
 

@@ -1,6 +1,7 @@
 """The training images as the network sees them: which of them are near a photograph, and whether any is."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -101,15 +102,13 @@ class Reference:
         """The `count` training images of class `label` that are nearest by `distances`, shape (len(images),)."""
         of_class = np.flatnonzero(self.images["label"].eq(label))
         order = of_class[np.argsort(distances[of_class], kind="stable")[:count]]
-        return [
-            Neighbour(row.path, label, float(distances[place]), row.digest)
-            for place, row in zip(order, self.images.iloc[order].itertuples(), strict=True)
-        ]
+        paths, digests = (self.images[column].iloc[order] for column in ("path", "digest"))
+        return list(map(Neighbour, paths, itertools.repeat(label), distances[order].tolist(), digests))
 
 
 def digest_of(pixels: Pixels) -> str:
     """A name for an image's pixels, uint8 (size, size, 3): other pixels, another name."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).hexdigest()
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest()
 
 
 def find_pixels(near: Neighbour, images: Images) -> Pixels | None:
