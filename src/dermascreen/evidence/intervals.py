@@ -10,6 +10,7 @@ lesions of each class stand in a pair that is ranked wrongly, and as many in one
 and what has no such bound has no interval.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -249,7 +250,7 @@ def metric_intervals(
     drawn = cluster_bootstrap(measures, label, probability, lesion, draws=draws, seed=seed)
     redrawn: dict[str, Intervals] = {name: {} for name in ("roc_auc", "partial_roc_auc", "average_precision", "brier")}
     for name, interval in drawn.items():
-        if interval.low < interval.high:  # draws that are all alike say nothing
+        if not math.isclose(interval.low, interval.high, abs_tol=1e-9):  # draws that are all alike say nothing
             redrawn[name] = {"lesion_bootstrap": interval._asdict()}
     method, of_auc = auc_interval(label, probability, lesion)
     counts = confusion(label, probability >= 0.5)  # noqa: PLR2004

@@ -221,6 +221,18 @@ def _best_points(predictions: Predictions) -> Points:
     }
 
 
+def report_thresholds(
+    points: Points, band: Points, splits: Mapping[str, Predictions], target_recall: float
+) -> dict[str, Any]:
+    """All of metrics/threshold.json: what was chosen on val, applied to the `splits`, and the source project's way."""
+    return {
+        "scale": SCALE,
+        **report_points(points, splits),
+        **report_band(band, splits),
+        "source_protocol": report_source_protocol(splits["test"], target_recall),
+    }
+
+
 def report_points(points: Points, splits: Mapping[str, Predictions]) -> dict[str, Any]:
     """Apply `points` to each split: rates, intervals and what they mean in screening; and `fn_reduction` on test."""
     report: dict[str, Any] = {

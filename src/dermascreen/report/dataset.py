@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 SLUG = "fanconic/skin-cancer-malignant-vs-benign"  # on Kaggle
-CONTENT = "da09f2f9eaefead3e5eb442d276539a69368c4ae742e44fbc45415327ea4f327"  # sha256 of the sorted sha256 of its 3,297 images, a line each
+CONTENT = "da09f2f9eaefead3e5eb442d276539a69368c4ae742e44fbc45415327ea4f327"  # of its 3,297 images, as `content` has it
 
 
 def content(sha256: Iterable[str]) -> str:

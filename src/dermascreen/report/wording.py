@@ -119,13 +119,13 @@ def rate(rates: Mapping[str, Any], key: str, style: str = "share") -> str:
     return UNDEFINED[key] if value is None else STYLES[style](value)
 
 
-def ranges(rates: Mapping[str, Any], key: str, style: str = "share") -> list[str]:
-    """The intervals of a measure, with the name of the method where there are several or it is no usual one."""
+def ranges(rates: Mapping[str, Any], key: str, style: str = "share") -> list[tuple[str, str]]:
+    """The intervals of a measure; with each the name of its method, if there are several or it is not the usual one."""
     intervals = rates["intervals"][key]
     if not intervals:
-        return [] if rates[key] is None else [TOO_FEW]
+        return [] if rates[key] is None else [(TOO_FEW, "")]
     named = len(intervals) > 1 or "hoeffding" in intervals
-    return [span(interval, style) + (f", {METHODS[method]}" if named else "") for method, interval in intervals.items()]
+    return [(span(interval, style), METHODS[method] if named else "") for method, interval in intervals.items()]
 
 
 def main_range(intervals: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
@@ -322,7 +322,7 @@ def caveat_of(point: Mapping[str, Any]) -> str | None:
     why = ""
     if "lesions_needed" in point:
         why = (
-            f" That takes {counted(point['lesions_needed'], f'{kind} lesion', f'{kind} lesions')} among the validation "
+            f" That would take {counted(point['lesions_needed'], f'{kind} lesion', f'{kind} lesions')} among the validation "
             f"images, which show {point['lesions']}; the threshold only reaches the target among those images."
         )
     with_confidence = f" with {percent(point['confidence'])} confidence" if "confidence" in point else ""
@@ -377,19 +377,14 @@ def extremes_of(threshold: Mapping[str, Any]) -> list[str]:
 def reduction_of(threshold: Mapping[str, Any]) -> str:
     """Missed cancers and false alarms on test at high recall beside those at the default, in sentences.
 
-    Fewer missed cancers are no merit where the point is of no use, or spares no benign image.
+    Fewer missed cancers are no gain where the point is of no use, or no better than chance.
     """
     high, default = threshold["high_recall"], threshold["default"]["test"]["confusion"]
     counts, fewer = high["test"]["confusion"], threshold["fn_reduction"]["fewer_missed"]
-    if not high["reached"] or counts["tn"] == 0:
-        return (
-            f"On test the default misses {missed(default)} malignant images, with {alarms(default)} benign ones called "
-            "malignant; that high recall misses fewer is worth nothing, because it tells nothing apart."
-            if fewer > 0
-            else f"On test the default misses {missed(default)} malignant images, with {alarms(default)} benign ones "
-            "called malignant."
-        )
-    beside = f"On test, high recall misses {missed(counts)} malignant images ({missed_range(counts)})"
+    if not high["reached"] or not beats_chance(high["test"]):
+        said = f"On test the default misses {missed(default)} malignant images and calls {alarms(default)} benign ones so"
+        return f"{said}; that high recall misses fewer is no gain, as it tells nothing apart." if fewer > 0 else f"{said}."
+    beside = f"On test high recall misses {missed(counts)} malignant images ({missed_range(counts)})"
     more = counts["fp"] - default["fp"]
     price = f"{abs(more)} {'more' if more > 0 else 'fewer'} benign ones called malignant" if more else "no more alarms"
     if fewer > 0:
