@@ -130,7 +130,7 @@ def _reported(
 
 
 def beside(val: pd.DataFrame, test: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """metrics of audit, split, train and explain, with one of a kind where a word may be in the wrong number."""
+    """Metrics of audit, split, train and explain, with one of a kind where a word may be in the wrong number."""
     return {
         "audit": {
             "images": 3 * len(val) + len(test), "exact_duplicates": 1, "lesions": 3 * len(val),

@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from dermascreen.evidence.intervals import CONFIDENCE
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 from dermascreen.report.bands import Band, curve_bands
-from dermascreen.report.wording import INTERVENTIONS, POINTS, percent, share
+from dermascreen.report.wording import INTERVENTIONS, POINTS, percent, share, signed
 
 INK, FAINT = "#22252a", "#8a8a8a"
 COLOURS = {"val": "#e69f00", "test": "#0072b2", "baseline": "#cc79a7"}  # Okabe and Ito
@@ -227,7 +227,7 @@ def plot_forest(rows: Sequence[Estimate], xlabel: str, *, zero: bool = False) ->
         colour = COLOURS["test"] if row.strong or zero else COLOURS["baseline"]
         axes.plot([row.low, row.high], [number, number], color=colour, linewidth=2)
         axes.plot([row.value], [number], color=colour, marker="s" if row.strong else "o", markersize=6)
-        text = f"{row.value:.3f}".replace("-", "\N{MINUS SIGN}")
+        text = signed(row.value) if zero else f"{row.value:.3f}".replace("-", "\N{MINUS SIGN}")
         axes.annotate(text, (row.value, number), (0, 6), textcoords="offset points", ha="center", fontsize=9, color=INK)
     if zero:
         axes.axvline(0, color=FAINT, linewidth=1, linestyle=":")

@@ -321,9 +321,10 @@ def caveat_of(point: Mapping[str, Any]) -> str | None:
     target = percent(point["target_recall" if "target_recall" in point else "target_specificity"])
     why = ""
     if "lesions_needed" in point:
+        needed = counted(point["lesions_needed"], f"{kind} lesion", f"{kind} lesions")
         why = (
-            f" That would take {counted(point['lesions_needed'], f'{kind} lesion', f'{kind} lesions')} among the validation "
-            f"images, which show {point['lesions']}; the threshold only reaches the target among those images."
+            f" That would take {needed} among the validation images, which show {point['lesions']}; the threshold only "
+            "reaches the target among those images."
         )
     with_confidence = f" with {percent(point['confidence'])} confidence" if "confidence" in point else ""
     return f"The {measure} of {target} that it aims at is not guaranteed{with_confidence}.{why}"
@@ -345,9 +346,10 @@ def verdict_of(high_recall: Mapping[str, Any]) -> str:
         return f"{promise} On test it misses {missed(counts)} malignant images {price}."
     if caveat is None:
         promise = (
-            f"Chosen on val\u2019s {counted(high_recall['lesions'], 'malignant lesion', 'malignant lesions')}, of "
-            f"which it may miss {high_recall['misses_allowed']}, the high-recall point finds at least {target} of all "
-            f"lesions like them, with {percent(high_recall['confidence'])} confidence."
+            f"Chosen on val\u2019s {counted(high_recall['lesions'], 'malignant lesion', 'malignant lesions')}, where at "
+            f"least {high_recall['lesions_needed']} are needed and {high_recall['misses_allowed']} may be missed, the "
+            f"high-recall point finds at least {target} of all lesions like them, with "
+            f"{percent(high_recall['confidence'])} confidence."
         )
     found = f"On test it finds {percent(test['recall'])} of the malignant images ({span(interval, 'percent')}) {price}"
     sentences = [promise, f"{found}."]
@@ -382,8 +384,12 @@ def reduction_of(threshold: Mapping[str, Any]) -> str:
     high, default = threshold["high_recall"], threshold["default"]["test"]["confusion"]
     counts, fewer = high["test"]["confusion"], threshold["fn_reduction"]["fewer_missed"]
     if not high["reached"] or not beats_chance(high["test"]):
-        said = f"On test the default misses {missed(default)} malignant images and calls {alarms(default)} benign ones so"
-        return f"{said}; that high recall misses fewer is no gain, as it tells nothing apart." if fewer > 0 else f"{said}."
+        said = (
+            f"On test the default misses {missed(default)} malignant images and calls {alarms(default)} benign ones so"
+        )
+        return (
+            f"{said}; that high recall misses fewer is no gain, as it tells nothing apart." if fewer > 0 else f"{said}."
+        )
     beside = f"On test high recall misses {missed(counts)} malignant images ({missed_range(counts)})"
     more = counts["fp"] - default["fp"]
     price = f"{abs(more)} {'more' if more > 0 else 'fewer'} benign ones called malignant" if more else "no more alarms"
