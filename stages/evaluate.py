@@ -2,14 +2,9 @@
 
 from typing import Any
 
-from dermascreen.evidence.calibration import (
-    calibration_report,
-    fit_temperature,
-    probability_intervals,
-    with_interval,
-)
-from dermascreen.evidence.intervals import metric_intervals
-from dermascreen.evidence.metrics import classification_metrics, curves
+from dermascreen.evidence.calibration import fit_temperature, probability_intervals, with_interval
+from dermascreen.evidence.evaluation import report_split
+from dermascreen.evidence.metrics import curves
 from dermascreen.files import write_json
 from dermascreen.images.arrays import Images
 from dermascreen.model.inference import predict_logits, sigmoid
@@ -55,17 +50,7 @@ def main() -> None:
             part = table[table["split"].eq(name)]
             label, lesion = part["label"].to_numpy(), part["lesion"].to_numpy()
             before, after = part["probability"].to_numpy(), part["calibrated_probability"].to_numpy()
-            calibration = {
-                "before": calibration_report(label, before, seed),
-                "after": calibration_report(label, after, seed),
-            }
-            metrics[name] = {
-                **classification_metrics(label, after),
-                "lesions": int(part["lesion"].nunique()),
-                "ece": calibration["after"]["ece"],
-                "intervals": metric_intervals(label, after, lesion, draws=params.bootstrap_draws, seed=seed),
-                "calibration": calibration,
-            }
+            metrics[name] = report_split(label, before, after, lesion, draws=params.bootstrap_draws, seed=seed)
             for curve, points in curves(label, after).items():
                 write_table(points, PLOTS / "evaluate" / f"{curve}_{name}.csv")
         run.write_metrics(metrics)

@@ -63,8 +63,10 @@ def main() -> None:
             "exif": has_exif(files[n:]),
         }
         called = predictions["calibrated_probability"].ge(threshold).to_numpy()
-        label = test["label"].to_numpy()
-        run.write_metrics(report_shortcuts(label, logits, called, baselines=baselines, changed=changed, strata=strata))
+        label, lesion = (test[column].to_numpy() for column in ("label", "lesion"))
+        run.write_metrics(
+            report_shortcuts(label, logits, called, lesion, baselines=baselines, changed=changed, strata=strata)
+        )
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ from dermascreen.evidence.thresholds import (
     Predictions,
     choose_band,
     choose_points,
-    report_band,
-    report_points,
-    report_source_protocol,
+    report_thresholds,
     shortfalls,
     sweep,
 )
@@ -36,8 +34,7 @@ def main() -> None:
         band = choose_band(splits["val"], points, wanted.target_specificity, wanted.confidence)
         write_json({name: {**point, "scale": SCALE} for name, point in (points | band).items()}, OPERATING_POINTS)
         run.tracking.log_artifact(OPERATING_POINTS)
-        report = {"scale": SCALE, **report_points(points, splits), **report_band(band, splits)}
-        run.write_metrics(report | {"source_protocol": report_source_protocol(test, wanted.target_recall)})
+        run.write_metrics(report_thresholds(points, band, splits, wanted.target_recall))
         for sentence in shortfalls(points | band):
             print(sentence)
 

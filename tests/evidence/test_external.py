@@ -69,6 +69,24 @@ def test_thresholds_are_applied_as_they_are(found) -> None:
     assert everything["fall"]["recall"]["value"] == 0
 
 
+def test_a_fall_of_what_is_no_number_is_none_and_few_lesions_have_no_range() -> None:
+    label = np.array([0, 0, 0, 1, 1])
+    tiny = Sample(label, np.array([0.1, 0.2, 0.3, 0.35, 0.4]), np.arange(5))
+    found = report_clinic(tiny, sample(0, 200, 2), {"default": 0.5}, draws=50, seed=0)
+    at = found["points"]["default"]
+    assert (at["recall"], at["precision"]) == (0, None)
+    assert at["fall"]["precision"] == {"value": None, "low": None, "high": None}
+    assert at["intervals"]["precision"] == {}
+    assert at["internal"]["precision"] is not None
+    assert found["intervals"]["roc_auc"] == {"hoeffding": {"low": pytest.approx(0.025**0.5), "high": 1.0}}
+    assert found["intervals"]["brier"] == {}
+    assert found["fall"]["brier"] == {
+        "value": pytest.approx(found["internal"]["brier"] - found["brier"]), "low": None, "high": None
+    }  # fmt: skip
+    fall = found["fall"]["roc_auc"]
+    assert fall["low"] < fall["value"] < fall["high"]
+
+
 def test_a_place_does_not_fall_from_itself() -> None:
     place = sample(0, 60, 1)
     found = report_clinic(place, place, THRESHOLDS, draws=50, seed=0)

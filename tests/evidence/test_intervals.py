@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -9,13 +11,17 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from dermascreen.evidence import resampling
 from dermascreen.evidence.external import difference_interval
 from dermascreen.evidence.intervals import (
+    FEWEST,
+    auc_interval,
     clopper_pearson,
     cluster_bootstrap,
     compare_aucs,
-    compare_aucs_unpaired,
     delong,
     delong_interval,
+    hoeffding,
     metric_intervals,
+    placements,
+    share_intervals,
     wilson,
 )
 
@@ -36,6 +42,11 @@ def test_shares_agree_with_statsmodels(count, n) -> None:
 
 def test_no_images_say_nothing() -> None:
     assert clopper_pearson(0, 0) == wilson(0, 0) == (0, 1)
+
+
+def test_a_share_of_nothing_has_no_interval() -> None:
+    assert share_intervals(0, 0) == {}
+    assert share_intervals(3, 4) == {"clopper_pearson": clopper_pearson(3, 4)._asdict()}
 
 
 def test_thirteen_misses_of_three_hundred() -> None:
@@ -86,13 +97,139 @@ def test_paired_comparison() -> None:
     assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
 
 
-def test_unpaired_comparison_adds_variances() -> None:
-    label, first, _ = scores()
-    other, _, second = scores(90, seed=1)
-    found = compare_aucs_unpaired((label, first), (other, second))
-    error = (delong(label, first)[1].item() + delong(other, second)[1].item()) ** 0.5
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * error)
-    assert found.difference == pytest.approx(roc_auc_score(label, first) - roc_auc_score(other, second))
+@pytest.mark.parametrize("n", [1, 4, 24, 300])
+def test_hoeffdings_bound_at_the_ends_is_clopper_and_pearsons(n) -> None:
+    assert hoeffding(1.0, n) == pytest.approx(clopper_pearson(n, n))
+    assert hoeffding(0.0, n) == pytest.approx(clopper_pearson(0, n))
+    assert hoeffding(1.0, n).low == pytest.approx(0.025 ** (1 / n))
+
+
+def test_hoeffdings_bound_worked_by_hand() -> None:
+    # KL(1/2, t) = -log(4 t (1 - t)) / 2, and is log(40) / n where 4 t (1 - t) = 40^(-2/n).
+    half = (1 - 40 ** (-2 / 24)) ** 0.5 / 2
+    assert hoeffding(0.5, 24) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+@given(st.floats(0, 1), st.integers(1, 400), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_hoeffdings_bound_has_a_width_holds_its_mean_and_is_turned_round_with_it(mean, n, confidence) -> None:
+    low, high = hoeffding(mean, n, confidence)
+    assert 0 <= low <= mean <= high <= 1
+    assert high - low > 1e-4
+    turned = hoeffding(1 - mean, n, confidence)
+    assert turned == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    if n > 1:
+        wider = hoeffding(mean, n - 1, confidence)
+        assert wider.low <= low + 1e-9
+        assert wider.high >= high - 1e-9
+
+
+def apart(benign: int, malignant: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images whose classes a score tells apart without an error."""
+    label = np.repeat([0, 1], [benign, malignant])
+    return label, label + np.linspace(0, 0.5, benign + malignant)
+
+
+@pytest.mark.parametrize(("benign", "malignant"), [(1, 1), (4, 4), (30, 24), (360, 300)])
+def test_an_auc_without_an_error_is_not_certain(benign, malignant) -> None:
+    label, score = apart(benign, malignant)
+    least = 0.025 ** (1 / min(benign, malignant))
+    assert auc_interval(label, score) == ("hoeffding", pytest.approx((least, 1.0)))
+    assert auc_interval(label, -score) == ("hoeffding", pytest.approx((0.0, 1 - least)))
+
+
+def test_photographs_of_a_lesion_that_are_told_apart_count_once() -> None:
+    label, score = apart(8, 8)
+    assert auc_interval(label, score, np.arange(16) // 2)[1].low == pytest.approx(0.025 ** (1 / 4))
+
+
+def test_a_constant_score_has_an_interval_with_a_width() -> None:
+    label = np.tile([0, 1], 24)
+    assert auc_interval(label, np.zeros(48)) == ("hoeffding", hoeffding(0.5, 24))
+
+
+def test_delongs_interval_needs_ten_lesions_of_each_class_ranked_wrongly_and_ten_rightly() -> None:
+    def with_errors(count: int) -> tuple[np.ndarray, np.ndarray]:
+        """20 of each class, of which the `count` lowest malignant lie below the `count` highest benign."""
+        label = np.repeat([0, 1], 20)
+        score = np.concatenate([np.arange(20), np.arange(20) + 20 - count])
+        return label, score + np.where(label == 1, 0.5, 0.0) - np.where(label == 1, 1.0, 0.0)
+
+    label, score = with_errors(FEWEST)
+    wrong = placements(label, score) < 1
+    assert [wrong[label == one].sum() for one in (0, 1)] == [10, 10]
+    assert auc_interval(label, score) == ("delong", delong_interval(label, score))
+    assert auc_interval(label, -score)[0] == "delong"
+    label, score = with_errors(FEWEST - 1)
+    assert auc_interval(label, score)[0] == auc_interval(label, -score)[0] == "hoeffding"
+    twice = [np.repeat(part, 2) for part in (label, score)]
+    assert auc_interval(*twice)[0] == "delong"
+    assert auc_interval(*twice, np.repeat(np.arange(40), 2))[0] == "hoeffding"  # the same lesions say no more
+
+
+SCORES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), max_size=40)
+
+
+@given(SCORES)
+def test_no_interval_of_an_auc_lacks_width(cases) -> None:
+    label = np.array([0, 1, *(one for one, _ in cases)])
+    score = np.array([0, 3, *(value for _, value in cases)], dtype=float)
+    _, (low, high) = auc_interval(label, score)
+    assert 0 <= low <= roc_auc_score(label, score) <= high <= 1
+    assert high - low > 0.01
+
+
+@pytest.mark.parametrize(("images", "auc"), [(4, 0.9), (12, 0.95), (30, 0.99), (100, 0.76)])
+def test_the_interval_covers_as_often_as_it_says_also_of_few_images(images, auc) -> None:
+    rng, covered, alone = np.random.default_rng(1), 0, 0
+    label = np.repeat([0, 1], images)
+    for _ in range(400):
+        score = rng.normal(size=2 * images) + label * norm.ppf(auc) * 2**0.5
+        low, high = auc_interval(label, score)[1]
+        covered += low <= auc <= high
+        low, high = delong_interval(label, score)
+        alone += low <= auc <= high
+    assert covered / 400 > 0.92
+    assert images == 100 or alone / 400 < 0.9  # which is why
+
+
+def test_two_scores_without_an_error_may_differ_by_what_few_lesions_allow() -> None:
+    label, first = apart(30, 24)
+    found = compare_aucs(label, first, 2 * first + 1)
+    most = 1 - 0.0125 ** (1 / 24)  # of pairs ranked better by the one, and by the other, each at half the risk
+    assert found[:5] == pytest.approx((1, 1, 0, -most, most))
+    assert found.p_value is None
+
+
+def test_a_difference_on_few_lesions_is_bounded_by_the_pairs_ranked_differently() -> None:
+    label, first = apart(5, 4)
+    second = np.where(label == 1, -first, first)  # every pair is ranked wrongly
+    found = compare_aucs(label, first, second)
+    better, worse = hoeffding(1.0, 4, 0.975), hoeffding(0.0, 4, 0.975)
+    assert found == (1, 0, 1, pytest.approx(better.low - worse.high), pytest.approx(1), None)
+    tied = compare_aucs(label, first, np.zeros(9))  # every pair is half a pair worse
+    assert tied[:3] == (1, 0.5, 0.5)
+    assert tied.low == pytest.approx(hoeffding(0.5, 4, 0.975).low - worse.high)
+
+
+def test_a_perfect_score_beside_a_constant_one_has_no_certain_difference() -> None:
+    label, first = apart(30, 30)
+    found = compare_aucs(label, first, np.zeros(60))
+    assert found.difference == 0.5
+    assert found.low < 0.5 < found.high
+    assert found.p_value is None
+
+
+@given(SCORES, st.integers(0, 3))
+def test_no_interval_of_a_difference_lacks_width_unless_nothing_differs(cases, seed) -> None:
+    label = np.array([0, 1, *(one for one, _ in cases)])
+    first = np.array([0, 3, *(value for _, value in cases)], dtype=float)
+    second = np.random.default_rng(seed).permutation(first)
+    found = compare_aucs(label, first, second)
+    assert found.low <= found.difference <= found.high
+    assert found.difference == pytest.approx(roc_auc_score(label, first) - roc_auc_score(label, second))
+    assert (found.high - found.low > 0.01) != np.array_equal(first, second)
+    other = compare_aucs(label, second, first)
+    assert (other.low, other.high) == pytest.approx((-found.high, -found.low))
 
 
 def test_delong_interval_covers_as_often_as_it_says() -> None:
@@ -142,3 +279,18 @@ def test_every_measure_lies_in_its_interval() -> None:
     assert [*found["roc_auc"]] == ["delong", "lesion_bootstrap"]
     for method in found["roc_auc"].values():
         assert method["low"] < roc_auc_score(label, probability) < method["high"]
+
+
+def test_measures_of_few_lesions_have_no_interval_that_has_no_width() -> None:
+    label, score = apart(4, 4)
+    found = metric_intervals(label, score / 2, np.arange(8), draws=50, seed=0)
+    assert found["roc_auc"] == {"hoeffding": hoeffding(1.0, 4)._asdict()}
+    assert found["partial_roc_auc"] == found["average_precision"] == found["brier"] == {}
+    assert found["recall"] == {"clopper_pearson": clopper_pearson(4, 4)._asdict()}
+    many = metric_intervals(*(part for part in apart(40, 40)), np.arange(80), draws=50, seed=0)
+    assert [*many["roc_auc"]] == ["hoeffding"]
+    assert many["average_precision"] == {}
+    assert many["brier"]["lesion_bootstrap"]["low"] < many["brier"]["lesion_bootstrap"]["high"]  # no matter of ranks
+    constant = metric_intervals(label.repeat(10), np.full(80, 0.3), np.arange(80), draws=50, seed=0)
+    assert constant["brier"] == {}
+    assert constant["precision"] == {}  # none is called malignant

@@ -1,11 +1,18 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
-from sklearn.metrics import roc_curve
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_curve
 
-from dermascreen.evidence.metrics import at_threshold, classification_metrics, confusion, curves, partial_roc_auc
+from dermascreen.evidence.metrics import (
+    at_threshold,
+    classification_metrics,
+    confusion,
+    curves,
+    partial_roc_auc,
+    rates,
+)
 
 LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
@@ -35,10 +42,28 @@ def test_the_threshold_itself_is_malignant() -> None:
     assert at_threshold(LABEL, PROBABILITY, 0.7)["confusion"] == {"tn": 3, "fp": 1, "fn": 2, "tp": 2}
 
 
-def test_ratios_of_nothing_are_zero() -> None:
+def test_a_ratio_of_nothing_is_no_number() -> None:
     at = at_threshold(LABEL, PROBABILITY, 1.1)
-    assert (at["recall"], at["specificity"], at["precision"], at["f1"]) == (0, 1, 0, 0)
-    assert confusion(np.array([1]), np.array([True])) == {"tn": 0, "fp": 0, "fn": 0, "tp": 1}
+    assert (at["recall"], at["specificity"], at["precision"], at["f1"]) == (0, 1, None, 0)
+    assert classification_metrics(LABEL, PROBABILITY / 2)["precision"] is None
+    only = confusion(np.array([1]), np.array([True]))
+    assert only == {"tn": 0, "fp": 0, "fn": 0, "tp": 1}
+    assert rates(only)["specificity"] is None
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=6))
+def test_rates_are_scikit_learns_and_undefined_where_its_are(cases) -> None:
+    label, called = np.array([one for one, _ in cases]), np.array([one for _, one in cases])
+    found = rates(confusion(label, called))
+    expected = {
+        "recall": recall_score(label, called, zero_division=np.nan),
+        "specificity": recall_score(label, called, pos_label=0, zero_division=np.nan),
+        "precision": precision_score(label, called, zero_division=np.nan),
+        "f1": f1_score(label, called, zero_division=np.nan),
+    }
+    for name, value in expected.items():
+        assert found[name] == (None if np.isnan(value) else pytest.approx(value)), name
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10)), min_size=1))

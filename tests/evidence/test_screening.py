@@ -2,7 +2,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.metrics import f1_score, precision_score
@@ -66,19 +66,41 @@ def test_all_are_monotone(first, second, third, fourth, prevalence) -> None:
     base = screened(sensitivity, specificity, prevalence)
     for other in (screened(more_sensitive, specificity, prevalence), screened(sensitivity, more_specific, prevalence)):
         for name in ("ppv", "npv", "f1"):
-            assert base[name] <= other[name] + 1e-12
+            if base[name] is not None and other[name] is not None:
+                assert base[name] <= other[name] + 1e-12
         for name in ("missed_per_1000", "false_alarms_per_1000"):
             assert base[name] >= other[name] - 1e-9
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
 def test_an_interval_holds_its_measure_and_no_ratio_leaves_its_range(tn, fp, fn, tp) -> None:
+    assume(tn + fp + fn + tp)
     for at in screening({"tn": tn, "fp": fp, "fn": fn, "tp": tp}).values():
         for name in MEASURES:
+            if at[name] is None:
+                assert at["intervals"][name] == {}
+                continue
             low, high = at["intervals"][name]["clopper_pearson_box"].values()
-            if tn + fp and fn + tp:
-                assert low - 1e-12 <= at[name] <= high + 1e-9
-            assert 0 <= low <= high <= (1000 if name.endswith("1000") else 1)
+            assert low - 1e-12 <= at[name] <= high + 1e-9
+            assert 0 <= low < high <= (1000 if name.endswith("1000") else 1)
+
+
+def test_what_nobody_is_called_has_no_predictive_value() -> None:
+    nothing = screening({"tn": 30, "fp": 0, "fn": 24, "tp": 0})["0.03"]
+    assert (nothing["ppv"], nothing["f1"]) == (None, 0)
+    assert nothing["intervals"]["ppv"] == {}
+    assert nothing["npv"] == pytest.approx(0.97)
+    everything = screening({"tn": 0, "fp": 30, "fn": 0, "tp": 24})["0.03"]
+    assert everything["npv"] is None
+    assert everything["ppv"] == pytest.approx(0.03)
+
+
+def test_without_malignant_images_nothing_is_known_of_cancers() -> None:
+    at = screening({"tn": 8, "fp": 2, "fn": 0, "tp": 0})
+    assert [at["0.1"][name] for name in MEASURES[:4]] == [None] * 4
+    assert at["0.1"]["false_alarms_per_1000"] == pytest.approx(180)
+    assert at["own"]["prevalence"] == 0
+    assert at["own"]["intervals"]["ppv"] == {}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +119,11 @@ def test_the_box_covers_with_at_least_95_percent(outcomes, sensitivity, specific
     for (tp, tn), report in outcomes.items():
         chance = binom.pmf(tp, 12, sensitivity) * binom.pmf(tn, 15, specificity)
         for name in MEASURES:
-            low, high = report[prevalence]["intervals"][name]["clopper_pearson_box"].values()
+            interval = report[prevalence]["intervals"][name]
+            if not interval:  # where nobody is called malignant, nothing is said of the PPV
+                covered[name] += chance
+                continue
+            low, high = interval["clopper_pearson_box"].values()
             covered[name] += chance * (low <= truth[name] <= high)
     assert min(covered.values()) >= 0.95
     assert min(covered.values()) < 1 - 1e-9
@@ -110,6 +136,5 @@ def test_rates_have_exact_intervals() -> None:
         assert tuple(intervals[name]["clopper_pearson"].values()) == pytest.approx(expected)
 
 
-def test_nothing_called_leaves_precision_open() -> None:
-    intervals = rate_intervals({"tn": 5, "fp": 0, "fn": 5, "tp": 0})
-    assert intervals["precision"] == {"clopper_pearson": {"low": 0.0, "high": 1.0}}
+def test_where_nothing_is_called_precision_has_no_interval() -> None:
+    assert rate_intervals({"tn": 5, "fp": 0, "fn": 5, "tp": 0})["precision"] == {}

@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from dermascreen.evidence.intervals import compare_aucs, delong_interval
+from dermascreen.evidence.intervals import clopper_pearson, compare_aucs, delong_interval, hoeffding
 from dermascreen.evidence.shortcuts import (
     baseline_scores,
     report_auc,
@@ -45,7 +45,7 @@ def test_noise_holds_nothing(labels) -> None:
     train, test = labels
     rng = np.random.default_rng(2)
     score = baseline_scores(rng.normal(size=(400, 20)), train, rng.normal(size=(600, 20)))
-    low, high = report_auc(test, score)["intervals"]["roc_auc"]["delong"].values()
+    low, high = report_auc(test, score, np.arange(600))["intervals"]["roc_auc"]["delong"].values()
     assert low < 0.5 < high
 
 
@@ -54,9 +54,10 @@ def test_constant_features_give_a_constant_score(labels, n) -> None:
     train = np.resize([0, 1, 1, 0], n)
     score = baseline_scores(np.full((n, 3), -1.0), train, np.full((600, 3), -1.0))
     assert len(np.unique(score)) == 1
-    compared = report_baselines(labels[1], np.arange(600.0), {"file": score})["file"]
+    compared = report_baselines(labels[1], np.arange(600.0), np.arange(600), {"file": score})["file"]
     assert compared["roc_auc"] == 0.5
-    assert compared["intervals"]["roc_auc"]["delong"] == {"low": 0.5, "high": 0.5}
+    fewer = min(np.bincount(labels[1]))
+    assert compared["intervals"]["roc_auc"] == {"hoeffding": hoeffding(0.5, fewer)._asdict()}
 
 
 def test_the_same_input_gives_the_same_scores(labels) -> None:
@@ -71,6 +72,7 @@ def test_the_same_input_gives_the_same_scores(labels) -> None:
 LABEL = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
 NETWORK = np.array([-2.0, -1.5, -1.0, 0.2, -0.4, -0.3, 0.5, 1.0, 2.0, 3.0])
 CALLED = NETWORK >= -0.35
+LESION = np.arange(10)
 
 
 def test_strata_worked_by_hand() -> None:
@@ -78,7 +80,9 @@ def test_strata_worked_by_hand() -> None:
     coarse = np.array([0, 0, 0, 0, 0, 0, 1, 1, 0, 1], dtype=bool)
     lone = np.array([1, 0, 0, 0, 0, 1, 1, 0, 0, 0], dtype=bool)  # one benign, two malignant
     nothing = np.zeros(10, dtype=bool)
-    report = report_strata(LABEL, NETWORK, CALLED, {"twin": twin, "coarse": coarse, "lone": lone, "exif": nothing})
+    report = report_strata(
+        LABEL, NETWORK, CALLED, LESION, {"twin": twin, "coarse": coarse, "lone": lone, "exif": nothing}
+    )
 
     # Twins: benign -2, -1.5, 0.2 (called) and malignant -0.3, 1, 3, all called. Pairs won: 2 + 3 + 3 of 9.
     twins = report["twin"]["yes"]
@@ -89,8 +93,7 @@ def test_strata_worked_by_hand() -> None:
     exact = proportion_confint(2, 3, method="beta")
     assert list(twins["intervals"]["specificity"]["clopper_pearson"].values()) == pytest.approx(exact)
     assert twins["intervals"]["recall"]["clopper_pearson"]["high"] == 1
-    delong = delong_interval(LABEL[twin], NETWORK[twin])
-    assert twins["intervals"]["roc_auc"]["delong"] == {"low": delong.low, "high": delong.high}
+    assert twins["intervals"]["roc_auc"] == {"hoeffding": hoeffding(8 / 9, 3)._asdict()}
 
     assert set(report["coarse"]["yes"]) == {"n", "malignant", "recall", "intervals"}
     assert set(report["coarse"]["yes"]["intervals"]) == {"recall"}
@@ -106,7 +109,7 @@ def test_both_sides_of_a_stratum_make_the_whole(images) -> None:
     label, network, inside = (np.array(column) for column in zip(*images, strict=True))
     called = network >= 0
     everything = {"whole": np.ones(len(label), dtype=bool), "part": inside.astype(bool)}
-    report = report_strata(label, network.astype(float), called, everything)
+    report = report_strata(label, network.astype(float), called, np.arange(len(label)), everything)
     whole, parts = report["whole"]["yes"], report["part"].values()
     assert whole["n"] == sum(part["n"] for part in parts)
     assert whole["malignant"] == sum(part["malignant"] for part in parts)
@@ -114,25 +117,40 @@ def test_both_sides_of_a_stratum_make_the_whole(images) -> None:
     assert whole.get("recall", 0) * whole["malignant"] == pytest.approx(found)
 
 
+def test_a_stratum_of_eight_that_is_told_apart_is_not_certain() -> None:
+    label, network = np.repeat([0, 1, 0, 1], [4, 4, 40, 40]), np.random.default_rng(0).normal(size=88)
+    inside = np.arange(88) < 8
+    network[inside] = label[inside]
+    stratum = report_strata(label, network, network > 0.5, np.arange(88), {"exif": inside})["exif"]
+    assert stratum["yes"]["roc_auc"] == 1
+    assert stratum["yes"]["intervals"]["roc_auc"] == {"hoeffding": {"low": pytest.approx(0.025**0.25), "high": 1}}
+    assert stratum["yes"]["intervals"]["recall"] == {"clopper_pearson": clopper_pearson(4, 4)._asdict()}
+    delong = delong_interval(label[~inside], network[~inside])
+    assert stratum["no"]["intervals"]["roc_auc"] == {"delong": delong._asdict()}
+    # Both photographs of a lesion say no more than one.
+    pairs = report_strata(label, network, network > 0.5, np.arange(88) // 2, {"exif": inside})["exif"]
+    assert pairs["yes"]["intervals"]["roc_auc"]["hoeffding"]["low"] == pytest.approx(0.025**0.5)
+
+
 def test_baselines_and_interventions_are_compared_in_pairs() -> None:
     other = NETWORK.copy()
     other[7] = -3.0  # loses all its five pairs: an AUC of 24/25 becomes 19/25
     compared = compare_aucs(LABEL, NETWORK, other)
-    fall = report_interventions(LABEL, NETWORK, {"reencoded": other})["reencoded"]
+    fall = report_interventions(LABEL, NETWORK, LESION, {"reencoded": other})["reencoded"]
     assert auc_by_pairs(LABEL, NETWORK) == pytest.approx(24 / 25)
     assert fall["roc_auc"] == pytest.approx(auc_by_pairs(LABEL, other))
     assert fall["fall"] == pytest.approx(0.2)
     assert (fall["low"], fall["high"], fall["p_value"]) == compared[3:]
     assert fall["largest_logit_change"] == 4
 
-    beside = report_baselines(LABEL, NETWORK, {"frame": other})["frame"]
+    beside = report_baselines(LABEL, NETWORK, LESION, {"frame": other})["frame"]
     assert beside["network_minus_baseline"] == pytest.approx(0.2)
     assert beside["roc_auc"] == pytest.approx(19 / 25)
     assert (beside["low"], beside["high"], beside["p_value"]) == compared[3:]
 
 
 def test_what_changes_nothing_makes_nothing_fall() -> None:
-    same = report_interventions(LABEL, NETWORK, {"exif_stripped": NETWORK.copy()})["exif_stripped"]
+    same = report_interventions(LABEL, NETWORK, LESION, {"exif_stripped": NETWORK.copy()})["exif_stripped"]
     assert (same["fall"], same["low"], same["high"], same["largest_logit_change"]) == (0, 0, 0, 0)
     assert same["p_value"] == 1
 
@@ -142,6 +160,7 @@ def test_the_whole_report_is_json() -> None:
         LABEL,
         NETWORK,
         CALLED,
+        LESION,
         baselines={"file": np.full(10, 0.5)},
         changed={"exif_stripped": NETWORK},
         strata={"exif": np.zeros(10, dtype=bool)},

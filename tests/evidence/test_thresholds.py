@@ -311,9 +311,9 @@ def test_each_point_has_its_intervals_and_screening() -> None:
     assert at["screening"]["own"]["ppv"] == pytest.approx(at["precision"])
 
 
-def test_reduction_where_nothing_was_missed_is_zero() -> None:
+def test_nothing_can_be_reduced_where_nothing_was_missed() -> None:
     none, one = {"confusion": {"fn": 0}}, {"confusion": {"fn": 1}}
-    assert fn_reduction(none, none)["relative"] == 0.0
+    assert fn_reduction(none, none)["relative"] is None
     assert fn_reduction(none, one)["fewer_missed"] == -1
 
 
@@ -404,6 +404,15 @@ def test_what_is_decided_and_what_is_referred_make_the_whole(cases, low, width) 
     assert at["confusion"]["tp"] == label[probability >= high].sum()
     assert at["confusion"]["fn"] == label[probability < low].sum()
     json.dumps(at, allow_nan=False)
+
+
+def test_where_nothing_is_decided_no_rate_is_said() -> None:
+    point = {"abstention": {"low": 0.0, "high": 1.0}}
+    at = report_band(point, {"test": single(LABEL, PROBABILITY)})["abstention"]["test"]
+    assert (at["coverage"], at["referred"], at["decided"]) == (0, 8, 0)
+    assert [at[name] for name in ("recall", "specificity", "precision", "error")] == [None] * 4
+    assert [at["intervals"][name] for name in ("recall", "specificity", "error")] == [{}] * 3
+    assert at["intervals"]["coverage"]["clopper_pearson"]["low"] == 0
 
 
 def test_where_one_threshold_keeps_both_promises_nothing_is_referred() -> None:

@@ -91,6 +91,9 @@ def without(names, measures):
 
 def clinic(name):
     at = without(["f1"], rates(50, 30, 8, 22))
+    at["intervals"] = {
+        measure: {"wilson": interval["clopper_pearson"]} for measure, interval in at["intervals"].items()
+    }
     measures = {"roc_auc": 0.801, "partial_roc_auc": 0.095, "average_precision": 0.612, "brier": 0.201, "ece": 0.112}
     points = {
         point: {

@@ -12,8 +12,8 @@ from dermascreen.report.card import render_card
 
 @pytest.fixture
 def card(metrics, reproduction):
-    def render(changed=None, again=None):
-        return render_card(changed or metrics, again or reproduction).replace("\xa0", " ")
+    def render(changed=None, again=None, kaggles=True):
+        return render_card(changed or metrics, again or reproduction, kaggles=kaggles).replace("\xa0", " ")
 
     return render
 
@@ -27,8 +27,8 @@ def tables(card):
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("audit.test_images_with_train_twin", 9871, "9871 test images have a twin"),
-        ("audit.label_conflicts", 9871, "| 9871 lesions |"),
+        ("audit.test_images_with_train_twin", 9871, "9871 images for testing have a twin"),
+        ("audit.label_conflicts", 9871, "| of 9871 lesions |"),
         ("split.train.malignant", 9871, "| train | 162 | 153 | 83 | 9871 |"),
         ("train.best_epoch", 9871, "of which number 9871 (from 0)"),
         ("train.best_val_roc_auc", 0.6543, "AUC on val, 0.654 |"),
@@ -36,14 +36,15 @@ def tables(card):
         ("evaluate.test.roc_auc", 0.6543, "| 0.654 (0.867 to 0.909 by DeLong; 0.858 to 0.918 by bootstrap of"),
         ("evaluate.val.intervals.brier.lesion_bootstrap.low", 0.6543, "| Brier score | 0.123 (0.654 to 0.153) |"),
         ("evaluate.test.calibration.after.ece_floor_high", 0.6543, "| 0.031 (0.654) |"),
-        ("threshold.high_recall.test.confusion.fn", 9871, "it misses 9871 of 9948 cancers on test"),
-        ("threshold.youden.threshold", 0.6543, "| Youden | 0.654 | 9 of 80 | 21 of 80 |"),
+        ("threshold.high_recall.test.confusion.fn", 9871, "it misses 9871 of 9948 malignant images on test"),
+        ("threshold.youden.threshold", 0.6543, "| Youden | 0.654 | 9 of 80 (5.3 % to 20.3 %) | 21 of 80 (17 % "
+        "to 37.3 %) |"),
         ("threshold.default.test.intervals.recall.clopper_pearson.low", 0.6543, "| 0.863 (0.654 to 0.893) |"),
         ("threshold.high_recall.test.screening.0.01.npv", 0.6543, "| 0.654 (0.710 to 0.910) |"),
         ("threshold.high_recall.test.screening.0.1.missed_per_1000", 987.1, "| 987.1 (7.0 to 7.2) |"),
         ("threshold.high_recall.lesions", 9871, "val's 9871 malignant lesions"),
         ("shortcuts.baselines.file.roc_auc", 0.6543, "| file size and format alone | 0.654 (0.810 to 0.870) |"),
-        ("shortcuts.interventions.frame_replaced.fall", 0.6543, "| frame painted over | 0.831 | +0.654 ("),
+        ("shortcuts.interventions.frame_replaced.fall", 0.6543, "| frame painted over | 0.831 | \u22120.654 ("),
         ("explain.images", 9871, "HiResCAM of 9871 test images"),
     ],
 )  # fmt: skip
@@ -67,7 +68,7 @@ def test_it_says_what_it_is_for_and_what_not(card) -> None:
     assert "the rights are the archive's and its contributors'" in drawn
     assert "CC-0 or CC-BY-NC" in drawn
     assert "nothing is known of darker skin" in drawn
-    assert "skin type, age, so how it does by them cannot be assessed" in drawn
+    assert "how the network does by skin type, age cannot be assessed" in drawn
 
 
 def test_random_weights_are_never_called_transfer_learning(metrics, card) -> None:
@@ -80,15 +81,17 @@ def test_random_weights_are_never_called_transfer_learning(metrics, card) -> Non
 def test_synthetic_images_have_no_archive(card, reproduction) -> None:
     params = copy.deepcopy(reproduction.params)
     params["data"]["source"] = "synthetic"
-    drawn = card(again=dataclasses.replace(reproduction, params=params))
+    drawn = card(again=dataclasses.replace(reproduction, params=params), kaggles=False)
     assert "**The images were drawn by a program" in drawn
     assert "ISIC" not in drawn
 
 
 def test_a_promise_that_cannot_be_made_is_marked(metrics, card) -> None:
-    assert "**Not guaranteed" not in card()
+    assert "not guaranteed" not in card()
     metrics["threshold"]["high_recall"] |= {"guaranteed": False, "misses_allowed": None}
-    assert "**Not guaranteed: to promise 95 %" in card(metrics)
+    assert "**High recall: The sensitivity of 95 % that it aims at is not guaranteed with 90 % confidence." in card(
+        metrics
+    )
 
 
 def test_a_band_is_told_where_there_is_one(metrics, abstention, card) -> None:
@@ -98,6 +101,8 @@ def test_a_band_is_told_where_there_is_one(metrics, abstention, card) -> None:
     assert "is not guaranteed" not in card(metrics)
     metrics["threshold"]["abstention"] = abstention | {"guaranteed": False}
     assert "**The specificity of 90 % that it aims at is not guaranteed.**" in card(metrics)
+    metrics["threshold"]["abstention"] = abstention | {"high": abstention["low"]}
+    assert "also reaches the specificity that the band aims at, so no image is referred: 37 of 157" in card(metrics)
 
 
 def test_other_clinics(metrics, clinics, card) -> None:

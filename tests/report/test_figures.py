@@ -102,7 +102,7 @@ def test_the_figures_are_those_of_the_metrics(metrics, clinics, predictions, sco
     assert list(lines(drawn["precision_recall"])) == ["val, average 0.872", "test, average 0.872"]
     named = [label.get_text() for label in drawn["baselines"].axes[0].get_yticklabels()]
     assert named == ["network", "file format", "frame colours", "all colours", "12 px thumbnail"]
-    assert [text.get_text() for text in drawn["interventions"].axes[0].texts] == ["0.057", "0.026", "0.000"]
+    assert [text.get_text() for text in drawn["interventions"].axes[0].texts] == ["\u22120.057", "\u22120.026", "0.000"]
     with_clinics = figures.draw(predictions, scores, decision_curve, metrics | {"external": clinics}, draws=5, seed=0)
     assert list(with_clinics) == list(figures.FIGURES)
     assert [text.get_text() for text in with_clinics["clinics"].axes[0].texts] == ["0.888", "0.801"]

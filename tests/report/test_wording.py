@@ -8,23 +8,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermascreen.evidence.metrics import rates
+from dermascreen.evidence.screening import rate_intervals
+from dermascreen.evidence.thresholds import fn_reduction
+from dermascreen.report.dataset import SLUG
 from dermascreen.report.wording import (
     amount,
     benefit_of,
+    by,
+    caveat_of,
+    chance_of,
     counted,
     environment,
     literal,
     p_value,
     percent,
+    ranges,
+    rate,
+    reduction_of,
     share,
     signed,
     source_of,
     span,
     start_of,
+    turned,
     verdict_of,
 )
-
-FILLER = {"lesions": 231, "misses_allowed": 6, "lesions_needed": 59, "confidence": 0.95, "target_recall": 0.95}
 
 
 @pytest.mark.parametrize(
@@ -81,38 +90,177 @@ def test_the_start_is_called_what_it_is() -> None:
 def test_rights_are_claimed_of_photographs_that_have_them() -> None:
     data = {"slug": "someone/some-set", "archive": "data/archive"}
     kaggle, archive, synthetic = (
-        source_of({**data, "source": source}) for source in ("kaggle", "archive", "synthetic")
+        source_of({**data, "source": source}, kaggles=False) for source in ("kaggle", "archive", "synthetic")
     )
-    assert "Kaggle's someone/some-set" in kaggle
-    assert "If they are Kaggle's" in archive
-    for known in (kaggle, archive):
+    assert (
+        kaggle
+        == "The photographs are Kaggle's someone/some-set. Whose they are, and under which licence, is not known here."
+    )
+    assert (
+        archive
+        == "The photographs are those in data/archive. Whose they are, and under which licence, is not known here."
+    )
+    for source in ("kaggle", "archive"):
+        known = source_of({**data, "source": source}, kaggles=True)
+        assert f"Kaggle's {SLUG}" in known
         assert "ISIC Archive, each under CC-0 or CC-BY-NC" in known
         assert "the rights are the archive's" in known
     assert "ISIC" not in synthetic
 
 
+def measured(tn: int, fp: int, fn: int, tp: int) -> dict:
+    counts = {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
+    return {**rates(counts), "intervals": rate_intervals(counts)}
+
+
+POINT = {
+    "threshold": 0.2, "rule": "a rule", "scale": "calibrated_probability", "target_recall": 0.95, "confidence": 0.95,
+    "guaranteed": True, "reached": True, "lesions": 231, "misses_allowed": 6, "lesions_needed": 59,
+}  # fmt: skip
+NO_USE = (
+    "This operating point is of no use: among the validation images the target sensitivity of 95 % is reached only by "
+    "calling every benign image malignant."
+)
+NOT_GUARANTEED = (
+    "The sensitivity of 95 % that it aims at is not guaranteed with 95 % confidence. That would take 59 "
+    "malignant lesions "
+    "among the validation images, which show 31; the threshold only reaches the target among those images."
+)
+
+
 @pytest.mark.parametrize(
-    ("guaranteed", "test", "high", "expected"),
+    ("change", "expected"),
     [
-        (True, 0.96, 0.98, "On val\u2019s 231 malignant lesions, where at least 59 are needed, the high-recall point "
-         "may miss 6, so that with 95 % confidence it finds at least 95 % of all lesions like them. On test it finds"),
-        (True, 0.94, 0.96, "finds 94 % (90 % to 96 %): less than the target, which chance may explain."),
-        (True, 0.92, 0.949, "finds 92 % (90 % to 94.9 %): less than the target, and by more than chance."),
-        (False, 0.96, 0.98, "Not guaranteed: to promise 95 % with 95 % confidence takes 59 malignant lesions in val, "
-         "which has 231; the threshold only reaches the target among val\u2019s own images (95.5 %). On test"),
+        ({}, None),
+        ({"guaranteed": False, "lesions": 31, "misses_allowed": None}, NOT_GUARANTEED),
+        ({"reached": False}, NO_USE),
+        ({"reached": False, "guaranteed": False}, NO_USE),
+    ],
+)
+def test_what_must_be_said_of_high_recall(change, expected) -> None:
+    said = caveat_of(POINT | change)
+    assert (said and said.replace("\xa0", " ")) == expected
+
+
+def test_what_must_be_said_of_other_points() -> None:
+    assert caveat_of({"threshold": 0.5, "rule": "a probability of one half"}) is None
+    band = {
+        "low": 0.2, "high": 0.7, "target_specificity": 0.9, "confidence": 0.95, "guaranteed": False, "lesions": 1,
+        "lesions_needed": 1,
+    }  # fmt: skip
+    assert str(caveat_of(band)).replace("\xa0", " ") == (
+        "The specificity of 90 % that it aims at is not guaranteed with 95 % confidence. That would take 1 "
+        "benign lesion "
+        "among the validation images, which show 1; the threshold only reaches the target among those images."
+    )
+    assert caveat_of(band | {"guaranteed": True}) is None
+
+
+PROMISE = (
+    "Chosen on val\u2019s 231 malignant lesions, where at least 59 are needed and 6 may be missed, the high-recall point finds at least "
+    "95 % of all "
+    "lesions like them, with 95 % confidence."
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "test", "expected"),
+    [
+        ({}, (60, 40, 4, 96),
+         f"{PROMISE} On test it finds 96 % of the malignant images (90.1 % to 98.9 %) and calls 40 of 100 benign ones "
+         "malignant as well."),
+        ({}, (60, 40, 6, 94),
+         f"{PROMISE} On test it finds 94 % of the malignant images (87.4 % to 97.8 %) and calls 40 of 100 benign ones "
+         "malignant as well. That is less than 95 %, which chance may explain."),
+        ({}, (60, 40, 20, 80),
+         f"{PROMISE} On test it finds 80 % of the malignant images (70.8 % to 87.3 %) and calls 40 of 100 benign ones "
+         "malignant as well. That is less than 95 %, and by more than chance explains."),
+        ({"guaranteed": False, "lesions": 31}, (3, 97, 4, 96),
+         f"High recall: {NOT_GUARANTEED} On test it finds 96 % of the malignant images (90.1 % to 98.9 %) and "
+         f"calls 97 of "
+         "100 benign ones malignant as well. Calling as many images malignant at random would do no worse."),
+        ({"reached": False}, (0, 30, 0, 24),
+         f"High recall: {NO_USE} On test it misses 0 of 24 malignant images and calls 30 of 30 benign ones "
+         f"malignant as "
+         "well."),
     ],
 )  # fmt: skip
-def test_the_verdict(guaranteed, test, high, expected) -> None:
-    measured = {"recall": test, "intervals": {"recall": {"clopper_pearson": {"low": 0.9, "high": high}}}}
-    point = {**FILLER, "guaranteed": guaranteed, "reached": True, "val": {"recall": 0.955}, "test": measured}
-    assert expected in verdict_of(point).replace("\xa0", " ")
-    assert verdict_of(point | {"reached": False}).endswith("so this point is of no use.")
+def test_the_verdict(change, test, expected) -> None:
+    point = POINT | change | {"val": measured(10, 0, 0, 10), "test": measured(*test)}
+    assert verdict_of(point).replace("\xa0", " ") == expected
+
+
+def reduced(default: tuple, high: tuple, **change) -> str:
+    points = {"default": {"test": measured(*default)}, "high_recall": POINT | change | {"test": measured(*high)}}
+    reduction = fn_reduction(points["default"]["test"], points["high_recall"]["test"])
+    return reduction_of(points | {"fn_reduction": reduction}).replace("\xa0", " ")
+
+
+def test_fewer_missed_cancers_are_said_with_their_price() -> None:
+    assert reduced((28, 2, 6, 18), (20, 10, 0, 24)) == (
+        "On test high recall misses 0 of 24 malignant images (0 % to 14.2 %), 6 fewer than the default (100 % "
+        "of what that "
+        "misses), with 8 more benign ones called malignant."
+    )
+    assert "misses 3 of 24 malignant images (2.7 % to 32.4 %), 3 more than the default, with 8 fewer benign ones" in (
+        reduced((20, 10, 0, 24), (28, 2, 3, 21))
+    )
+    assert reduced((20, 10, 2, 22), (20, 10, 2, 22)).endswith("as many as the default, with no more alarms.")
+
+
+@pytest.mark.parametrize("change", [{"reached": False}, {}])
+def test_a_point_that_tells_nothing_apart_is_not_praised(change) -> None:
+    said = reduced((30, 0, 24, 0), (0, 30, 0, 24), **change)
+    assert said == (
+        "On test the default misses 24 of 24 malignant images and calls 0 of 30 benign ones so; that high "
+        "recall misses "
+        "fewer is no gain, as it tells nothing apart."
+    )
+    assert "%" not in said
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        ((0.035, 0.015, 0.055), "higher by 0.035 (0.015 to 0.055)"),
+        ((-0.242, -0.3, -0.1), "lower by 0.242 (0.100 to 0.300)"),
+        ((-0.012, -0.03, 0.055), "lower by 0.012 (from 0.030 lower to 0.055 higher)"),
+        ((0.0, -0.02, 0.03), "the same to three decimals (from 0.020 lower to 0.030 higher)"),
+        ((0.1, None, None), "higher by 0.100 (too few for a range)"),
+    ],
+)
+def test_a_difference_reads_rightly_whatever_its_sign(difference, expected) -> None:
+    assert by(dict(zip(("value", "low", "high"), difference, strict=True)), "value") == expected
+
+
+def test_a_fall_turned_round_is_a_change() -> None:
+    assert turned({"fall": 0.2, "low": 0.1, "high": 0.4}, "fall") == {"value": -0.2, "low": -0.4, "high": -0.1}
+    assert turned({"value": None, "low": None, "high": None}) == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(("key", "why"), [("precision", "none called malignant"), ("npv", "none called benign")])
+def test_what_is_no_number_says_why(key, why) -> None:
+    at = {key: None, "intervals": {key: {}}}
+    assert rate(at, key) == why
+    assert ranges(at, key) == []
+    assert ranges({key: 0.5, "intervals": {key: {}}}, key) == [("too few for a range", "")]
+
+
+def test_chance_is_named_where_nothing_better_was_shown() -> None:
+    def said(low: float, high: float) -> str:
+        return chance_of({"intervals": {"roc_auc": {"hoeffding": {"low": low, "high": high}}}})
+
+    assert said(0.51, 0.9) == ""
+    assert said(0.2, 0.9) == "On test its AUC cannot be told from 0.5, which is that of chance."
+    assert said(0.2, 0.4).startswith("On test it ranks the images worse than chance")
 
 
 def test_where_the_model_does_good(decision_curve) -> None:
     assert benefit_of(decision_curve) == (
-        "At 2 of the 4 thresholds drawn, from 0.1 to 0.2, acting on the model does more good than treating everyone or "
-        "no one."
+        "At 2 of the 4 thresholds drawn, from 0.1 to 0.2, acting on the model did more good on these images than "
+        "treating everyone or no one."
     )
     useless = pd.DataFrame({"threshold": [0.1], "model": [0.3], "treat_all": [0.3], "treat_none": [0.0]})
     assert benefit_of(useless).startswith("At no threshold")
+    once = benefit_of(decision_curve.assign(treat_all=[0.5, 0.45, 0.45, 0.31]))
+    assert once.startswith("At 1 of the 4 thresholds drawn, 0.1, acting on the model")

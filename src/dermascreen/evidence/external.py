@@ -14,7 +14,7 @@ from dermascreen.evidence.metrics import Labels, Scores, at_threshold, classific
 WITH_INTERVALS = ("roc_auc", "partial_roc_auc", "average_precision", "brier")
 MEASURES = (*WITH_INTERVALS, "ece")
 RATES = {"recall": ("tp", "fn"), "specificity": ("tn", "fp"), "precision": ("tp", "fp")}  # shares, and of which counts
-FEWEST = 2  # images of each class: with fewer, an AUC has no variance
+FEWEST = 2  # images of each class: with one image, an AUC is a mere rank
 
 
 class Sample(NamedTuple):
@@ -42,15 +42,17 @@ def report_clinic(
 ) -> dict[str, Any]:
     """Every measure of the clinic, of `internal` (test here), and the fall between them with its interval.
 
+    A fall has no interval where a measure has none, and is None where one of the two is no number.
+
     Parameters: samples with at least FEWEST images of each class; `thresholds` by operating point; `draws` of lesions,
     and their `seed`.
     """
     there, here = (_measured(sample, draws, seed) for sample in (clinic, internal))
     fall = {}
     for name in WITH_INTERVALS:
-        method = "delong" if name == "roc_auc" else "lesion_bootstrap"
-        around = (Interval(**found["intervals"][name][method]) for found in (here, there))
-        fall[name] = _fall(here[name], next(around), there[name], next(around))
+        # Of several, DeLong's or Hoeffding's comes first.
+        around = [next(iter(found["intervals"][name].values()), None) for found in (here, there)]
+        fall[name] = _fall(here[name], around[0], there[name], around[1])
     return {
         **{name: there[name] for name in (*MEASURES, "malignant")},
         "intervals": {name: there["intervals"][name] for name in fall},
@@ -72,12 +74,9 @@ def _measured(sample: Sample, draws: int, seed: int) -> dict[str, Any]:
 def _at(clinic: Sample, internal: Sample, threshold: float) -> dict[str, Any]:
     there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (clinic, internal))
     intervals, fall = {}, {}
-    for name, (hit, missed) in RATES.items():
-        (of_there, of_here) = (
-            wilson(found["confusion"][hit], found["confusion"][hit] + found["confusion"][missed])
-            for found in (there, here)
-        )
-        intervals[name] = {"wilson": of_there._asdict()}
+    for name, counted in RATES.items():
+        of_there, of_here = (_wilson(*(found["confusion"][count] for count in counted)) for found in (there, here))
+        intervals[name] = {"wilson": of_there} if of_there else {}
         fall[name] = _fall(here[name], of_here, there[name], of_there)
     return {
         "threshold": threshold,
@@ -88,6 +87,17 @@ def _at(clinic: Sample, internal: Sample, threshold: float) -> dict[str, Any]:
     }
 
 
-def _fall(here: float, of_here: Interval, there: float, of_there: Interval) -> dict[str, float]:
-    interval = difference_interval(here, of_here, there, of_there)
-    return {"value": here - there, "low": interval.low, "high": interval.high}
+def _wilson(hit: int, missed: int) -> dict[str, float] | None:
+    return wilson(hit, hit + missed)._asdict() if hit + missed else None
+
+
+def _fall(
+    here: float | None, of_here: Mapping[str, float] | None, there: float | None, of_there: Mapping[str, float] | None
+) -> dict[str, float | None]:
+    """`here` less `there`: value, and low and high if both have an interval."""
+    if here is None or there is None:
+        return {"value": None, "low": None, "high": None}
+    if of_here is None or of_there is None:
+        return {"value": here - there, "low": None, "high": None}
+    interval = difference_interval(here, Interval(**of_here), there, Interval(**of_there))
+    return {"value": here - there, **interval._asdict()}

@@ -32,14 +32,14 @@ def confusion(label: Labels, called: npt.NDArray[np.bool_]) -> dict[str, int]:
 def rates(counts: dict[str, int]) -> dict[str, Any]:
     """Recall, specificity, precision and F1 of a confusion, with the confusion itself.
 
-    A ratio with nothing below the line is 0, as in scikit-learn's zero_division=0.
+    A ratio with nothing below the line is no number but None: where nothing is called malignant, no precision.
     """
     tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
     return {
-        "recall": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "precision": _ratio(tp, tp + fp),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "recall": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "precision": ratio(tp, tp + fp),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
         "confusion": counts,
     }
 
@@ -71,7 +71,7 @@ def classification_metrics(label: Labels, probability: Scores) -> dict[str, Any]
         "roc_auc": float(roc_auc_score(label, probability)),
         "partial_roc_auc": partial_roc_auc(label, probability),
         "average_precision": float(average_precision_score(label, probability)),
-        "accuracy": _ratio(counts["tn"] + counts["tp"], len(label)),
+        "accuracy": ratio(counts["tn"] + counts["tp"], len(label)),
         **{name: value for name, value in at_half.items() if name != "confusion"},
         "brier": float(brier_score_loss(label, probability)),
         "log_loss": float(log_loss(label, probability)),
@@ -95,5 +95,6 @@ def curves(label: Labels, probability: Scores) -> dict[str, pd.DataFrame]:
     }
 
 
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+def ratio(part: float, whole: float) -> float | None:
+    """`part` of `whole`; of nothing, None."""
+    return part / whole if whole else None

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from dermascreen.evidence.intervals import clopper_pearson, compare_aucs, delong, delong_interval
+from dermascreen.evidence.intervals import Lesions, auc_interval, compare_aucs, share_intervals
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
 
 Flags = npt.NDArray[np.bool_]  # shape (n,)
 
-FEWEST = 2  # of each class: below, DeLong's variance is not defined
+FEWEST = 2  # of each class: with one image, an AUC is a mere rank
 
 NOT_ASSESSABLE = ("skin type", "age", "sex", "body site", "diagnosis", "how it was confirmed", "clinic", "camera")
 
@@ -39,6 +40,7 @@ def report_shortcuts(
     label: Labels,
     network: Scores,
     called: Flags,
+    lesion: Lesions,
     *,
     baselines: Mapping[str, Scores],
     changed: Mapping[str, Scores],
@@ -47,30 +49,32 @@ def report_shortcuts(
     """All that follows of the test images, and what no data here can tell.
 
     Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant at high_recall;
-    the scores of each of `baselines`; the logits under each intervention, `changed`; each of `strata`.
+    `lesion`; the scores of each of `baselines`; the logits under each intervention, `changed`; each of `strata`.
     """
     return {
-        "network": report_auc(label, network),
-        "baselines": report_baselines(label, network, baselines),
-        "interventions": report_interventions(label, network, changed),
-        "strata": report_strata(label, network, called, strata),
+        "network": report_auc(label, network, lesion),
+        "baselines": report_baselines(label, network, lesion, baselines),
+        "interventions": report_interventions(label, network, lesion, changed),
+        "strata": report_strata(label, network, called, lesion, strata),
         "not_assessable": list(NOT_ASSESSABLE),
     }
 
 
-def report_auc(label: Labels, score: Scores) -> dict[str, Any]:
-    """The AUC and its DeLong interval."""
-    (auc,), _ = delong(label, score)
-    return {"roc_auc": float(auc), "intervals": {"roc_auc": {"delong": delong_interval(label, score)._asdict()}}}
+def report_auc(label: Labels, score: Scores, lesion: Lesions) -> dict[str, Any]:
+    """The AUC and its interval, by `intervals.auc_interval`."""
+    method, interval = auc_interval(label, score, lesion)
+    return {"roc_auc": float(roc_auc_score(label, score)), "intervals": {"roc_auc": {method: interval._asdict()}}}
 
 
-def report_baselines(label: Labels, network: Scores, baselines: Mapping[str, Scores]) -> dict[str, dict[str, Any]]:
-    """The AUC of each baseline, and what the network has above it, with its interval and p-value (paired DeLong)."""
+def report_baselines(
+    label: Labels, network: Scores, lesion: Lesions, baselines: Mapping[str, Scores]
+) -> dict[str, dict[str, Any]]:
+    """The AUC of each baseline, and what the network has above it, with its interval and p-value: `compare_aucs`."""
     report = {}
     for name, score in baselines.items():
-        compared = compare_aucs(label, network, score)
+        compared = compare_aucs(label, network, score, lesion)
         report[name] = {
-            **report_auc(label, score),
+            **report_auc(label, score, lesion),
             "network_minus_baseline": compared.difference,
             "low": compared.low,
             "high": compared.high,
@@ -79,11 +83,13 @@ def report_baselines(label: Labels, network: Scores, baselines: Mapping[str, Sco
     return report
 
 
-def report_interventions(label: Labels, network: Scores, changed: Mapping[str, Scores]) -> dict[str, dict[str, Any]]:
-    """How far the network's AUC falls under each intervention, with its interval and p-value (paired DeLong)."""
+def report_interventions(
+    label: Labels, network: Scores, lesion: Lesions, changed: Mapping[str, Scores]
+) -> dict[str, dict[str, Any]]:
+    """How far the network's AUC falls under each intervention, with its interval and p-value: `compare_aucs`."""
     report = {}
     for name, logits in changed.items():
-        compared = compare_aucs(label, network, logits)
+        compared = compare_aucs(label, network, logits, lesion)
         report[name] = {
             "roc_auc": compared.second,
             "fall": compared.difference,
@@ -95,18 +101,22 @@ def report_interventions(label: Labels, network: Scores, changed: Mapping[str, S
     return report
 
 
-def report_strata(label: Labels, network: Scores, called: Flags, strata: Mapping[str, Flags]) -> dict[str, Any]:
+def report_strata(
+    label: Labels, network: Scores, called: Flags, lesion: Lesions, strata: Mapping[str, Flags]
+) -> dict[str, Any]:
     """What the network does on either side of each stratum, as `yes` and `no`; a side without images is left out."""
     report: dict[str, Any] = {}
     for name, inside in strata.items():
         sides = {"yes": inside, "no": ~inside}
         report[name] = {
-            side: _stratum(label[rows], network[rows], called[rows]) for side, rows in sides.items() if rows.any()
+            side: _stratum(label[rows], network[rows], called[rows], lesion[rows])
+            for side, rows in sides.items()
+            if rows.any()
         }
     return report
 
 
-def _stratum(label: Labels, network: Scores, called: Flags) -> dict[str, Any]:
+def _stratum(label: Labels, network: Scores, called: Flags, lesion: Lesions) -> dict[str, Any]:
     """Counts, and of recall, specificity and AUC what the classes in the stratum allow."""
     malignant = int(label.sum())
     benign = len(label) - malignant
@@ -115,9 +125,9 @@ def _stratum(label: Labels, network: Scores, called: Flags) -> dict[str, Any]:
     for name, correct, total in (("recall", "tp", malignant), ("specificity", "tn", benign)):
         if total:
             measures[name] = at[name]
-            intervals[name] = {"clopper_pearson": clopper_pearson(at["confusion"][correct], total)._asdict()}
+            intervals[name] = share_intervals(at["confusion"][correct], total)
     if min(malignant, benign) >= FEWEST:
-        auc = report_auc(label, network)
+        auc = report_auc(label, network, lesion)
         measures["roc_auc"] = auc["roc_auc"]
         intervals |= auc["intervals"]
     return {"n": len(label), "malignant": malignant, **measures, "intervals": intervals}

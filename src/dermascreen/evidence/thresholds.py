@@ -18,8 +18,8 @@ import pandas as pd
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from dermascreen.evidence.intervals import clopper_pearson
-from dermascreen.evidence.metrics import Labels, Scores, at_threshold, confusion, rates
+from dermascreen.evidence.intervals import share_intervals
+from dermascreen.evidence.metrics import Labels, Scores, at_threshold, confusion, rates, ratio
 from dermascreen.evidence.screening import rate_intervals, screening
 
 SCALE = "calibrated_probability"  # the column of the predictions that every threshold is on
@@ -221,6 +221,18 @@ def _best_points(predictions: Predictions) -> Points:
     }
 
 
+def report_thresholds(
+    points: Points, band: Points, splits: Mapping[str, Predictions], target_recall: float
+) -> dict[str, Any]:
+    """All of metrics/threshold.json: what was chosen on val, applied to the `splits`, and the source project's way."""
+    return {
+        "scale": SCALE,
+        **report_points(points, splits),
+        **report_band(band, splits),
+        "source_protocol": report_source_protocol(splits["test"], target_recall),
+    }
+
+
 def report_points(points: Points, splits: Mapping[str, Predictions]) -> dict[str, Any]:
     """Apply `points` to each split: rates, intervals and what they mean in screening; and `fn_reduction` on test."""
     report: dict[str, Any] = {
@@ -245,7 +257,10 @@ def report_band(band: Points, splits: Mapping[str, Predictions]) -> dict[str, An
 
 
 def _decided(predictions: Predictions, low: float, high: float) -> dict[str, Any]:
-    """How many images a band decides, and how well: every rate is of the decided ones, `error` the share of wrong."""
+    """How many images a band decides, and how well: every rate is of the decided ones, `error` the share of wrong.
+
+    Of classes of which none is decided there is no rate, as in `metrics.rates`.
+    """
     label, probability, _ = predictions
     at_low, at_high = confusion(label, probability >= low), confusion(label, probability >= high)
     counts = {"tn": at_low["tn"], "fp": at_high["fp"], "fn": at_low["fn"], "tp": at_high["tp"]}
@@ -257,13 +272,13 @@ def _decided(predictions: Predictions, low: float, high: float) -> dict[str, Any
         "referred": len(label) - total,
         "decided": total,
         **{name: at[name] for name in ("recall", "specificity", "precision")},
-        "error": wrong / total if total else 0.0,
+        "error": ratio(wrong, total),
         "confusion": counts,
         "intervals": {
-            "coverage": {"clopper_pearson": clopper_pearson(total, len(label))._asdict()},
+            "coverage": share_intervals(total, len(label)),
             "recall": of_rates["recall"],
             "specificity": of_rates["specificity"],
-            "error": {"clopper_pearson": clopper_pearson(wrong, total)._asdict()},
+            "error": share_intervals(wrong, total),
         },
     }
 
@@ -292,8 +307,8 @@ def report_source_protocol(test: Predictions, target_recall: float) -> dict[str,
 def fn_reduction(default: Mapping[str, Any], high_recall: Mapping[str, Any]) -> dict[str, Any]:
     """How many fewer cancers high_recall misses than default, as a count and as a share of what default misses."""
     before, after = default["confusion"]["fn"], high_recall["confusion"]["fn"]
-    relative = (before - after) / before if before else 0.0
-    return {"default_fn": before, "high_recall_fn": after, "fewer_missed": before - after, "relative": relative}
+    fewer = before - after
+    return {"default_fn": before, "high_recall_fn": after, "fewer_missed": fewer, "relative": ratio(fewer, before)}
 
 
 def sweep(label: Labels, probability: Scores) -> pd.DataFrame:

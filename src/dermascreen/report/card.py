@@ -9,10 +9,10 @@ from dermascreen.report.wording import environment, shared
 TEMPLATE = "card.md.jinja"
 
 
-def render_card(metrics: Mapping[str, Mapping[str, Any]], reproduction: Reproduction) -> str:
+def render_card(metrics: Mapping[str, Mapping[str, Any]], reproduction: Reproduction, *, kaggles: bool) -> str:
     """The card as Markdown; the same arguments give the same text.
 
-    Parameters: `metrics` as for `page.render`. Raises jinja2.UndefinedError if a metric is missing.
+    Parameters: as for `page.render`. Raises jinja2.UndefinedError if a metric is missing.
     """
     template = environment(autoescape=False).get_template(TEMPLATE)
-    return template.render(**shared(metrics, reproduction.params), reproduction=reproduction)
+    return template.render(**shared(metrics, reproduction.params, kaggles), reproduction=reproduction)

@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from dermascreen.evidence.intervals import CONFIDENCE
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 from dermascreen.report.bands import Band, curve_bands
-from dermascreen.report.wording import INTERVENTIONS, POINTS, percent, share
+from dermascreen.report.wording import INTERVENTIONS, POINTS, percent, share, signed
 
 INK, FAINT = "#22252a", "#8a8a8a"
 COLOURS = {"val": "#e69f00", "test": "#0072b2", "baseline": "#cc79a7"}  # Okabe and Ito
@@ -26,6 +26,7 @@ FONT: Any = {"font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none
 LEGEND: Any = {"frameon": False, "labelcolor": INK, "fontsize": 9.5}
 WIDTH = 4.0  # inches: still legible across a phone
 
+BAND = f" The band holds {percent(CONFIDENCE)} of the curves of test that redrawn lesions give, point by point."
 FIGURES = {  # as `draw` names them: a caption, and a description for those who cannot see the figure
     "operating_points": (
         "Sensitivity and specificity by threshold, with the operating points.",
@@ -36,12 +37,11 @@ FIGURES = {  # as `draw` names them: a caption, and a description for those who 
         "Observed share of malignant test images against predicted probability, before and after the temperature",
     ),
     "roc": (
-        f"Receiver operating characteristic. The band holds {percent(CONFIDENCE)} of the curves of test that redrawn "
-        "lesions give, point by point; the dash-dotted line is the best model on cues alone.",
+        f"Receiver operating characteristic. The dash-dotted line is the best model on cues alone.{BAND}",
         "Sensitivity against 1 - specificity on val and test; the areas under the curves are in the table of results",
     ),
     "precision_recall": (
-        "Precision and sensitivity, with the same kind of band.",
+        f"Precision and sensitivity.{BAND}",
         "Precision against sensitivity on val and test; the average precisions are in the table of results",
     ),
     "decision": (
@@ -54,8 +54,8 @@ FIGURES = {  # as `draw` names them: a caption, and a description for those who 
         "Areas under the curve with intervals; the numbers are in the table of shortcuts",
     ),
     "interventions": (
-        "How far the network\u2019s AUC on test falls when a cue is taken away.",
-        "Falls of the area under the curve with intervals about 0; the numbers are in the table of shortcuts",
+        "How the network\u2019s AUC on test changes when a cue is taken away.",
+        "Changes of the area under the curve with their intervals; the numbers are in the table of shortcuts",
     ),
     "clinics": (
         "AUC in each other clinic, and here.",
@@ -88,6 +88,8 @@ def draw(
 ) -> dict[str, Figure]:
     """The figures of the page by name, as FIGURES has them; `clinics` only where there are any.
 
+    Curves have a band only where redrawn lesions say something: where the AUC has DeLong's interval.
+
     Parameters: reports/predictions.csv; reports/shortcuts.csv; decision_curve_test.csv; metrics/<stage>.json by stage;
     how often lesions are drawn for the bands, and the seed of that.
     """
@@ -95,7 +97,8 @@ def draw(
     test = predictions[predictions["split"].eq("test")]
     label, lesion = test["label"].to_numpy(), test["lesion"].to_numpy()
     curves = {name: _scored(predictions[predictions["split"].eq(name)]) for name in ("val", "test")}
-    bands = curve_bands(label, curves["test"][1], lesion, draws=draws, seed=seed)
+    banded = "delong" in evaluate["test"]["intervals"]["roc_auc"]
+    bands = curve_bands(label, curves["test"][1], lesion, draws=draws, seed=seed) if banded else None
     best = max(evidence["baselines"], key=lambda name: evidence["baselines"][name]["roc_auc"])
     areas = {name: evaluate[name]["roc_auc"] for name in curves} | {"baseline": evidence["baselines"][best]["roc_auc"]}
     scored = curves | {"baseline": (shortcuts["label"].to_numpy(), shortcuts[best].to_numpy())}
@@ -109,18 +112,18 @@ def draw(
         ),
         "calibration": plot_calibration(label, steps),
         "roc": plot_roc(
-            {f"{names[name]}, AUC {share(areas[name])}": (name, *scored[name]) for name in scored}, bands.roc
+            {f"{names[name]}, AUC {share(areas[name])}": (name, *scored[name]) for name in scored}, bands and bands.roc
         ),
         "precision_recall": plot_precision_recall(
             {f"{name}, average {share(precisions[name])}": (name, *curves[name]) for name in curves},
-            bands.precision_recall,
+            bands and bands.precision_recall,
         ),
         "decision": plot_decision(decision_curve),
         "baselines": plot_forest(_auc_rows(evidence["network"], evidence["baselines"]), "ROC AUC"),
         "interventions": plot_forest(
-            [Estimate(INTERVENTIONS[name], row["fall"], row["low"], row["high"])
+            [Estimate(INTERVENTIONS[name], -row["fall"], -row["high"], -row["low"])
              for name, row in evidence["interventions"].items()],
-            "fall of the AUC", zero=True,
+            "change of the AUC", zero=True,
         ),
     }  # fmt: skip
     if clinics:
@@ -133,17 +136,17 @@ def _scored(part: pd.DataFrame) -> tuple[Labels, Scores]:
 
 
 def _auc_rows(first: Mapping[str, Any], others: Mapping[str, Any], name: str = "network") -> list[Estimate]:
-    """A row for `first`, which is strong, and one for each of `others`; all with roc_auc and DeLong's interval."""
+    """A row for `first`, which is strong, and one for each of `others`, with roc_auc and the first of its intervals."""
     named = [(name, first), *((NAMES.get(name, name), row) for name, row in others.items())]
-    intervals = [row["intervals"]["roc_auc"]["delong"] for _, row in named]
+    intervals = [next(iter(row["intervals"]["roc_auc"].values())) for _, row in named]
     return [
         Estimate(name, row["roc_auc"], interval["low"], interval["high"], row is first)
         for (name, row), interval in zip(named, intervals, strict=True)
     ]
 
 
-def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band) -> Figure:
-    """A line for each of `curves`, by legend: its key in COLOURS, labels and scores; `band` is that of test."""
+def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band | None) -> Figure:
+    """A line for each of `curves`, by legend: its key in COLOURS, labels and scores; `band` is that of test, if any."""
     figure, axes = _figure("1 - specificity", "sensitivity")
     _shade(axes, band)
     for legend, (key, label, score) in curves.items():
@@ -155,7 +158,7 @@ def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band) -> Fi
     return figure
 
 
-def plot_precision_recall(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band) -> Figure:
+def plot_precision_recall(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band | None) -> Figure:
     figure, axes = _figure("sensitivity (recall)", "precision")
     _shade(axes, band)
     for legend, (key, label, score) in curves.items():
@@ -224,7 +227,7 @@ def plot_forest(rows: Sequence[Estimate], xlabel: str, *, zero: bool = False) ->
         colour = COLOURS["test"] if row.strong or zero else COLOURS["baseline"]
         axes.plot([row.low, row.high], [number, number], color=colour, linewidth=2)
         axes.plot([row.value], [number], color=colour, marker="s" if row.strong else "o", markersize=6)
-        text = f"{row.value:.3f}".replace("-", "\N{MINUS SIGN}")
+        text = signed(row.value) if zero else f"{row.value:.3f}".replace("-", "\N{MINUS SIGN}")
         axes.annotate(text, (row.value, number), (0, 6), textcoords="offset points", ha="center", fontsize=9, color=INK)
     if zero:
         axes.axvline(0, color=FAINT, linewidth=1, linestyle=":")
@@ -270,7 +273,9 @@ def _style(key: str) -> dict[str, Any]:
     return {"color": COLOURS[key], "linestyle": LINES[key], "linewidth": 1.8}
 
 
-def _shade(axes: Axes, band: Band) -> None:
+def _shade(axes: Axes, band: Band | None) -> None:
+    if band is None:
+        return
     axes.fill_between(band.at, band.low, band.high, color=COLOURS["test"], alpha=0.18, linewidth=0)
 
 

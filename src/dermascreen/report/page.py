@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from dermascreen.report.figures import FIGURES
+from dermascreen.report.figures import BAND, FIGURES
 from dermascreen.report.pictures import Picture
 from dermascreen.report.reproduction import Reproduction
 from dermascreen.report.wording import benefit_of, environment, shared
@@ -83,10 +83,9 @@ PUBLISHED = {  # the source project's test folder was its validation set, and it
     "roc_auc": 0.9752,
     "f1": 0.924,
     "f1_threshold": 0.200,
-    "malignant": 300,
-    "default_fn": 33,
+    "default": {"fn": 33, "tp": 267},
+    "high_recall": {"fn": 13, "tp": 287},
     "high_recall_threshold": 0.100,
-    "high_recall_fn": 13,
 }
 
 
@@ -96,18 +95,23 @@ def render(
     decision_curve: pd.DataFrame,
     pictures: Sequence[Picture],
     reproduction: Reproduction,
+    *,
+    kaggles: bool,
 ) -> str:
     """The page as HTML; the same arguments give the same text.
 
     Parameters: `metrics`, what metrics/<stage>.json holds, under audit, split, train, evaluate, threshold, shortcuts,
-    external and explain; `figures`, SVG by name, of FIGURES; `decision_curve`, that of test.
+    external and explain; `figures`, SVG by name, of FIGURES; `decision_curve`, that of test;
+    `kaggles`, whether the images are Kaggle's: only then do the source project's figures stand beside these.
     Raises jinja2.UndefinedError if a metric is missing.
     """
-    sections = {name: title for name, title in SECTIONS.items() if name != "abstention" or name in metrics["threshold"]}
+    there = {"source": kaggles, "abstention": "abstention" in metrics["threshold"]}
+    banded = "delong" in metrics["evaluate"]["test"]["intervals"]["roc_auc"]  # else figures.draw leaves the band out
+    captions = {name: (text if banded else text.replace(BAND, ""), about) for name, (text, about) in FIGURES.items()}
     return environment(autoescape=True).get_template(TEMPLATE).render(
-        **shared(metrics, reproduction.params),
-        sections=sections,
-        figures={name: (Markup(figures[name]), *FIGURES[name]) for name in figures},  # noqa: S704 - our own drawing
+        **shared(metrics, reproduction.params, kaggles),
+        sections={name: title for name, title in SECTIONS.items() if there.get(name, True)},
+        figures={name: (Markup(figures[name]), *captions[name]) for name in figures},  # noqa: S704 - our own drawing
         benefit=benefit_of(decision_curve),
         pictures=sorted(pictures, key=confidence, reverse=True),
         reproduction=reproduction,

@@ -1,0 +1,49 @@
+"""Whether two models err otherwise on the same images, at a threshold each."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from dermascreen.evidence.intervals import Lesions
+
+
+class Errors(NamedTuple):
+    """How many of `n` images each of two models gets wrong, how many it alone, and p-values of no difference."""
+
+    n: int
+    first: int
+    second: int
+    first_alone: int
+    second_alone: int
+    p_value: float
+    p_by_lesion: float
+
+
+def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], lesion: Lesions) -> Errors:
+    """McNemar's exact test (1947) of what `first` and `second` get wrong, and the same test of lesions.
+
+    Images that both get right, or both wrong, say nothing; of the others, each model would be wrong in half.
+    Photographs of one lesion are not independent, so the second test counts a lesion once, for the model that gets more
+    of its photographs wrong, or not at all where both get as many. Where each lesion has one photograph the two tests
+    are the same.
+
+    Parameters: each of shape (n,); `lesion` is equal for photographs of one lesion.
+    """
+    first_alone, second_alone = int((first & ~second).sum()), int((second & ~first).sum())
+    _, number = np.unique(lesion, return_inverse=True)
+    more = np.bincount(number, weights=first.astype(float) - second)
+    return Errors(
+        len(first),
+        int(first.sum()),
+        int(second.sum()),
+        first_alone,
+        second_alone,
+        _of_a_coin(first_alone, second_alone),
+        _of_a_coin(int((more > 0).sum()), int((more < 0).sum())),
+    )
+
+
+def _of_a_coin(heads: int, tails: int) -> float:
+    return float(binomtest(heads, heads + tails).pvalue) if heads + tails else 1.0
