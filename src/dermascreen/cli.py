@@ -95,10 +95,12 @@ def _predict(wanted: argparse.Namespace) -> int:
         make_new(wanted.explain)
     for sentence in passed_over:
         print(f"dermascreen predict: passed over {sentence}.", file=sys.stderr)
+    for_people = not (wanted.json or wanted.csv)
     judge = Judge(bundle, point=wanted.point, explained=wanted.explain is not None)
     with closing(judge(photographs)) as judged:
         shown = saving_maps(judged, wanted.explain) if wanted.explain is not None else judged
-        for_people = not (wanted.json or wanted.csv)
+        if for_people and (caveat := bundle.caveat(judge.point)):
+            print(f"! {judge.point}: {caveat}\n")
         make = output.table_lines if for_people else output.json_lines if wanted.json else output.csv_rows
         # Lines that appear are progress enough.
         bar = tqdm(shown, "judge", len(photographs), unit="image", disable=sys.stdout.isatty() or None)

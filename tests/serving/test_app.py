@@ -76,6 +76,7 @@ def test_good_and_bad_photographs_are_judged_and_kept_nowhere(page, app) -> None
     content = encoded(pixels(1, 77)[0])
     give(page, a_png=content, b_png=b"no image")
     page.get_by_text(re.compile("probability of malignant")).wait_for()
+    page.get_by_text("that it aims at is not guaranteed").first.wait_for()
     page.get_by_text("is not a JPEG or PNG image").wait_for()
     page.get_by_role("img").nth(1).wait_for()  # the photograph, and its map
     page.get_by_text("At each operating point").click()

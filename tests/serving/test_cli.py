@@ -30,10 +30,12 @@ def test_a_table_for_people(capsys, models, photographs) -> None:
     code, out, err = run(capsys, "predict", "--model", models, *files)
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["decision", "probability", "interval", "photograph"]
+    caveat = "The sensitivity of 95\N{NO-BREAK SPACE}% that it aims at is not guaranteed"
+    assert lines[0].startswith(f"! high_recall: {caveat}")
+    assert lines[2].split() == ["decision", "probability", "interval", "photograph"]
     assert all(any(line.endswith(str(file)) for line in lines) for file in files)
     assert "At high_recall, a probability from 0." in out
-    assert "That it finds 95\N{NO-BREAK SPACE}% of malignant lesions is not guaranteed." in out
+    assert f"is called malignant. {caveat}" in out
     assert lines[-1] == NOT_A_DEVICE
 
 
@@ -48,12 +50,14 @@ def test_json_and_csv_say_the_same(capsys, models, photographs) -> None:
     assert [one["error"] for one in objects] == [None, "cannot be read (No such file or directory)", None]
     assert objects[1]["probability"] is objects[1]["decision"] is None
     assert objects[0]["decision"] == objects[0]["decisions"]["high_recall"]
+    assert "is not guaranteed" in objects[0]["caveat"]
 
     code, out, _ = run(capsys, "predict", "--model", models, "--csv", *files)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 3
     assert list(rows[0]) == list(COLUMNS)
     assert [float(row["probability"]) for row in (rows[0], rows[2])] == [objects[n]["probability"] for n in (0, 2)]
+    assert rows[0]["caveat"] == objects[0]["caveat"]
     assert (rows[1]["probability"], rows[1]["error"]) == ("", "cannot be read (No such file or directory)")
 
 

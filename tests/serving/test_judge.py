@@ -52,6 +52,25 @@ def test_a_photograph_at_the_threshold_itself_gets_one_decision_in_any_company(b
             assert (found.logit, found.warnings, found.nearest) == (alone.logit, alone.warnings, alone.nearest)
 
 
+@pytest.mark.parametrize(
+    ("point", "said"),
+    [
+        ({"reached": False, "guaranteed": False}, "This operating point is of no use"),
+        ({"reached": True, "guaranteed": False}, "is not guaranteed"),
+        ({"reached": True, "guaranteed": True}, None),
+    ],
+)
+def test_what_speaks_against_a_point_stands_beside_each_decision_at_it(bundle, point, said) -> None:
+    high_recall = {**bundle.points["high_recall"], **point}
+    band = {"low": 0.2, "high": 0.7, "target_specificity": 0.9, "guaranteed": True}
+    changed = Bundle(**{**vars(bundle), "points": {**bundle.points, "high_recall": high_recall, BAND: band}})
+    content = encoded(pixels(1, 3)[0])
+    for name in ("high_recall", BAND):  # whose lower threshold is that of high_recall
+        caveat = judge_one(changed, content, point=name).caveat
+        assert caveat is None if said is None else said in caveat
+    assert judge_one(changed, content, point="default").caveat is None
+
+
 def test_tta_is_used_where_the_temperature_was_fitted_with_it(bundle) -> None:
     with_tta = Bundle(**{**vars(bundle), "tta": True})
     image = pixels(1, 3)

@@ -25,6 +25,7 @@ from dermascreen.pipeline import (
     SWEEP,
     WEIGHTS,
 )
+from dermascreen.report.wording import caveat_of
 from dermascreen.tables import read_table
 
 FILES = (
@@ -92,6 +93,15 @@ class Bundle:
         if point == BAND:
             return BENIGN if probability < chosen["low"] else MALIGNANT if probability >= chosen["high"] else REFER
         return MALIGNANT if probability >= chosen["threshold"] else BENIGN
+
+    def caveat(self, point: str) -> str | None:
+        """What must be said wherever a decision is made at an operating point, in a sentence, if anything must.
+
+        The band has high_recall's threshold as its lower one, and so what is said against that.
+        """
+        names = (point, "high_recall") if point == BAND else (point,)
+        found = [caveat_of(self.points[name]) for name in names]
+        return " ".join(filter(None, found)) or None
 
 
 def _read_text(path: Path) -> str:

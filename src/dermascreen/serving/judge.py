@@ -46,6 +46,7 @@ class Judgement:
     high: float
     point: str  # the operating point that `decision` is at
     decision: str  # malignant, benign or refer
+    caveat: str | None  # what speaks against relying on any decision at that point
     decisions: dict[str, str]  # at every operating point
     warnings: tuple[str, ...]
     nearest: tuple[Neighbour, ...]  # training images, NEAREST benign ones and as many malignant
@@ -130,7 +131,7 @@ class Judge:
         unusual = bundle.reference.unusualness(distances)
         decisions = [{point: bundle.decide(value, point) for point in bundle.points} for value in probability]
         maps = self._maps(pixels, [taken[self.point] for taken in decisions])
-        judgements = []
+        judgements, caveat = [], bundle.caveat(self.point)
         for place, one in enumerate(decoded):
             warnings = list(one.warnings)
             if unusual[place] > bundle.reference.limit:
@@ -144,7 +145,8 @@ class Judge:
             judgements.append(
                 Judgement(
                     one.name, float(seen.logits[place]), float(probability[place]), float(low[place]),
-                    float(high[place]), self.point, decisions[place][self.point], decisions[place], tuple(warnings),
+                    float(high[place]), self.point, decisions[place][self.point], caveat, decisions[place],
+                    tuple(warnings),
                     tuple(
                         neighbour
                         for label in (0, 1)

@@ -12,7 +12,7 @@ from dermascreen.serving.bundle import BAND, Bundle
 from dermascreen.serving.judge import Failure, Judgement
 
 COLUMNS = (
-    "path", "probability", "low", "high", "logit", "operating_point", "decision", "warnings", "error",
+    "path", "probability", "low", "high", "logit", "operating_point", "decision", "caveat", "warnings", "error",
 )  # fmt: skip
 NOT_A_DEVICE = "Not a medical device: nothing here is advice about a person's skin."
 
@@ -35,6 +35,7 @@ def record(judged: Judgement | Failure) -> dict[str, Any]:
         "logit": judged.logit,
         "operating_point": judged.point,
         "decision": judged.decision,
+        "caveat": judged.caveat,
         "warnings": list(judged.warnings),
         "error": None,
         "decisions": judged.decisions,
@@ -92,22 +93,21 @@ def table_lines(file: TextIO) -> Writer:
 
 
 def point_in_words(bundle: Bundle, point: str) -> str:
-    """What an operating point does, and whether it is guaranteed, in sentences."""
-    chosen = bundle.points[point]
+    """What an operating point does, and what is promised of it or must be said against it, in sentences."""
+    chosen, caveat = bundle.points[point], bundle.caveat(point)
     if point == BAND:
-        return (
+        text = (
             f"At {point}, a probability from {share(chosen['high'])} on is called malignant, below "
             f"{share(chosen['low'])} benign, and what lies between is referred."
         )
-    text = f"At {point}, a probability from {share(chosen['threshold'])} on is called malignant."
-    if chosen.get("guaranteed"):
-        text += (
-            f" With {percent(chosen['confidence'])} confidence that finds {percent(chosen['target_recall'])} of the "
+    else:
+        text = f"At {point}, a probability from {share(chosen['threshold'])} on is called malignant."
+    if caveat is None and point != BAND and chosen.get("guaranteed"):
+        caveat = (
+            f"With {percent(chosen['confidence'])} confidence that finds {percent(chosen['target_recall'])} of the "
             "malignant lesions like those it was chosen on."
         )
-    elif "target_recall" in chosen:
-        text += f" That it finds {percent(chosen['target_recall'])} of malignant lesions is not guaranteed."
-    return text
+    return f"{text} {caveat}" if caveat else text
 
 
 def maps_in_words(bundle: Bundle) -> str:

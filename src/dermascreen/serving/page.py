@@ -117,6 +117,8 @@ def show(bundle: Bundle, one: Judgement, threshold: float) -> None:
         f":{COLOURS[called]}-badge[**{SAID[called]}**] at {percent(threshold)} \N{MIDDLE DOT} probability of malignant "
         f"**{share(one.probability)}** ({share(one.low)} to {share(one.high)})"
     )
+    if doubt := doubt_of(bundle, threshold):
+        st.markdown(f":red[**{doubt}**]")
     for warning in one.warnings:
         st.warning(warning, icon=":material/error:")
     left, right = st.columns(2)
@@ -137,6 +139,13 @@ def show(bundle: Bundle, one: Judgement, threshold: float) -> None:
             ).set_index("operating point")
         )
         nearest(one)
+
+
+def doubt_of(bundle: Bundle, threshold: float) -> str | None:
+    """What must be said of any decision at a threshold, in a sentence, if anything must."""
+    if threshold > bundle.points["high_recall"]["threshold"]:
+        return "Nothing is promised at this threshold, which is above that of high recall."
+    return bundle.caveat("high_recall")
 
 
 def nearest(one: Judgement) -> None:

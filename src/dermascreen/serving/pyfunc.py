@@ -22,7 +22,7 @@ from dermascreen.serving.bundle import REFER, Bundle
 from dermascreen.serving.judge import Failure, Judge, Judgement, Photograph
 
 ALLOWED = "DERMASCREEN_IMAGES"
-COLUMNS = ["probability", "low", "high", "label", "operating_point", "abstain", "warnings", "error"]
+COLUMNS = ["probability", "low", "high", "label", "operating_point", "abstain", "caveat", "warnings", "error"]
 
 
 class DermascreenModel(PythonModel):
@@ -57,6 +57,7 @@ def _answer(judged: Judgement | Failure) -> dict[str, Any]:
         "label": judged.decision,
         "operating_point": judged.point,
         "abstain": judged.decision == REFER,
+        "caveat": judged.caveat,
         "warnings": " ".join(judged.warnings),
         "error": None,
     }

@@ -229,6 +229,7 @@ def _signature() -> "ModelSignature":
     given: list[ColSpec | TensorSpec] = [ColSpec(text, "image", required=False), ColSpec(text, "path", required=False)]
     answered: list[ColSpec | TensorSpec] = [
         ColSpec(number, "probability"), ColSpec(number, "low"), ColSpec(number, "high"), ColSpec(text, "label"),
-        ColSpec(text, "operating_point"), ColSpec(truth, "abstain"), ColSpec(text, "warnings"), ColSpec(text, "error"),
+        ColSpec(text, "operating_point"), ColSpec(truth, "abstain"), ColSpec(text, "caveat"), ColSpec(text, "warnings"),
+        ColSpec(text, "error"),
     ]  # fmt: skip
     return ModelSignature(inputs=Schema(given), outputs=Schema(answered))
