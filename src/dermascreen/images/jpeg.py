@@ -43,7 +43,7 @@ NOISE = (
     b"\xfe" + np.random.default_rng(0).integers(1, 255, 2048, dtype=np.uint8).tobytes()
 )  # the decoder fills with zeros
 FILLED = 64  # zeros at the end of the data, from which on they may stand for what was never written
-SURPLUS = 512  # bytes, more than two blocks have: no picture that needs all its data is complete without them
+SURPLUS = 128  # bytes without which no picture is complete that needs all its data
 
 CUT_OFF = "is cut off: a part of its pixels is missing"
 
@@ -88,7 +88,7 @@ def read_layout(content: bytes) -> Layout:
             frame, components = marker, segment[6::3]
         elif marker == DRI:
             restarts = any(segment)
-        elif marker == SOS and len(segment) >= 2 * segment[0] + 4:
+        elif marker == SOS and segment and len(segment) >= 2 * segment[0] + 4:
             number = segment[0]
             first, last, bits = segment[2 * number + 1 : 2 * number + 4]
             if frame != PROGRESSIVE:
