@@ -7,8 +7,9 @@ light, which is converted to sRGB.
 """
 
 import io
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -83,13 +84,9 @@ def as_shown(name: str, image: Opened, content: bytes, raw_mode: str) -> Shown:
         colours, opacity = _separate_deep(image, content, raw_mode, encoding)
     else:
         colours, opacity = _separate(image, raw_mode)
-        if encoding.gamma is not None:
-            colours = colours.point(_table(256, encoding).tolist() * len(colours.getbands()))
-    if convert:
-        colours = convert(colours)
-    elif colours.mode == "RGB" and encoding.to_srgb is not None:
-        colours = _with_primaries(colours, encoding.to_srgb)
-    return _on_white(_in_rgb(colours), opacity)
+        if not (encoding.gamma is None and encoding.to_srgb is None):
+            colours = _in_srgb([np.asarray(band) for band in colours.split()], encoding)
+    return _on_white(convert(colours) if convert else _in_rgb(colours), opacity)
 
 
 @lru_cache(maxsize=4)
@@ -140,14 +137,25 @@ def _encoding(name: str, image: PngImageFile, cicp: re.Match[bytes] | None) -> E
     return Encoding(gamma if seen else None, to_srgb)
 
 
-def _table(levels: int, encoding: Encoding) -> npt.NDArray[np.uint8]:
-    """The 8-bit sample, in sRGB's curve, of each of so many levels; shape (levels,)."""
+def _in_srgb(planes: Sequence[Samples], encoding: Encoding) -> Image.Image:
+    """A picture of mode L or RGB from the samples of its channels, 8 or 16 bits each, of shape (height, width)."""
+    levels = 256 if planes[0].dtype == np.uint8 else STEPS
     values: Floats = np.arange(levels) / (levels - 1)
-    if encoding.gamma is not None and encoding.to_srgb is None:
-        values = values ** (1 / (DISPLAY * encoding.gamma))
-    elif encoding.gamma is not None:
-        values = _curve(values ** (1 / encoding.gamma))
-    return np.rint(255 * values).astype(np.uint8)
+    if encoding.to_srgb is None or len(planes) == 1:
+        if encoding.gamma is not None and encoding.to_srgb is None:
+            values = values ** (1 / (DISPLAY * encoding.gamma))
+        elif encoding.gamma is not None:
+            values = _curve(values ** (1 / encoding.gamma))
+        table = np.rint(255 * values).astype(np.uint8)
+        return Image.merge("RGB" if len(planes) > 1 else "L", [Image.fromarray(table[plane]) for plane in planes])
+    light = (_light(values) if encoding.gamma is None else values ** (1 / encoding.gamma)).astype(np.float32)
+    table = np.rint(255 * _curve(np.arange(STEPS) / (STEPS - 1))).astype(np.uint8)
+    pixels = np.empty((*planes[0].shape, len(planes)), dtype=np.uint8)
+    for start in range(0, len(pixels), ROWS):
+        rows = slice(start, start + ROWS)
+        mixed = np.stack([light[plane[rows]] for plane in planes], axis=-1) @ encoding.to_srgb.T
+        pixels[rows] = table[np.rint(mixed.clip(0, 1) * (STEPS - 1)).astype(np.uint16)]
+    return Image.fromarray(pixels)
 
 
 def _curve(light: Floats) -> Floats:
@@ -158,18 +166,6 @@ def _curve(light: Floats) -> Floats:
 def _light(values: Floats) -> Floats:
     """The inverse of `_curve`."""
     return np.where(values <= STRAIGHT, values / SLOPE, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _with_primaries(image: Image.Image, to_srgb: Matrix) -> Image.Image:
-    """An RGB image in sRGB's curve, converted from other primaries to sRGB's."""
-    light = _light(np.arange(256) / 255).astype(np.float32)
-    table = np.rint(255 * _curve(np.arange(STEPS) / (STEPS - 1))).astype(np.uint8)
-    pixels = np.array(image)
-    for start in range(0, len(pixels), ROWS):
-        rows = slice(start, start + ROWS)
-        mixed = (light[pixels[rows]] @ to_srgb.T).clip(0, 1)
-        pixels[rows] = table[np.rint(mixed * (STEPS - 1)).astype(np.uint16)]
-    return Image.fromarray(pixels)
 
 
 def _to_srgb(primaries: tuple[float, ...]) -> Matrix | None:
@@ -227,19 +223,16 @@ def _separate_deep(
     image: PngImageFile, content: bytes, raw_mode: str, encoding: Encoding
 ) -> tuple[Image.Image, Image.Image | None]:
     """As `_separate`, of a picture with samples of 16 bits, from each of which comes the nearest of 8 bits."""
-    key, table = image.info.pop("transparency", None), _table(STEPS, encoding)
-    mode = "RGB" if raw_mode.startswith("RGB") else "L"
-    samples = _deep_samples(image, content, raw_mode)
-    planes, equal = [], []
-    for value in key if isinstance(key, tuple) else [key] * len(mode):
-        plane = next(samples)
-        planes.append(Image.fromarray(table[plane]))
-        if isinstance(value, int):
-            equal.append(plane == value)
-    colours = Image.merge(mode, planes)
+    key, every = image.info.pop("transparency", None), _deep_samples(image, content, raw_mode)
+    planes = list(itertools.islice(every, 3 if raw_mode.startswith("RGB") else 1))
+    opacity = None
     if raw_mode in {"LA;16B", "RGBA;16B"}:
-        return colours, Image.fromarray(_table(STEPS, Encoding())[next(samples)])
-    return colours, _transparent_where(np.logical_and.reduce(equal)) if equal else None
+        opacity = _in_srgb([next(every)], Encoding())
+    elif isinstance(key, int | tuple):
+        opacity = _transparent_where(
+            np.logical_and.reduce([plane == value for plane, value in zip(planes, np.atleast_1d(key), strict=True)])
+        )
+    return _in_srgb(planes, encoding), opacity
 
 
 def _deep_samples(image: PngImageFile, content: bytes, raw_mode: str) -> Iterator[Samples]:

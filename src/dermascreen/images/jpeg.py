@@ -15,7 +15,7 @@ a file in which data that decode fill the place of the missing part, up to an en
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +29,10 @@ SOI, EOI, SOS, DRI = 0xD8, 0xD9, 0xDA, 0xDD
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers of a frame; the other three are of tables
 PROGRESSIVE = 0xC2
 SHOWN = {0xC0, 0xC1, PROGRESSIVE}  # by viewers; the other frames are lossless, hierarchical or arithmetic-coded
-ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
+RST, RESTARTS = 0xD0, 8  # the first restart marker, and how many there are, which are given in turn
+ALONE = {0x01, *range(RST, RST + RESTARTS)}  # markers without a segment
 MARKER = re.compile(rb"\xff([^\x00\xff])")
-MARKER_BUT_RESTART = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-RESTARTS = 8  # numbers of restart markers, which are given in turn
 
 COEFFICIENTS = 64  # of a block
 BITS = 16  # of a coefficient, which no scan has brought yet
@@ -44,7 +43,9 @@ NOISE = (
     b"\xfe" + np.random.default_rng(0).integers(1, 255, 2048, dtype=np.uint8).tobytes()
 )  # the decoder fills with zeros
 FILLED = 64  # zeros at the end of the data, from which on they may stand for what was never written
-SURPLUS = 1024  # bytes, more than the blocks can hold that ONES complete
+SURPLUS = 128  # bytes without which no picture is complete that needs all its data
+
+CUT_OFF = "is cut off: a part of its pixels is missing"
 
 
 class Scan(NamedTuple):
@@ -74,7 +75,7 @@ class Layout(NamedTuple):
 
 def read_layout(content: bytes) -> Layout:
     """Find the markers of the picture at the beginning of `content` as libjpeg does, as far as they go."""
-    frame, components, scans, restarts, at = 0, b"", [], False, len(END)
+    frame, components, scans, restarts, at = 0, b"", list[Scan](), False, len(END)
     while found := MARKER.search(content, at):
         marker, at = found[1][0], found.end()
         if marker in {SOI, EOI}:
@@ -83,20 +84,31 @@ def read_layout(content: bytes) -> Layout:
             continue
         end = at + max(2, int.from_bytes(content[at : at + 2]))
         segment, at = content[at + 2 : end], end
-        if marker in FRAMES:
+        if marker in FRAMES and not scans:
             frame, components = marker, segment[6::3]
         elif marker == DRI:
             restarts = any(segment)
-        elif marker == SOS and len(segment) >= 2 * segment[0] + 4:
+        elif marker == SOS and segment and len(segment) >= 2 * segment[0] + 4:
             number = segment[0]
             first, last, bits = segment[2 * number + 1 : 2 * number + 4]
             if frame != PROGRESSIVE:
                 first, last, bits = 0, COEFFICIENTS - 1, 0
-            found = (MARKER_BUT_RESTART if restarts else MARKER).search(content, at)
-            end = found.start() if found else len(content)
-            scans.append(Scan(segment[1 : 2 * number : 2], first, last, bits & 15, at, end, bool(found)))
+            end = _end_of_data(content, at, restarts)
+            marked = end < len(content)
+            scans.append(Scan(segment[1 : 2 * number : 2], first, last, bits & 15, at, end, marked))
             at = end
     return Layout(frame, components, tuple(scans))
+
+
+def _end_of_data(content: bytes, start: int, restarts: bool) -> int:
+    """Where the next marker is, or the file ends; restart markers in turn, with data between them, are of the data."""
+    number = 0
+    while found := MARKER.search(content, start):
+        in_turn = found[1][0] == RST + number % RESTARTS and found.start() > start
+        if not (restarts and in_turn):
+            return found.start()
+        number, start = number + 1, found.end()
+    return len(content)
 
 
 def decode(name: str, image: JpegImageFile, content: bytes, layout: Layout, scale: int = 1) -> None:
@@ -114,63 +126,51 @@ def decode(name: str, image: JpegImageFile, content: bytes, layout: Layout, scal
 
 
 def _decode_at_once(image: JpegImageFile, content: bytes, scans: Sequence[Scan], scale: int) -> str | None:
-    scan = scans[0]
+    scan, own = scans[0], _without_filling(content, scans[0])
 
     def holds_all(end: int) -> bool:
-        return _decoded(content[:end] + ONES, scale) is not None
+        return _say_what_lacks(content, scan._replace(end=end), scale) is None
 
     if not _load(image, content[: scan.end] + ONES, scale):
-        return _say_what_lacks(content, scan, scale) or "is cut off: the last of its pixels are missing"
-    return _say_what_stands_in(content, scan, holds_all) or (
-        None if scan.marked else _say_what_lacks(content, scan, scale)
-    )
+        return _say_what_lacks(content, own, scale) or CUT_OFF
+    if (scan.marked and own == scan) or (own != scan and holds_all(own.end)):
+        return None
+    # Without a marker, or with zeros at their end, the data may not all be the picture's own: if it needs them all.
+    if scan.end - scan.start > SURPLUS and holds_all(scan.end - SURPLUS):
+        return _say_what_lacks(content, own, scale) or CUT_OFF
+    return _say_what_lacks(content, scan, scale)
 
 
 def _decode_scans(image: JpegImageFile, content: bytes, scans: Sequence[Scan], scale: int) -> str | None:
     if _bits_left(scans):
         return "is cut off: the last of its scans are missing"
-    if not _load(image, content[: scans[-1].end] + END, scale):
-        return "does not decode as an image"
+    last = _without_filling(content, scans[-1])
 
     def holds_all(end: int) -> bool:
-        noisy = _decoded(_with_noise(content, [*scans[:-1], scans[-1]._replace(end=end)]), scale)
+        noisy = _decoded(_with_noise(content, [*scans[:-1], last._replace(end=end)]), scale)
         return noisy is not None and _first_difference(image, noisy) is None
 
-    if not holds_all(scans[-1].end):
-        return "is cut off: a part of its pixels is missing"
-    return _say_what_stands_in(content, scans[-1], holds_all)
+    if not _load(image, content[: last.end] + END, scale):
+        return "does not decode as an image"
+    if not holds_all(last.end):
+        return CUT_OFF
+    surplus = last.end - last.start > SURPLUS and not RESTART.search(content, last.start, last.end)
+    return CUT_OFF if surplus and not last.marked and holds_all(last.end - SURPLUS) else None
 
 
 def _say_what_lacks(content: bytes, scan: Scan, scale: int) -> str | None:
     """How much of a picture in one scan is missing, if anything: the rows that what follows the data changes."""
-    zeros = _zeros(content, scan)
-    own = scan._replace(end=scan.end - zeros) if zeros >= FILLED else scan
-    grey, noisy = _decoded(content[: own.end] + END, scale), _decoded(_with_noise(content, [own]), scale)
+    grey, noisy = _decoded(content[: scan.end] + END, scale), _decoded(_with_noise(content, [scan]), scale)
     if grey is None or noisy is None:
         return "does not decode as an image"
     row = _first_difference(grey, noisy)
     return None if row is None else f"is cut off: {(grey.height - row) / grey.height:.0%} of its rows are missing"
 
 
-def _say_what_stands_in(content: bytes, scan: Scan, holds_all: Callable[[int], bool]) -> str | None:
-    """What is wrong with data that decode, but are not the picture's own: they end without a marker, or in zeros.
-
-    A picture's own data are all needed. `holds_all` tells whether the picture is complete if the data end at a place.
-    """
-    zeros = _zeros(content, scan)
-    if (zeros < FILLED and scan.marked) or (zeros >= FILLED and holds_all(scan.end - zeros)):
-        return None
-    if zeros >= FILLED and not scan.marked:
-        return "is cut off: it ends in zeros where its pixels should be"
-    if scan.end - scan.start > SURPLUS and holds_all(scan.end - SURPLUS):
-        return "is cut off: it ends in something else than its pixels"
-    return None
-
-
-def _zeros(content: bytes, scan: Scan) -> int:
-    """How many zero bytes a scan's data end in."""
-    data = content[scan.start : scan.end]
-    return len(data) - len(data.rstrip(b"\0"))
+def _without_filling(content: bytes, scan: Scan) -> Scan:
+    """`scan` without the zeros that its data end in, if they are many."""
+    end = scan.start + len(content[scan.start : scan.end].rstrip(b"\0"))
+    return scan._replace(end=end) if scan.end - end >= FILLED else scan
 
 
 def _bits_left(scans: Sequence[Scan]) -> bool:
@@ -187,8 +187,8 @@ def _with_noise(content: bytes, scans: Sequence[Scan]) -> bytes:
     parts, at = [], 0
     for scan in scans:
         markers = RESTART.findall(content, scan.start, scan.end)
-        following = markers[-1][1] + 1 if markers else 0
-        restarts = [bytes([0xFF, 0xD0 + (following + turn) % RESTARTS]) for turn in range(RESTARTS)]
+        following = markers[-1][1] - RST + 1 if markers else 0
+        restarts = [bytes([0xFF, RST + (following + turn) % RESTARTS]) for turn in range(RESTARTS)]
         guard = b"\0" if content[scan.start : scan.end].endswith(b"\xff") else b""  # else NOISE would make it a marker
         parts += [content[at : scan.end], guard, NOISE, *(marker + NOISE for marker in restarts)]
         at = scan.end

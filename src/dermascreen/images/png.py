@@ -1,7 +1,9 @@
 """A PNG's pixels, if its file holds all of them."""
 
 import io
+import struct
 import zlib
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 from PIL.PngImagePlugin import PngImageFile
@@ -9,6 +11,11 @@ from PIL.PngImagePlugin import PngImageFile
 from dermascreen.errors import ImageError
 from dermascreen.images.header import quiet
 
+BLOCK = 2**20  # bytes that are held at a time
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
+# The first row and column, and the steps down and right, of each pass of an interlaced file.
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+CUT_OFF = "is cut off: a part of its pixels is missing"
 WORD = 4  # bytes of a length, a name and a checksum
 
 
@@ -22,13 +29,13 @@ def decode(name: str, image: PngImageFile, content: bytes) -> None:
 
     Nothing that follows the pixels need be there.
     """
-    if not _checks(content, image.tile[0].offset):
-        raise ImageError(name, "is damaged or cut off: the checksum of its pixels is wrong")
+    if problem := _say_what_lacks(content, image.tile[0].offset):
+        raise ImageError(name, problem)
     try:
         _load(image, content)
     except Exception as error:  # noqa: BLE001  # a parser of strangers' bytes: it raises whatever comes
         cut_off = str(error).startswith("image file is truncated")
-        raise ImageError(name, "is cut off" if cut_off else "does not decode as an image") from None
+        raise ImageError(name, CUT_OFF if cut_off else "does not decode as an image") from None
 
 
 def decoded_as(raw: str, content: bytes) -> PngImageFile:
@@ -45,13 +52,44 @@ def _load(image: PngImageFile, content: bytes) -> None:
         image.load()
 
 
-def _checks(content: bytes, start: int) -> bool:
-    """Whether the chunks of pixels, the first of which has its data at `start`, have the checksums that they say."""
-    at = start - 2 * WORD
+def _say_what_lacks(content: bytes, start: int) -> str | None:
+    """What is wrong with the chunks of pixels, the first of which has its data at `start`, if anything.
+
+    Their checksums are looked at, which Pillow does not, and whether as many rows come of them as the header says;
+    Pillow takes fewer if they end well.
+    """
+    data, at = [], start - 2 * WORD
     while content[at + WORD : at + 2 * WORD] == b"IDAT":
         end = at + 2 * WORD + int.from_bytes(content[at : at + WORD])
         checksum = content[end : end + WORD]
         if len(checksum) == WORD and zlib.crc32(memoryview(content)[at + WORD : end]) != int.from_bytes(checksum):
-            return False
+            return "is damaged or cut off: the checksum of its pixels is wrong"
+        data.append(memoryview(content)[at + 2 * WORD : end])
         at = end + WORD
-    return True
+    if not data or content[3 * WORD : 4 * WORD] != b"IHDR":
+        return None  # left to Pillow
+    width, height, bits, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", content, 4 * WORD)
+    rows = [
+        (-(-(height - y) // down), 1 + -(-(-(-(width - x) // right) * bits * CHANNELS[colour]) // 8))
+        for y, x, down, right in (ADAM7 if interlaced else [(0, 0, 1, 1)])
+        if width > x and height > y
+    ]
+    needed = sum(number * size for number, size in rows)
+    try:
+        found = _inflated(data, needed)
+    except zlib.error:
+        return "does not decode as an image"
+    if found >= needed:
+        return None
+    return CUT_OFF if interlaced else f"is cut off: {1 - found // rows[0][1] / height:.0%} of its rows are missing"
+
+
+def _inflated(data: Iterable[memoryview], most: int) -> int:
+    """How many bytes come of compressed data, counted up to about `most`."""
+    stream, found = zlib.decompressobj(), 0
+    for part in data:
+        rest: bytes | memoryview = part
+        while rest and not stream.eof and found < most:
+            found += len(stream.decompress(rest, BLOCK))
+            rest = stream.unconsumed_tail
+    return found
