@@ -266,7 +266,11 @@ def count_left_out(left_out: LeftOut) -> dict[str, int]:
 
 def describe(left_out: LeftOut) -> list[str]:
     """What was left out, in words, with a few examples of each reason."""
-    return [f"{_counted(reason, entries)} ({_examples(entries)})" for reason, entries in left_out.items()]
+    return [
+        f"{_counted(reason, left_out[reason])} ({_examples(left_out[reason])})"
+        for reason in REASONS
+        if left_out.get(reason)
+    ]
 
 
 def _counted(reason: str, entries: Sequence[Parts]) -> str:
@@ -283,5 +287,5 @@ def unread_format(name: str) -> str | None:
 
 
 def _examples(entries: Sequence[Parts]) -> str:
-    shown = ", ".join(visible("/".join(parts)) for parts in entries[:SHOWN])
+    shown = ", ".join(visible(Path(*parts).as_posix()) for parts in entries[:SHOWN])
     return shown if len(entries) <= SHOWN else f"{shown}, ..."
