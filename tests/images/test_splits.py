@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermascreen.errors import ParamsError, TooFewLesionsError
-from dermascreen.images.splits import has_val, split_images, summarise
+from dermascreen.images.splits import folders_used, split_images, summarise
 from dermascreen.params import SplitParams
 
 
@@ -61,7 +61,8 @@ def test_official_uses_the_val_folder_without_lesions_of_test_and_train_without_
     expected = pd.Series(FOLDERS)
     expected[[0, 2, 3, 25, 26]] = "excluded"
     assert split.tolist() == expected.tolist()
-    assert has_val(manifest, params())
+    assert folders_used(manifest, params()) == ["val", "test"]
+    assert folders_used(MANIFEST, params()) == ["test"]
 
 
 def test_twins_in_train_are_left_there_those_of_val_and_in_val_are_not() -> None:
@@ -77,7 +78,7 @@ def test_grouped_pools_the_val_folder() -> None:
     assert split.groupby("lesion")["split"].nunique().max() == 1
     assert set(split["split"]) == {"train", "val", "test"}
     assert split.loc[manifest["source_split"].eq("val"), "split"].nunique() == 3
-    assert not has_val(manifest, params("grouped"))
+    assert folders_used(manifest, params("grouped")) == []
 
 
 @pytest.mark.parametrize("protocol", ["official", "official_with_twins"])
@@ -94,7 +95,8 @@ def test_without_a_test_folder_there_is_no_official_test(protocol: str, folders:
 
 def test_a_val_folder_of_one_class_is_refused() -> None:
     manifest, lesions = make([*range(40)], [0, 1] * 12 + [0] * 8 + [0, 1] * 4, FOLDERS)
-    with pytest.raises(TooFewLesionsError, match="too few lesions for val: 8 benign and 0 malignant"):
+    sentence = "too few lesions for val: 8 benign and 0 malignant, .*; add images or set split.protocol=grouped"
+    with pytest.raises(TooFewLesionsError, match=sentence):
         split_images(manifest, lesions, params())
 
 
