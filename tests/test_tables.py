@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dermascreen.errors import BadTableError, MissingInputError
@@ -34,6 +34,7 @@ def test_a_table_comes_back_digit_for_digit(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(TEXT, st.floats(allow_nan=False), st.integers(0, 1)), min_size=1, unique_by=lambda row: row[0])
 )
