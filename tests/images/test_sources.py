@@ -104,7 +104,8 @@ def test_backslashes_separate_folders_too(store, make_zip, images) -> None:
 
 
 @pytest.mark.parametrize("name", ["../train/benign/3.jpg", "train/benign/../../../3.jpg", "/train/benign/3.jpg",
-                                  "..\\3.jpg", "C:\\train\\benign\\3.jpg", "\\3.jpg"])  # fmt: skip
+                                  "C:train/benign/3.jpg", "//server/share/3.jpg", "..\\3.jpg",
+                                  "C:\\train\\benign\\3.jpg", "\\3.jpg"])  # fmt: skip
 def test_an_entry_that_points_outside_is_refused(store, make_zip, images, name, jpeg) -> None:
     with pytest.raises(ArchiveError, match=r"archive\.zip holds .*3\.jpg', which points outside of it; do not trust"):
         store(make_zip({**images, name: jpeg()}))
@@ -381,13 +382,25 @@ def test_each_layout_is_read_as_it_is_meant_and_what_is_left_out_is_counted(
     }
 
 
-@pytest.mark.parametrize("top", ["", "ISIC: 2019/", "lesion_segmentation/", "a/b:c/"])
+@pytest.mark.parametrize("top", ["", "ISIC: 2019/", "A: 2019/", "lesion_segmentation/", "a/b:c/"])
 def test_classes_alone_have_no_split(store, make_archive, jpeg, top) -> None:
     entries = {f"{top}{name}/{number}.jpg": jpeg(number) for name in ("Benign", "malignant") for number in (1, 2)}
     stored = store(make_archive(entries))
     assert stored.manifest["path"].tolist() == ["benign/1.jpg", "benign/2.jpg", "malignant/1.jpg", "malignant/2.jpg"]
     assert stored.manifest["source_split"].tolist() == ["none"] * 4
     assert summarise(stored)["none"] == {"benign": 2, "malignant": 2}
+
+
+def test_a_folder_for_each_patient_may_hold_the_classes(store, make_archive, jpeg) -> None:
+    entries = {f"set/{who}/{name}/1.jpg": jpeg() for who in ("p1", "p2") for name in ("benign", "malignant")}
+    manifest, left_out, _ = store(make_archive(entries))
+    assert manifest["path"].tolist() == [
+        "benign/p1/1.jpg",
+        "benign/p2/1.jpg",
+        "malignant/p1/1.jpg",
+        "malignant/p2/1.jpg",
+    ]
+    assert left_out == {}
 
 
 def test_an_archive_without_test_is_taken(store, make_archive, images) -> None:

@@ -231,7 +231,9 @@ def _parts(member: zipfile.ZipInfo) -> Parts:
 
 
 def _require_safe(parts: Parts, member: zipfile.ZipInfo, path: Path) -> None:
-    absolute = not parts or parts[0].startswith("/") or re.fullmatch("[A-Za-z]:", parts[0])
+    absolute = (
+        not parts or parts[0].startswith("/") or re.match(r"[A-Za-z]:(?!\s)", parts[0])
+    )  # C: and C:train, not A: 2019
     if absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16):
         raise ArchiveError(f"{path} holds {member.filename!r}, which points outside of it; do not trust this archive.")
     if member.flag_bits & 1:
