@@ -1,15 +1,14 @@
 """Fetch the photographs, verify every one and list them."""
 
-from dermascreen.images.layouts import describe
-from dermascreen.images.sources import fetch, summarise
+from dermascreen.images.sources import fetch, in_words, summarise
 from dermascreen.pipeline import CACHE, MANIFEST, RAW, project_root, stage
 
 
 def main() -> None:
     with stage("download") as run:
         stored = fetch(run.params.data, project_root() / CACHE / "downloads", RAW, MANIFEST)
-        for sentence in describe(stored.left_out):
-            print(f"Left out {sentence}.")
+        for sentence in in_words(stored, run.name):
+            print(sentence)
         if not stored.manifest["source_split"].eq("test").any():
             print("There is no test folder, so split.protocol has to be grouped.")
         run.write_metrics(summarise(stored))

@@ -10,8 +10,8 @@ from dermascreen.evidence.external import FEWEST, Sample, report_clinic
 from dermascreen.files import read_json
 from dermascreen.images.arrays import Images, decode
 from dermascreen.images.external import list_clinics, mark_known
-from dermascreen.images.layouts import count_left_out, describe
-from dermascreen.images.sources import unpack
+from dermascreen.images.layouts import count_left_out
+from dermascreen.images.sources import in_words, unpack
 from dermascreen.model.inference import predict_logits
 from dermascreen.model.network import load_model
 from dermascreen.pipeline import (
@@ -43,10 +43,10 @@ def main() -> None:
             thresholds = {name: points.number(name, "threshold") for name in points if name != "abstention"}
             with TemporaryDirectory() as folder:
                 raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"
-                manifest, left_out = unpack(archive, raw, params.data.max_unpacked_gib)
-                for sentence in describe(left_out):
-                    print(f"{name}: left out {sentence}.")
-                listed = mark_known(raw, manifest, RAW, own, params.audit)
+                stored = unpack(archive, raw, params.data.max_unpacked_gib)
+                for sentence in in_words(stored, run.name):
+                    print(f"{name}: {sentence}")
+                listed = mark_known(raw, stored.manifest, RAW, own, params.audit)
                 used = listed[~listed["known"]]
                 benign, malignant = (int(used["label"].eq(label).sum()) for label in (0, 1))
                 if min(benign, malignant) < FEWEST:
@@ -60,7 +60,7 @@ def main() -> None:
             draws = params.evaluate.bootstrap_draws
             clinics[name] = {
                 "images": len(listed),
-                "left_out": count_left_out(left_out),
+                "left_out": count_left_out(stored.left_out),
                 "excluded_training_lesions": int(listed["known"].sum()),
                 "used": len(used),
                 **report_clinic(clinic, internal, thresholds, draws=draws, seed=params.seed),

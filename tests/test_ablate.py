@@ -10,8 +10,8 @@ import torch
 from demo import override_params
 
 from dermascreen import ablate
-from dermascreen.ablate import BASE, compare, main, parse_change
-from dermascreen.errors import ParamsError
+from dermascreen.ablate import BASE, compare, main, parse_change, read_runs
+from dermascreen.errors import BadTableError, ParamsError
 from dermascreen.params import read_params, with_changes
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
@@ -146,3 +146,11 @@ def test_a_wrong_change_stops_before_anything_is_trained(capsys) -> None:
     assert ended.value.code == 1
     assert capsys.readouterr().err == "ablate: train.ema=2: train.ema is 2, but must be less than 1.\n"
     assert not Path("reports").exists()
+
+
+def test_a_broken_table_of_its_own_is_not_for_the_pipeline_to_make(tmp_path) -> None:
+    (tmp_path / "runs.csv").write_text("change,seed\n")
+    with pytest.raises(BadTableError) as error:
+        read_runs(tmp_path / "runs.csv")
+    assert str(error.value).startswith(f"{tmp_path / 'runs.csv'} lacks the column '")
+    assert str(error.value).endswith("'; correct it, or let --table name another file.")

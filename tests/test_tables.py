@@ -1,9 +1,12 @@
 """Tables come back as they were written, and what cannot be is one sentence."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from dermascreen.errors import BadTableError, MissingInputError
 from dermascreen.tables import align, locate, read_table, write_table
@@ -25,6 +28,24 @@ def test_a_table_comes_back_digit_for_digit(tmp_path: Path) -> None:
     write_table(table, tmp_path / "table.csv")
     pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv", ["path", "x"]), table, check_exact=True)
     assert b"\r" not in (tmp_path / "table.csv").read_bytes()
+
+
+# What no file's name holds, and no CSV file, is left out: NUL.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(TEXT, st.floats(allow_nan=False), st.integers(0, 1)), min_size=1, unique_by=lambda row: row[0])
+)
+@example([("007", 0.1, 0), ("a\rb", 0.2, 1), ("1e5", 1e300, 0), ("nan", 0.0, 1), ('",\r\n', 0.0, 0), (" ", -0.0, 1)])
+def test_any_text_comes_back(rows: list[tuple[str, float, int]]) -> None:
+    table = pd.DataFrame(rows, columns=["path", "x", "label"])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        write_table(table, path)
+        pd.testing.assert_frame_equal(read_table(path, ["path", "label"]), table, check_exact=True)
+        assert path.read_bytes().endswith(b"\n")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +77,7 @@ def test_columns_that_mean_what_they_should_pass(tmp_path: Path) -> None:
     ("column", "value", "problem"),
     [
         ("path", "b", "holds b twice"),
+        ("path", "", "has a path that is not a name in line 4"),
         ("label", 2, "has a label that is not 0 or 1 in line 4"),
         ("label", "", "has a label that is not 0 or 1 in line 4"),
         ("lesion", 1.5, "has a lesion that is not a whole number in line 4"),

@@ -86,7 +86,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    return read_table(path, MEASURED) if path.exists() else pd.DataFrame(columns=MEASURED)
+    if not path.exists():
+        return pd.DataFrame(columns=MEASURED)
+    return read_table(path, MEASURED, advice="correct it, or let --table name another file")
 
 
 def main(arguments: list[str] | None = None) -> None:

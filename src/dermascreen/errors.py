@@ -31,8 +31,8 @@ class MissingInputError(DermascreenError):
 
 
 class BadTableError(DermascreenError):
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path} {problem}; run `dvc repro --force` to make it anew.")
+    def __init__(self, path: Path, problem: str, advice: str = "run `dvc repro --force` to make it anew") -> None:
+        super().__init__(f"{path} {problem}; {advice}.")
 
 
 class FileError(DermascreenError):
@@ -93,10 +93,12 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 class TooFewLesionsError(DermascreenError):
-    def __init__(self, split: str, benign: int, malignant: int, fewest: int) -> None:
+    def __init__(
+        self, split: str, benign: int, malignant: int, fewest: int, advice: str = "change the fractions under split"
+    ) -> None:
         super().__init__(
             f"There are too few lesions for {split}: {benign} benign and {malignant} malignant, "
-            f"where at least {fewest} of each are needed; add images or change the fractions under split."
+            f"where at least {fewest} of each are needed; add images or {advice}."
         )
 
 
@@ -141,7 +143,7 @@ class LayerError(DermascreenError):
 
 
 class ArchiveError(DermascreenError):
-    """An archive is not there, not safe to unpack, or not in Kaggle's layout."""
+    """An archive is not there, not safe to unpack, or in no layout that is understood."""
 
 
 class CorruptArchiveError(ArchiveError):

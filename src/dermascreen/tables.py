@@ -63,14 +63,19 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
             table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def read_table(path: Path, columns: Sequence[str], splits: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV file; one that is missing, or that `parse_table` refuses, raises a DermascreenError."""
+def read_table(
+    path: Path, columns: Sequence[str], splits: Sequence[str] = (), *, advice: str | None = None
+) -> pd.DataFrame:
+    """Read a CSV file; one that is missing, or that `parse_table` refuses, raises a DermascreenError.
+
+    `advice` on what to do goes into the error where it is no table that `dvc repro` makes.
+    """
     try:
         return parse_table(path, columns, splits)
     except FileNotFoundError:
         raise MissingInputError(path) from None
     except ValueError as problem:
-        raise BadTableError(path, str(problem)) from None
+        raise BadTableError(path, str(problem), *([advice] if advice else [])) from None
 
 
 def parse_table(file: Path | TextIO, columns: Sequence[str], splits: Sequence[str] = ()) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Other clinics: which there are, and which of their photographs show a lesion that was trained on."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,38 @@ def test_zips_and_folders_are_clinics_and_nothing_else_is(tmp_path) -> None:
     for name in ("Bergen.ZIP", "README.md", ".gitignore", ".draft.zip"):
         (tmp_path / name).touch()
     assert list_clinics(tmp_path) == {"Bergen": tmp_path / "Bergen.ZIP", "Oslo": tmp_path / "Oslo"}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("Oslo.tar.gz", "is an archive, but not a zip; unpack it into a folder"),
+        ("Oslo.7z", "is an archive, but not a zip; unpack it into a folder"),
+        ("1.JPG", "is a photograph of no clinic; put it into a class's folder in a folder of its clinic's name"),
+        ("Benign/", "is part of a clinic; put it into a folder of that clinic's name"),
+        ("train/", "is part of a clinic; put it into a folder of that clinic's name"),
+        ("Oslo@", "is a link that leads nowhere; mend it or take it out"),
+    ],
+)
+def test_what_may_be_meant_as_a_clinic_is_not_passed_over(tmp_path, name, problem) -> None:
+    path = tmp_path / name.rstrip("/@")
+    if name.endswith("/"):
+        path.mkdir()
+    elif name.endswith("@"):
+        path.symlink_to("gone")
+    else:
+        path.touch()
+    with pytest.raises(ArchiveError) as error:
+        list_clinics(tmp_path)
+    assert str(error.value) == f"{path} {problem}."
+
+
+def test_linked_clinics_count_and_names_are_fit_for_metrics(tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "clinics").mkdir()
+    (tmp_path / "clinics" / os.fsdecode(b"K\xf8ln\r")).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "clinics/__MACOSX").mkdir()
+    assert list(list_clinics(tmp_path / "clinics")) == ["K%F8ln%0D"]
 
 
 def test_a_folder_without_clinics_has_none(tmp_path) -> None:

@@ -30,7 +30,7 @@ def from_kaggle(target: Path) -> Callable[[], pd.DataFrame]:
         source="kaggle", slug=SLUG, archive="unused", max_unpacked_gib=1.0,
         synthetic=SyntheticParams(images=16, size=32, seed=0),
     )  # fmt: skip
-    return lambda: fetch(params, target / "cache", target / "raw", target / "manifest.csv")
+    return lambda: fetch(params, target / "cache", target / "raw", target / "manifest.csv").manifest
 
 
 def test_the_archive_is_fetched_stored_and_deleted(kaggle, from_kaggle, target, images, make_zip) -> None:

@@ -105,14 +105,14 @@ def test_precision_and_recall_on_pairs_labelled_by_eye(tmp_path) -> None:
 def test_summary_counts() -> None:
     manifest = pd.DataFrame(
         {
-            "label": [0, 0, 1, 1, 0, 1],
-            "source_split": ["train", "test", "test", "test", "train", "train"],
-            "sha256": ["a", "a", "b", "c", "d", "e"],
+            "label": [0, 0, 1, 1, 0, 1, 0],
+            "source_split": ["train", "test", "test", "test", "train", "train", "val"],
+            "sha256": ["a", "a", "b", "c", "d", "e", "f"],
         }
     )
     pairs = pd.DataFrame({"method": ["bytes", "features", "features"]})
-    assert summarise(manifest, np.array([0, 0, 1, 1, 2, 2]), pairs) == {
-        "images": 6,
+    assert summarise(manifest, np.array([0, 0, 1, 1, 2, 2, 0]), pairs) == {
+        "images": 7,
         "exact_duplicates": 1,
         "lesions": 3,
         "lesions_with_several_images": 3,

@@ -16,7 +16,7 @@ from PIL import Image
 from dermascreen.errors import ArchiveError, CorruptArchiveError, DermascreenError, ImageError
 from dermascreen.images import photograph
 from dermascreen.images.layouts import REASONS, count_left_out, describe
-from dermascreen.images.sources import Stored, fetch, read_archive, summarise, unpack
+from dermascreen.images.sources import Stored, fetch, in_words, read_archive, summarise, unpack
 from dermascreen.params import DataParams, SyntheticParams
 from dermascreen.tables import read_table
 
@@ -67,7 +67,7 @@ def test_a_folder_gives_the_same(store, make_zip, make_folder, images) -> None:
 
 
 def test_synthetic_lesions_go_the_same_way(store, tmp_path) -> None:
-    manifest, left_out = store(tmp_path, source="synthetic")
+    manifest, left_out, _ = store(tmp_path, source="synthetic")
     assert (len(manifest), left_out) == (16, {})
     assert set(manifest["width"]) == set(manifest["height"]) == {32}
     assert {path.parent.relative_to(tmp_path / "data/raw").as_posix() for path in tmp_path.rglob("*.jpg")} == {
@@ -84,7 +84,7 @@ def test_what_was_there_is_replaced(store, make_zip, images, tmp_path, jpeg) -> 
 @pytest.mark.parametrize("prefix", ["", "skin-cancer/", "a/b/"])
 def test_a_second_copy_counts_once_and_the_shallow_one_wins(store, make_zip, images, prefix, jpeg) -> None:
     entries = {f"{prefix}data/{path}": jpeg(77) for path in images} | {prefix + path: images[path] for path in images}
-    manifest, left_out = store(make_zip(entries))
+    manifest, left_out, _ = store(make_zip(entries))
     assert manifest["path"].tolist() == sorted(images)
     assert count_left_out(left_out) == dict.fromkeys(REASONS, 0) | {"copies": len(images)}
     assert set(manifest["sha256"]) == {hashlib.sha256(content).hexdigest() for content in images.values()}
@@ -93,19 +93,20 @@ def test_a_second_copy_counts_once_and_the_shallow_one_wins(store, make_zip, ima
 def test_what_is_no_photograph_is_left_out(store, make_zip, images) -> None:
     litter = ["README.md", "train/notes.txt", "__MACOSX/train/benign/1.jpg", "train/benign/._1.jpg",
               "test/benign/Thumbs.db", "train/benign/.DS_Store", "__MACOSX/train/benign/3.jpg"]  # fmt: skip
-    manifest, left_out = store(make_zip(images | dict.fromkeys(litter, b"litter")))
+    manifest, left_out, _ = store(make_zip(images | dict.fromkeys(litter, b"litter")))
     assert len(manifest) == len(images)
     assert count_left_out(left_out) == dict.fromkeys(REASONS, 0) | {"no_images": 2, "system_files": 5}
 
 
 def test_backslashes_separate_folders_too(store, make_zip, images) -> None:
     entries = {path.replace("/", "\\"): content for path, content in images.items()}
-    manifest, left_out = store(make_zip(entries | {"train\\benign\\": b""}))
+    manifest, left_out, _ = store(make_zip(entries | {"train\\benign\\": b""}))
     assert (manifest["path"].tolist(), left_out) == (sorted(images), {})
 
 
 @pytest.mark.parametrize("name", ["../train/benign/3.jpg", "train/benign/../../../3.jpg", "/train/benign/3.jpg",
-                                  "..\\3.jpg", "C:\\train\\benign\\3.jpg", "\\3.jpg"])  # fmt: skip
+                                  "C:train/benign/3.jpg", "//server/share/3.jpg", "..\\3.jpg",
+                                  "C:\\train\\benign\\3.jpg", "\\3.jpg"])  # fmt: skip
 def test_an_entry_that_points_outside_is_refused(store, make_zip, images, name, jpeg) -> None:
     with pytest.raises(ArchiveError, match=r"archive\.zip holds .*3\.jpg', which points outside of it; do not trust"):
         store(make_zip({**images, name: jpeg()}))
@@ -380,19 +381,19 @@ def test_each_layout_is_read_as_it_is_meant_and_what_is_left_out_is_counted(
 ) -> None:
     taken, left = LAYOUTS[layout]
     contents = {path: jpeg(100 + number) for number, path in enumerate(taken)}
-    manifest, left_out = store(make_archive(images | contents | dict.fromkeys(left, b"none")))
+    manifest, left_out, _ = store(make_archive(images | contents | dict.fromkeys(left, b"none")))
     assert manifest["path"].tolist() == sorted([*images, *taken.values()])
     assert manifest["source_split"].tolist() == [path.split("/")[0] for path in manifest["path"]]
     assert manifest["label"].tolist() == [int("/malignant/" in path) for path in manifest["path"]]
     for path, place in taken.items():
         assert (tmp_path / "data/raw" / place).read_bytes() == contents[path]
     assert {"/".join(parts): reason for reason, found in left_out.items() for parts in found} == left
-    assert summarise(Stored(manifest, left_out))["left_out"] == {
+    assert summarise(Stored(manifest, left_out, ()))["left_out"] == {
         reason: list(left.values()).count(reason) for reason in REASONS
     }
 
 
-@pytest.mark.parametrize("top", ["", "ISIC: 2019/", "lesion_segmentation/", "a/b:c/"])
+@pytest.mark.parametrize("top", ["", "ISIC: 2019/", "A: 2019/", "lesion_segmentation/", "a/b:c/"])
 def test_classes_alone_have_no_split(store, make_archive, jpeg, top) -> None:
     entries = {f"{top}{name}/{number}.jpg": jpeg(number) for name in ("Benign", "malignant") for number in (1, 2)}
     stored = store(make_archive(entries))
@@ -401,21 +402,38 @@ def test_classes_alone_have_no_split(store, make_archive, jpeg, top) -> None:
     assert summarise(stored)["none"] == {"benign": 2, "malignant": 2}
 
 
+def test_a_folder_for_each_patient_may_hold_the_classes(store, make_archive, jpeg) -> None:
+    entries = {f"set/{who}/{name}/1.jpg": jpeg() for who in ("p1", "p2") for name in ("benign", "malignant")}
+    manifest, left_out, _ = store(make_archive(entries))
+    assert manifest["path"].tolist() == [
+        "benign/p1/1.jpg",
+        "benign/p2/1.jpg",
+        "malignant/p1/1.jpg",
+        "malignant/p2/1.jpg",
+    ]
+    assert left_out == {}
+
+
 def test_an_archive_without_test_is_taken(store, make_archive, images) -> None:
-    manifest, _ = store(make_archive({path: content for path, content in images.items() if path.startswith("train")}))
+    manifest, *_ = store(make_archive({path: content for path, content in images.items() if path.startswith("train")}))
     assert manifest["source_split"].tolist() == ["train"] * 4
 
 
 def test_a_clinic_may_have_any_split_or_none(make_archive, images, jpeg, tmp_path) -> None:
     entries = {"benign/1.jpg": jpeg(1), "malignant/1.jpg": jpeg(2), "malignant/1.tif": b"", "notes.txt": b""}
-    manifest, left_out = unpack(make_archive(entries), tmp_path / "first", 1.0)
+    manifest, left_out, _ = unpack(make_archive(entries), tmp_path / "first", 1.0)
     assert manifest["path"].tolist() == ["benign/1.jpg", "malignant/1.jpg"]
     assert describe(left_out) == [
         "1 image of a format that is not read: TIFF (malignant/1.tif)", "1 file that is no image (notes.txt)",
     ]  # fmt: skip
-    manifest, left_out = unpack(make_archive(entries | images), tmp_path / "second", 1.0)
+    manifest, left_out, _ = unpack(make_archive(entries | images), tmp_path / "second", 1.0)
     assert manifest["path"].tolist() == sorted([*images, "benign/1.jpg", "malignant/1.jpg"])
     assert count_left_out(left_out)["no_split"] == 0
+
+
+def test_a_linked_clinic_is_said_to_be_one(make_folder, images, tmp_path) -> None:
+    (tmp_path / "Oslo").symlink_to(make_folder(images))
+    assert unpack(tmp_path / "Oslo", tmp_path / "out", 1.0).linked == (tmp_path / "Oslo",)
 
 
 def test_a_clinic_without_a_class_is_named(make_zip, jpeg, tmp_path) -> None:
@@ -426,7 +444,9 @@ def test_a_clinic_without_a_class_is_named(make_zip, jpeg, tmp_path) -> None:
 @pytest.mark.parametrize("place", ["archive.zip", "deep/down/Archive.ZIP"])
 def test_a_zip_laid_into_the_folder_is_opened(store, make_zip, make_folder, images, place) -> None:
     archive = make_zip(images | {"notes.txt": b""})
-    manifest, left_out = store(make_folder({place: archive.read_bytes(), "README.md": b"", "train/benign/.keep": b""}))
+    manifest, left_out, _ = store(
+        make_folder({place: archive.read_bytes(), "README.md": b"", "train/benign/.keep": b""})
+    )
     assert manifest["path"].tolist() == sorted(images)
     assert left_out == {
         "no_images": [("README.md",), ("notes.txt",)], "system_files": [("train", "benign", ".keep")],
@@ -439,7 +459,7 @@ def test_of_several_zips_in_a_folder_none_is_chosen(store, make_zip, make_folder
         ArchiveError, match=r"folder holds 2 zips \(a\.zip, b\.zip\) and no photograph of a class; name"
     ):
         store(make_folder({"a.zip": content, "b.zip": content}))
-    manifest, left_out = store(make_folder(images | {"a.zip": content}))
+    manifest, left_out, _ = store(make_folder(images | {"a.zip": content}))
     assert (len(manifest), left_out) == (len(images), {"archives": [("a.zip",), ("b.zip",)]})
 
 
@@ -461,7 +481,12 @@ def test_linked_folders_and_files_are_followed_and_circles_are_not(store, make_f
     (pool / "pool/train/malignant/round").symlink_to(given)
     (given / "nowhere").symlink_to("gone")
     (given / "itself").symlink_to("itself")
-    manifest, left_out = store(given)
+    stored = store(given)
+    manifest, left_out, linked = stored
+    assert linked == (given / "test/benign", given / "test/malignant", given / "train")
+    assert in_words(stored, "download")[-1] == (
+        f"{given / 'train'} is a link, behind which DVC sees no change; after one, run `dvc repro --force download`."
+    )
     assert manifest["path"].tolist() == sorted([*images, "test/benign/linked.jpg"])
     assert {"/".join(parts) for parts in left_out["links"]} == {
         "nowhere", "itself", "train/benign/up", "train/malignant/round",
@@ -473,7 +498,7 @@ def test_a_link_within_the_folder_gives_a_class_to_photographs_that_have_none(st
     for path in images:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).symlink_to(folder / "pool" / path.replace("/", "-"))
-    manifest, left_out = store(folder)
+    manifest, left_out, _ = store(folder)
     assert manifest["path"].tolist() == sorted(images)
     assert count_left_out(left_out)["no_class"] == len(images)
 
@@ -492,7 +517,7 @@ def test_a_linked_class_that_is_gone_is_named(store, make_folder, images) -> Non
 def test_a_pipe_with_a_photographs_name_is_not_opened(store, make_folder, images) -> None:
     folder = make_folder(images)
     os.mkfifo(folder / "train/benign/pipe.jpg")
-    manifest, left_out = store(folder)
+    manifest, left_out, _ = store(folder)
     assert (len(manifest), left_out) == (len(images), {"no_images": [("train", "benign", "pipe.jpg")]})
 
 
@@ -510,7 +535,7 @@ def test_a_name_of_any_bytes_is_stored_under_one_that_tables_can_hold(
     folder = make_folder(images)
     for number, name in enumerate(ODD):
         (folder / "train/benign" / os.fsdecode(name)).write_bytes(jpeg(number + 50))
-    manifest, _ = store(folder)
+    manifest, *_ = store(folder)
     expected = sorted([*images, *(f"train/benign/{name}" for name in ODD.values())])
     assert manifest["path"].tolist() == expected
     again = read_table(tmp_path / "data/manifest.csv", ["path", "label", "source_split", "sha256"])
@@ -523,7 +548,7 @@ def test_a_name_of_any_bytes_is_stored_under_one_that_tables_can_hold(
 def test_names_in_a_zip_may_be_of_any_encoding(store, make_zip, images) -> None:
     path = make_zip({**images, "train/benign/l__sion\r.jpg": images["train/benign/1.jpg"]})
     path.write_bytes(path.read_bytes().replace(b"l__sion", b"l\xe9\xe8sion"))
-    manifest, _ = store(path)
+    manifest, *_ = store(path)
     assert manifest["path"].tolist() == sorted([*images, "train/benign/lΘΦsion%0D.jpg"])  # as of code page 437
 
 

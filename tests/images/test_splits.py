@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermascreen.errors import TooFewLesionsError
-from dermascreen.images.splits import split_images, summarise
+from dermascreen.errors import ParamsError, TooFewLesionsError
+from dermascreen.images.splits import folders_used, split_images, summarise
 from dermascreen.params import SplitParams
 
 
@@ -44,6 +44,62 @@ def test_official_excludes_the_training_twins_of_test_lesions() -> None:
     assert summarise(split)["test"] == {"images": 8, "lesions": 8, "benign": 4, "malignant": 4}
 
 
+FOLDERS = ["train"] * 24 + ["val"] * 8 + ["test"] * 8
+# Lesions on several sides: of train and val, val and test, train and test, all three.
+SHARED = {0: 24, 25: 33, 2: 34, 3: 35, 26: 35}
+
+
+def with_val() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return make(
+        [SHARED.get(lesion, lesion) for lesion in range(40)], [number // 2 % 2 for number in range(40)], FOLDERS
+    )
+
+
+def test_official_uses_the_val_folder_without_lesions_of_test_and_train_without_those_of_either() -> None:
+    manifest, lesions = with_val()
+    split = split_images(manifest, lesions, params(val=0.9))["split"]
+    expected = pd.Series(FOLDERS)
+    expected[[0, 2, 3, 25, 26]] = "excluded"
+    assert split.tolist() == expected.tolist()
+    assert folders_used(manifest, params()) == ["val", "test"]
+    assert folders_used(MANIFEST, params()) == ["test"]
+
+
+def test_twins_in_train_are_left_there_those_of_val_and_in_val_are_not() -> None:
+    split = split_images(*with_val(), params("official_with_twins"))["split"]
+    expected = pd.Series(FOLDERS)
+    expected[[0, 25, 26]] = "excluded"
+    assert split.tolist() == expected.tolist()
+
+
+def test_grouped_pools_the_val_folder() -> None:
+    manifest, lesions = with_val()
+    split = split_images(manifest, lesions, params("grouped"))
+    assert split.groupby("lesion")["split"].nunique().max() == 1
+    assert set(split["split"]) == {"train", "val", "test"}
+    assert split.loc[manifest["source_split"].eq("val"), "split"].nunique() == 3
+    assert folders_used(manifest, params("grouped")) == []
+
+
+@pytest.mark.parametrize("protocol", ["official", "official_with_twins"])
+@pytest.mark.parametrize("folders", [["train"], ["none"], ["train", "val"]])
+def test_without_a_test_folder_there_is_no_official_test(protocol: str, folders: list[str]) -> None:
+    manifest, lesions = make([*range(40)], [0, 0, 1, 1] * 10, folders * (40 // len(folders)))
+    with pytest.raises(
+        ParamsError,
+        match=f"^split.protocol is {protocol}, but the data set has no test folder; set split.protocol=grouped, and",
+    ):
+        split_images(manifest, lesions, params(protocol))
+    assert set(split_images(manifest, lesions, params("grouped"))["split"]) == {"train", "val", "test"}
+
+
+def test_a_val_folder_of_one_class_is_refused() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 12 + [0] * 8 + [0, 1] * 4, FOLDERS)
+    sentence = "too few lesions for val: 8 benign and 0 malignant, .*; add images or set split.protocol=grouped"
+    with pytest.raises(TooFewLesionsError, match=sentence):
+        split_images(manifest, lesions, params())
+
+
 def test_grouped_ignores_the_folders() -> None:
     split = split_images(MANIFEST, LESIONS, params("grouped"))
     assert split["split"].value_counts().to_dict() == {"train": 22, "test": 10, "val": 8}
@@ -75,10 +131,11 @@ def test_too_many_folds_is_one_sentence() -> None:
 @given(
     st.lists(st.integers(0, 59), min_size=80, max_size=80),
     st.sampled_from(["official", "grouped"]),
+    st.sampled_from(["train", "val"]),
     st.integers(0, 2**32 - 1),
 )
-def test_no_lesion_is_in_two_splits(lesions: list[int], protocol: str, seed: int) -> None:
-    manifest, table = make(lesions, [lesion % 2 for lesion in lesions], ["train"] * 64 + ["test"] * 16)
+def test_no_lesion_is_in_two_splits(lesions: list[int], protocol: str, second: str, seed: int) -> None:
+    manifest, table = make(lesions, [lesion % 2 for lesion in lesions], ["train"] * 48 + [second] * 16 + ["test"] * 16)
     try:
         split = split_images(manifest, table, params(protocol, seed))
     except TooFewLesionsError:
@@ -88,6 +145,8 @@ def test_no_lesion_is_in_two_splits(lesions: list[int], protocol: str, seed: int
     assert set(split["split"]) <= {"train", "val", "test", "excluded"}
     if protocol == "official":
         assert split["split"].eq("test").tolist() == manifest["source_split"].eq("test").tolist()
+        if second == "val":
+            assert used["split"].eq(manifest.loc[used.index, "source_split"]).all()
     else:
         assert split["split"].ne("excluded").all()
 

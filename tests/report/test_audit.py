@@ -21,10 +21,11 @@ def page(tmp_path):
     for name in NAMES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (300, 200), "pink").save(tmp_path / name, "JPEG")
-    manifest = pd.DataFrame({"path": NAMES, "label": [0, 0, 0, 1], "source_split": ["train", "train", "test", "test"]})
+    folders = ["train", "train", "test", "test"]
     columns = ["path_a", "path_b", "method", "score", "inliers"]
 
-    def render(*rows: tuple) -> str:
+    def render(*rows: tuple, sources: list[str] = folders) -> str:
+        manifest = pd.DataFrame({"path": NAMES, "label": [0, 0, 0, 1], "source_split": sources})
         pairs = pd.DataFrame(rows, columns=columns)
         return render_audit(tmp_path, manifest, pairs, METRICS)
 
@@ -46,6 +47,13 @@ def test_pairs_across_train_and_test_come_first_and_the_weakest_of_them_before(p
     assert drawn.count("different labels</span>") == 1
     assert "15 inliers" in drawn
     assert "0 inliers" not in drawn.split("bytes 1</b>")[1].split("</figcaption>")[0]
+
+
+def test_a_pair_across_other_folders_names_them(page) -> None:
+    drawn = page(*PAIRS, sources=["train", "val", "test", "val"])
+    assert [drawn.count(f"across {sides}</span>") for sides in ("val and train", "train and test", "val and test")] == [
+        1, 1, 1,
+    ]  # fmt: skip
 
 
 def test_it_holds_its_pictures_and_a_file_name_cannot_write_html(page) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from serving_samples import pixels
 from warmth import warm_environment
 
 from dermascreen.cli import main
+from dermascreen.errors import encodable
 from dermascreen.model.inference import predict_logits
 from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
 
@@ -59,6 +61,64 @@ def test_json_and_csv_say_the_same(capsys, models, photographs) -> None:
     assert [float(row["probability"]) for row in (rows[0], rows[2])] == [objects[n]["probability"] for n in (0, 2)]
     assert rows[0]["caveat"] == objects[0]["caveat"]
     assert (rows[1]["probability"], rows[1]["error"]) == ("", "cannot be read (No such file or directory)")
+
+
+ODD = [b"l\xe9sion.jpg", "\N{MICROSCOPE}良性.jpg".encode(), b'cr\rlf\ntab\t",.jpg', b"esc\x1b[2J.jpg", b"z.jpg"]
+
+
+@pytest.fixture
+def odd(photographs, tmp_path) -> Path:
+    """A folder of photographs with names of any bytes, and of what is no photograph."""
+    for file, name in zip(photographs(*(f"{number}.jpg" for number in range(len(ODD)))), ODD, strict=True):
+        (tmp_path / "odd").mkdir(exist_ok=True)
+        file.rename(tmp_path / "odd" / os.fsdecode(name))
+    (tmp_path / "odd/a.webp").write_bytes(b"RIFF....WEBP")
+    (tmp_path / "odd/b_segmentation.png").touch()
+    (tmp_path / "odd/notes.txt").touch()
+    return tmp_path / "odd"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_a_name_of_any_bytes_is_judged_and_shown(models, odd, encoding, monkeypatch) -> None:
+    shown = {form: io.TextIOWrapper(io.BytesIO(), encoding, newline="") for form in ("--json", "--csv", None)}
+    for form, stream in shown.items():
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding))
+        with pytest.raises(SystemExit) as end:
+            main(["predict", "--model", str(models), *([form] if form else []), str(odd)])
+        assert end.value.code == 3  # a.webp
+        sys.stderr.seek(0)
+        assert sys.stderr.read().splitlines()[-3:] == [
+            f"dermascreen predict: passed over 1 mask of a lesion ({odd}/b_segmentation.png).",
+            f"dermascreen predict: passed over 1 file that is no image ({odd}/notes.txt).",
+            "dermascreen predict: 1 of 6 could not be judged.",
+        ]
+    json_text, csv_text, table = (stream.buffer.getvalue().decode(encoding) for stream in shown.values())
+    objects = [json.loads(line) for line in json_text.splitlines()]
+    assert {os.fsencode(Path(one["path"]).name) for one in objects} == {*ODD, b"a.webp"}
+    assert [one["error"] for one in objects if one["error"]] == ["is WebP, not JPEG or PNG"]
+    rows = list(csv.DictReader(io.StringIO(csv_text, newline="")))
+    assert [row["probability"] for row in rows] == [str(one["probability"] or "") for one in objects]
+    expected = [encodable(one["path"]) for one in objects]
+    assert [row["path"] for row in rows] == [
+        path.encode(encoding, "backslashreplace").decode(encoding) for path in expected
+    ]
+    assert [line.split()[0] in {"malignant", "benign", "refer", "failed"} for line in table.splitlines()[1:7]] == [
+        True
+    ] * 6
+    assert r"l\xe9sion.jpg" in table
+    assert r"cr\rlf\ntab\t" in table
+    assert "\x1b" not in table
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_list_of_names_of_any_bytes(capsys, models, odd, encoding, monkeypatch) -> None:
+    listing = b"\0".join(os.fsencode(odd / os.fsdecode(name)) for name in ODD)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listing), encoding))
+    code, out, err = run(capsys, "predict", "--model", models, "--csv", "-")
+    assert (code, err) == (0, "")
+    rows = csv.DictReader(io.StringIO(out, newline=""))
+    assert [bool(row["probability"]) for row in rows] == [True] * len(ODD)
 
 
 def test_another_operating_point(capsys, models, photographs) -> None:

@@ -95,6 +95,10 @@ class _Place(NamedTuple):
     split: str | None
     label: str
     rest: Parts
+    above: Parts = ()  # of the class, where there is no split
+
+    def with_above(self, ignored: int) -> "_Place":
+        return self._replace(rest=self.above[ignored:] + self.rest)
 
     def path(self) -> str:
         return "/".join([*([self.split] if self.split else []), self.label, *map(stored, self.rest)])
@@ -170,9 +174,9 @@ def arrange(entries: Iterable[Entry], *, pooled: bool = False) -> Layout:
 
     The class is the nearest folder called benign or malignant; the split is the nearest one above it, or else below
     it, that is called train, val or test (SPLIT_FOLDERS; in any case). Folders between and below are kept, so that
-    names do not collide; folders above are not. Of equal places the one in fewest folders counts, as Kaggle's
-    own archive holds all images a second time under data/. Where some photographs have a split, those without one are
-    left out, unless all are `pooled`; where none has, none is needed.
+    names do not collide; folders above are not, except where there is no split and names would collide. Of equal places
+    the one in fewest folders counts, as Kaggle's own archive holds all images a second time under data/. Where some
+    photographs have a split, those without one are left out, unless all are `pooled`; where none has, none is needed.
 
     Every entry is either chosen or left out. Raises SeveralForOnePlaceError where two equally deep entries have one
     place, or one entry's file is another one's folder.
@@ -191,7 +195,21 @@ def arrange(entries: Iterable[Entry], *, pooled: bool = False) -> Layout:
         left_out.setdefault("no_split", []).extend(parts for parts, place in places if not place.split)
         places = [(parts, place) for parts, place in places if place.split]
 
+    try:
+        chosen, copies = _choose(places)
+    except SeveralForOnePlaceError:
+        if any(place.split for _, place in places):
+            raise
+        # Perhaps a folder for each patient, with folders of the classes in it.
+        chosen, copies = _choose((parts, place.with_above(ignored)) for parts, place in places)
+    left_out["copies"] = copies
+    return Layout(chosen, {reason: left_out[reason] for reason in REASONS if left_out.get(reason)})
+
+
+def _choose(places: Iterable[tuple[Parts, _Place]]) -> tuple[dict[str, Parts], list[Parts]]:
+    """The photograph in fewest folders for each place, sorted by place, and the others."""
     chosen: dict[str, tuple[str, Parts]] = {}
+    copies = []
     for parts, place in sorted(places, key=lambda one: (len(one[0]), one[0])):
         path = place.path()
         key = _key(path)
@@ -200,16 +218,14 @@ def arrange(entries: Iterable[Entry], *, pooled: bool = False) -> Layout:
         elif len(chosen[key][1]) == len(parts):
             raise SeveralForOnePlaceError(chosen[key][1], parts)
         else:
-            left_out.setdefault("copies", []).append(parts)
+            copies.append(parts)
     for key, (_, parts) in chosen.items():
         folder = key.rpartition("/")[0]
         while folder:
             if folder in chosen:
                 raise SeveralForOnePlaceError(chosen[folder][1], parts)
             folder = folder.rpartition("/")[0]
-    return Layout(
-        dict(sorted(chosen.values())), {reason: left_out[reason] for reason in REASONS if left_out.get(reason)}
-    )
+    return dict(sorted(chosen.values())), copies
 
 
 def _place(parts: Parts) -> _Place | str:
@@ -225,7 +241,7 @@ def _place(parts: Parts) -> _Place | str:
             first, last = sorted((number, at))
             rest = parts[first + 1 : last] + parts[last + 1 :]
             return _Place(SPLIT_FOLDERS[folders[number]], folders[at], rest)
-    return _Place(None, folders[at], parts[at + 1 :])
+    return _Place(None, folders[at], parts[at + 1 :], parts[:at])
 
 
 def _shared_folders(entries: Iterable[Parts]) -> int:
@@ -266,7 +282,11 @@ def count_left_out(left_out: LeftOut) -> dict[str, int]:
 
 def describe(left_out: LeftOut) -> list[str]:
     """What was left out, in words, with a few examples of each reason."""
-    return [f"{_counted(reason, entries)} ({_examples(entries)})" for reason, entries in left_out.items()]
+    return [
+        f"{_counted(reason, left_out[reason])} ({_examples(left_out[reason])})"
+        for reason in REASONS
+        if left_out.get(reason)
+    ]
 
 
 def _counted(reason: str, entries: Sequence[Parts]) -> str:
@@ -283,5 +303,5 @@ def unread_format(name: str) -> str | None:
 
 
 def _examples(entries: Sequence[Parts]) -> str:
-    shown = ", ".join(visible("/".join(parts)) for parts in entries[:SHOWN])
+    shown = ", ".join(visible(Path(*parts).as_posix()) for parts in entries[:SHOWN])
     return shown if len(entries) <= SHOWN else f"{shown}, ..."

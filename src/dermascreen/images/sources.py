@@ -49,15 +49,18 @@ WANTED = "train/benign, train/malignant, test/benign and test/malignant, or beni
 
 
 class Source(NamedTuple):
-    """Photographs to come: how many, and the pairs of relative path and bytes; and what else is there."""
+    """Photographs to come: how many, and the pairs of relative path and bytes; what else is there; and which linked
+    folders lead to some of them.
+    """
 
     total: int
     entries: Iterable[tuple[str, bytes]]
     left_out: LeftOut
+    linked: tuple[Path, ...] = ()
 
 
 class Stored(NamedTuple):
-    """What was stored of a source, and what was left out.
+    """What was stored of a source, what was left out, and behind which linked folders, where DVC sees no change.
 
     The manifest has path, label (0 benign, 1 malignant), source_split (train, val or test, or none where there are no
     such folders), width, height and sha256 of each photograph, sorted by path.
@@ -65,6 +68,7 @@ class Stored(NamedTuple):
 
     manifest: pd.DataFrame
     left_out: LeftOut
+    linked: tuple[Path, ...]
 
 
 def fetch(params: DataParams, cache: Path, folder: Path, manifest: Path) -> Stored:
@@ -76,7 +80,7 @@ def fetch(params: DataParams, cache: Path, folder: Path, manifest: Path) -> Stor
     with _opened(params, cache) as source, replacing(manifest) as table, replacing(folder) as images:
         listing = _store(source, images)
         write_table(listing, table)
-    return Stored(listing, source.left_out)
+    return Stored(listing, source.left_out, source.linked)
 
 
 def unpack(archive: Path, folder: Path, max_unpacked_gib: float) -> Stored:
@@ -85,7 +89,8 @@ def unpack(archive: Path, folder: Path, max_unpacked_gib: float) -> Stored:
     A clinic needs no train and test: the photographs of all its splits are taken, and those that have none.
     """
     source = read_archive(archive, max_unpacked_gib, pooled=True)
-    return Stored(_store(source, folder, f"{archive}/"), source.left_out)
+    itself = (archive,) if archive.is_symlink() and archive.is_dir() else ()  # DVC tracks the folder that it lies in
+    return Stored(_store(source, folder, f"{archive}/"), source.left_out, itself + source.linked)
 
 
 @contextmanager
@@ -97,6 +102,16 @@ def _opened(params: DataParams, cache: Path) -> Iterator[Source]:
     else:
         with downloaded(params.slug, cache) as archive:
             yield read_archive(archive, params.max_unpacked_gib)
+
+
+def in_words(stored: Stored, stage: str) -> list[str]:
+    """What a user should know of what `stage` has stored, in sentences."""
+    sentences = [f"Left out {what}." for what in describe(stored.left_out)]
+    sentences += [
+        f"{folder} is a link, behind which DVC sees no change; after one, run `dvc repro --force {stage}`."
+        for folder in stored.linked
+    ]
+    return sentences
 
 
 def summarise(stored: Stored) -> dict[str, Any]:
@@ -145,13 +160,19 @@ def _read_folder(path: Path, max_unpacked_gib: float, pooled: bool) -> Source:
     zips = [parts for parts in layout.left_out.get("archives", ()) if parts[-1].lower().endswith(".zip")]
     if layout.chosen or not zips:
         _require_classes(layout, path, pooled)
-        return Source(len(layout.chosen), _read_files(path, layout.chosen), layout.left_out)
+        linked = _linked_folders(path, layout.chosen.values())
+        return Source(len(layout.chosen), _read_files(path, layout.chosen), layout.left_out, linked)
     if len(zips) > 1:
         names = ", ".join("/".join(parts) for parts in zips)
         raise ArchiveError(f"{path} holds {len(zips)} zips ({names}) and no photograph of a class; name one of them.")
     inner = _read_zip(path.joinpath(*zips[0]), max_unpacked_gib, pooled)
     beside = {reason: [parts for parts in found if parts != zips[0]] for reason, found in layout.left_out.items()}
     return inner._replace(left_out=_together(beside, inner.left_out))
+
+
+def _linked_folders(path: Path, chosen: Iterable[Parts]) -> tuple[Path, ...]:
+    folders = {parts[:end] for parts in chosen for end in range(1, len(parts))}
+    return tuple(folder for folder in (path.joinpath(*parts) for parts in sorted(folders)) if folder.is_symlink())
 
 
 def _together(*several: LeftOut) -> LeftOut:
@@ -210,7 +231,9 @@ def _parts(member: zipfile.ZipInfo) -> Parts:
 
 
 def _require_safe(parts: Parts, member: zipfile.ZipInfo, path: Path) -> None:
-    absolute = not parts or parts[0].startswith("/") or re.fullmatch("[A-Za-z]:", parts[0])
+    absolute = (
+        not parts or parts[0].startswith("/") or re.match(r"[A-Za-z]:(?!\s)", parts[0])
+    )  # C: and C:train, not A: 2019
     if absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16):
         raise ArchiveError(f"{path} holds {member.filename!r}, which points outside of it; do not trust this archive.")
     if member.flag_bits & 1:

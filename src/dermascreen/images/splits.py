@@ -27,18 +27,14 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
     """
     images = manifest[["path", "label", "source_split"]].merge(lesions, on="path", validate="one_to_one")
     label = images.groupby("lesion")["label"].max()
-    if params.protocol != "grouped":
-        if not images["source_split"].eq("test").any():
-            raise ParamsError(
-                f"split.protocol is {params.protocol}, but the data set has no test folder; set "
-                "split.protocol=grouped, and test is drawn from all lesions."
-            )
+    folders = folders_used(manifest, params)
+    if "test" in folders:
         rest, test = _in_folder(label, images, "test")
     elif params.folds:
         rest, test = _fold(label, params)
     else:
         rest, test = _draw(label, params.test_fraction, params.seed, "test and the rest")
-    if has_val(manifest, params):
+    if "val" in folders:
         train, val = _in_folder(rest, images, "val")
     else:
         train, val = _draw(rest, params.val_fraction, params.seed, "train and val")
@@ -46,19 +42,27 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
     images["split"] = ""
     for name, members in {"train": train, "val": val, "test": test}.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
-        _require(members, name)
-    if params.protocol != "grouped":
-        split, source = images["split"].copy(), images["source_split"]
-        folders = ["val", "test"] if has_val(manifest, params) else ["test"]
-        images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
-        if params.protocol == "official_with_twins":
-            images.loc[split.eq("test") & source.eq("train"), "split"] = "train"
+        if min(_counts(members)) < FEWEST:
+            advice = "set split.protocol=grouped" if name in folders else "change the fractions under split"
+            raise TooFewLesionsError(name, *_counts(members), FEWEST, advice)
+    split, source = images["split"].copy(), images["source_split"]
+    images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
+    if params.protocol == "official_with_twins":
+        images.loc[split.eq("test") & source.eq("train"), "split"] = "train"
     return images[["path", "label", "lesion", "split"]]
 
 
-def has_val(manifest: pd.DataFrame, params: SplitParams) -> bool:
-    """Whether the data set's val folder is val, so that no fraction is drawn."""
-    return params.protocol != "grouped" and bool(manifest["source_split"].eq("val").any())
+def folders_used(manifest: pd.DataFrame, params: SplitParams) -> list[str]:
+    """Which splits are the data set's own folders, and not drawn; raises ParamsError if test should be and is none."""
+    if params.protocol == "grouped":
+        return []
+    folders = [name for name in ("val", "test") if manifest["source_split"].eq(name).any()]
+    if "test" not in folders:
+        raise ParamsError(
+            f"split.protocol is {params.protocol}, but the data set has no test folder; set split.protocol=grouped, "
+            "and test is drawn from all lesions."
+        )
+    return folders
 
 
 def _in_folder(label: "pd.Series[int]", images: pd.DataFrame, name: str) -> tuple["pd.Series[int]", "pd.Series[int]"]:
@@ -81,12 +85,6 @@ def _fold(label: "pd.Series[int]", params: SplitParams) -> tuple["pd.Series[int]
     folds = StratifiedKFold(params.folds, shuffle=True, random_state=params.seed)
     rest, test = list(folds.split(label, label))[params.fold]
     return label.iloc[rest], label.iloc[test]
-
-
-def _require(label: "pd.Series[int]", name: str) -> None:
-    counts = _counts(label)
-    if min(counts) < FEWEST:
-        raise TooFewLesionsError(name, *counts, FEWEST)
 
 
 def _counts(label: "pd.Series[int]") -> tuple[int, int]:

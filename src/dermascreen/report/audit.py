@@ -19,16 +19,17 @@ MOST_SHOWN = 400  # pairs, so that a browser can hold the page
 def render_audit(root: Path, manifest: pd.DataFrame, pairs: pd.DataFrame, metrics: Mapping[str, Any]) -> str:
     """The page as HTML with its thumbnails in it.
 
-    Pairs across the source's train and test folder come first; then what features found, then hashes, pixels and bytes,
-    each from the lowest score.
+    Pairs across the source's folders train, val and test come first; then what features found, then hashes, pixels and
+    bytes, each from the lowest score.
 
     Parameters: `manifest` with path, label and source_split; `pairs` as `images.lesions.find_pairs` returns them;
     `metrics` as metrics/audit.json holds them.
     """
     by_path = manifest.set_index("path")
+    sides = [by_path["source_split"].reindex(pairs[end]).to_numpy() for end in ("path_a", "path_b")]
     ordered = pairs.assign(
-        across=by_path["source_split"].reindex(pairs["path_a"]).to_numpy()
-        != by_path["source_split"].reindex(pairs["path_b"]).to_numpy(),
+        across=sides[0] != sides[1],
+        sides=[" and ".join(sorted(pair, reverse=True)) for pair in zip(*sides, strict=True)],
         conflict=by_path["label"].reindex(pairs["path_a"]).to_numpy()
         != by_path["label"].reindex(pairs["path_b"]).to_numpy(),
         doubt=pairs["method"].map({"features": 0, "hash": 1, "pixels": 2, "bytes": 3}),
