@@ -28,6 +28,7 @@ MEASURES = {
 OWN, DEFAULT = "high_recall", "default"  # the points at which errors are compared
 GIVEN = "the given threshold"  # instead of OWN
 HALF = 0.5  # the threshold of DEFAULT
+AT = {OWN: f"Each at its own {OWN} point", DEFAULT: f"Both at {HALF}"}  # as the verdict calls them
 
 Points = Mapping[str, Mapping[str, Any]]
 
@@ -106,7 +107,10 @@ def _difference(measure: Measure) -> Measure:
 
 
 def errors_at(table: pd.DataFrame, thresholds: tuple[float, float]) -> tuple[Errors, Errors]:
-    """Missed cancers and false alarms of the two models, each at its own of `thresholds`, image by image."""
+    """Missed cancers and false alarms of the two models, each at its own of `thresholds`, image by image.
+
+    Parameters: `table` as `pair` makes it.
+    """
     first, second = (table[column].ge(at) for column, at in zip(("first", "second"), thresholds, strict=True))
 
     def of_class(label: int) -> Errors:
@@ -126,7 +130,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, tuple
     auc = found[found["measure"].eq("ROC AUC") & found["method"].eq("lesions")].iloc[0]
     if table["first"].equals(table["second"]):
         return [f"A and B give each of {len(table)} images the same probability: there is nothing to tell apart."]
-    difference = by(auc.to_dict(), "difference")
+    difference = by({name: auc[name] for name in ("difference", "low", "high")}, "difference")
     if auc["low"] > 0:
         sentences = [f"A ranks better than B {where}: its AUC is {difference}."]
     elif auc["high"] < 0:
@@ -137,10 +141,13 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, tuple
         counts = [{"fn": count, "tp": missed.n - count} for count in (missed.first, missed.second)]
         ranges = [missed_range(one) for one in counts]
         sentences.append(
-            f"At {point}, of {missed.n} malignant images A misses {missed.first} ({ranges[0]}) and B {missed.second} "
-            f"({ranges[1]}): {_shown(missed, 'misses')}. Of {alarms.n} benign images A calls {alarms.first} malignant "
-            f"and B {alarms.second}: {_shown(alarms, 'raises')}."
+            f"{AT.get(point, 'At the thresholds given')}: of {missed.n} malignant images A misses {missed.first} "
+            f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses')}. Of {alarms.n} benign "
+            f"images A calls {alarms.first} malignant and B {alarms.second}: {_shown(alarms, 'raises')}."
         )
+        for name, called in zip("AB", (alarms.first, alarms.second), strict=True):
+            if called == alarms.n:
+                sentences.append(f"{name} calls every benign image malignant there: that it misses few is no gain.")
     return sentences
 
 
@@ -212,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
         errors = {}
         if points[0] is None or points[1] is None:
-            lacking = " and ".join(name for name, known in zip("AB", points, strict=True) if known is None)
+            lacking = " or ".join(name for name, known in zip("AB", points, strict=True) if known is None)
             print(
                 f"No operating point of {lacking} was found, so the AUCs alone are compared; --threshold-a and "
                 "--threshold-b give one.\n"
