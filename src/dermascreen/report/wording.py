@@ -332,7 +332,8 @@ def caveat_of(point: Mapping[str, Any]) -> str | None:
 
 def beats_chance(at: Mapping[str, Any]) -> bool:
     """Whether a larger share of malignant images than of benign ones is called malignant."""
-    return bool(at["recall"] + at["specificity"] > 1)
+    tn, fp, fn, tp = (at["confusion"][name] for name in ("tn", "fp", "fn", "tp"))
+    return bool(tp * (tn + fp) > fp * (tp + fn))
 
 
 def verdict_of(high_recall: Mapping[str, Any]) -> str:
