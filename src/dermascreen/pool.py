@@ -5,6 +5,7 @@ never saw it. Each fold's model is calibrated on its own val, which makes their 
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows = [
             {"measure": measure, "value": values[measure], "method": method, **interval}
             for measure, methods in intervals.items()
-            for method, interval in (methods or {"": {"low": None, "high": None}}).items()
+            for method, interval in (methods or {"": {"low": math.nan, "high": math.nan}}).items()
         ]
         shown = (folds, pd.DataFrame(rows))
         tables = (table.to_string(index=False, float_format="{:.4f}".format, na_rep="") for table in shown)
