@@ -46,6 +46,23 @@ def test_the_command_writes_a_table_that_can_be_compared_and_prints_its_auc(fold
     assert "Wrote 192 predictions" in said
 
 
+def test_folds_of_few_lesions_have_no_interval_without_a_width(tmp_path, capsys) -> None:
+    for fold in range(2):
+        table = predictions(fold, images=10).assign(split="test")
+        table["lesion"] += 10 * fold
+        table["path"] = [f"{fold}/{path}" for path in table["path"]]
+        table["calibrated_probability"] = 0.1 + 0.2 * table["label"]  # told apart, and none is called malignant
+        table.to_csv(tmp_path / f"few{fold}.csv", index=False)
+    main(["few0.csv", "few1.csv", "--draws", "20"])
+    said = capsys.readouterr().out
+    assert said.count("1.0000 hoeffding 0.1581 1.0000") == 2  # two malignant lesions and three benign ones: 0.025 ^ 1/2
+    lines = {line.split()[0]: line.split() for line in said.splitlines() if line.strip()}
+    assert lines["roc_auc"] == ["roc_auc", "1.0000", "hoeffding", "0.3976", "1.0000"]  # four and six
+    assert lines["average_precision"] == ["average_precision", "1.0000"]
+    assert lines["precision"] == ["precision"]
+    assert "Of what is empty the images are too few to tell." in said
+
+
 def test_a_lesion_in_two_folds_is_refused_and_nothing_written(capsys, tmp_path) -> None:
     with pytest.raises(SystemExit, match="1"):
         main(["0.csv", "1.csv", "0.csv"])

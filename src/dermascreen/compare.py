@@ -17,7 +17,7 @@ from dermascreen.evidence.intervals import CONFIDENCE, cluster_bootstrap, compar
 from dermascreen.evidence.paired import Errors, compare_errors
 from dermascreen.evidence.resampling import Measure, Values
 from dermascreen.experiments import add_draw_options, read_all_predictions, read_points, read_predictions
-from dermascreen.report.wording import by, caveat_of, missed_range, p_value, percent
+from dermascreen.report.wording import by, caveat_of, counted, missed_range, p_value, percent
 
 MEASURES = {
     "ROC AUC": resampling.roc_auc,
@@ -28,6 +28,7 @@ MEASURES = {
 OWN, DEFAULT = "high_recall", "default"  # the points at which errors are compared
 GIVEN = "the given threshold"  # instead of OWN
 HALF = 0.5  # the threshold of DEFAULT
+AT = {OWN: f"Each at its own {OWN} point", DEFAULT: f"Both at {HALF}"}  # as the verdict calls them
 
 Points = Mapping[str, Mapping[str, Any]]
 
@@ -106,7 +107,10 @@ def _difference(measure: Measure) -> Measure:
 
 
 def errors_at(table: pd.DataFrame, thresholds: tuple[float, float]) -> tuple[Errors, Errors]:
-    """Missed cancers and false alarms of the two models, each at its own of `thresholds`, image by image."""
+    """Missed cancers and false alarms of the two models, each at its own of `thresholds`, image by image.
+
+    Parameters: `table` as `pair` makes it.
+    """
     first, second = (table[column].ge(at) for column, at in zip(("first", "second"), thresholds, strict=True))
 
     def of_class(label: int) -> Errors:
@@ -122,11 +126,11 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, tuple
 
     Parameters: `table` as `pair` makes it; `found` as `compare` does; `errors`, what `errors_at` makes of each point.
     """
-    where = f"on {len(table)} images of {table['lesion'].nunique()} lesions"
+    where = f"on {len(table)} images of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}"
     auc = found[found["measure"].eq("ROC AUC") & found["method"].eq("lesions")].iloc[0]
     if table["first"].equals(table["second"]):
         return [f"A and B give each of {len(table)} images the same probability: there is nothing to tell apart."]
-    difference = by(auc.to_dict(), "difference")
+    difference = by({name: auc[name] for name in ("difference", "low", "high")}, "difference")
     if auc["low"] > 0:
         sentences = [f"A ranks better than B {where}: its AUC is {difference}."]
     elif auc["high"] < 0:
@@ -137,11 +141,19 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, tuple
         counts = [{"fn": count, "tp": missed.n - count} for count in (missed.first, missed.second)]
         ranges = [missed_range(one) for one in counts]
         sentences.append(
-            f"At {point}, of {missed.n} malignant images A misses {missed.first} ({ranges[0]}) and B {missed.second} "
-            f"({ranges[1]}): {_shown(missed, 'misses')}. Of {alarms.n} benign images A calls {alarms.first} malignant "
-            f"and B {alarms.second}: {_shown(alarms, 'raises')}."
+            f"{AT.get(point, 'At the thresholds given')}: of {_images(missed, 'malignant')} A misses {missed.first} "
+            f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses')}. "
+            f"Of {_images(alarms, 'benign')} A calls {alarms.first} malignant and B {alarms.second}: "
+            f"{_shown(alarms, 'raises')}."
         )
+        for name, called in zip("AB", (alarms.first, alarms.second), strict=True):
+            if called == alarms.n:
+                sentences.append(f"{name} calls every benign image malignant there: that it misses few is no gain.")
     return sentences
+
+
+def _images(errors: Errors, kind: str) -> str:
+    return counted(errors.n, f"{kind} image", f"{kind} images")
 
 
 def _shown(errors: Errors, does: str) -> str:
@@ -207,12 +219,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(
             f"A: {wanted.first}\nB: {wanted.second}\n"
             f"{len(table)} {wanted.split} images, {table['label'].sum()} of them malignant, "
-            f"of {table['lesion'].nunique()} lesions\n\n{_measures(found)}\n\n"
+            f"of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}\n\n{_measures(found)}\n\n"
             f"Intervals of 95 %: {_methods(found, wanted.draws, wanted.seed)}\n"
         )
         errors = {}
         if points[0] is None or points[1] is None:
-            lacking = " and ".join(name for name, known in zip("AB", points, strict=True) if known is None)
+            lacking = " or ".join(name for name, known in zip("AB", points, strict=True) if known is None)
             print(
                 f"No operating point of {lacking} was found, so the AUCs alone are compared; --threshold-a and "
                 "--threshold-b give one.\n"

@@ -5,6 +5,7 @@ never saw it. Each fold's model is calibrated on its own val, which makes their 
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from dermascreen.errors import FoldsError, reported
-from dermascreen.evidence.intervals import delong_interval, metric_intervals
+from dermascreen.evidence.intervals import auc_interval, metric_intervals
 from dermascreen.evidence.metrics import classification_metrics
 from dermascreen.experiments import add_draw_options, is_file, read_experiment_params, read_predictions
 from dermascreen.tables import write_table
@@ -82,16 +83,18 @@ def main(arguments: list[str] | None = None) -> None:
         rows = [
             {"measure": measure, "value": values[measure], "method": method, **interval}
             for measure, methods in intervals.items()
-            for method, interval in methods.items()
+            for method, interval in (methods or {"": {"low": math.nan, "high": math.nan}}).items()
         ]
-        tables = (table.to_string(index=False, float_format="{:.4f}".format) for table in (folds, pd.DataFrame(rows)))
+        shown = (folds, pd.DataFrame(rows))
+        tables = (table.to_string(index=False, float_format="{:.4f}".format, na_rep="") for table in shown)
         print(
             "{}\n\nROC AUC, mean over folds {:.4f}, standard deviation {:.4f}; all folds together:\n\n{}\n".format(
                 next(tables), folds["roc_auc"].mean(), folds["roc_auc"].std(), next(tables)
             )
         )
         print(
-            f"Intervals of 95 %; accuracy, recall, specificity and precision at probability 0.5. Wrote {len(pooled)} "
+            "Intervals of 95 %; accuracy, recall, specificity and precision at probability 0.5. Of what is empty the "
+            f"images are too few to tell. Wrote {len(pooled)} "
             f"predictions to {wanted.out}."
         )
 
@@ -99,10 +102,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _by_fold(pooled: pd.DataFrame, sources: list[str]) -> pd.DataFrame:
     rows = []
     for fold, part in pooled.groupby("fold"):
-        label, probability = part["label"].to_numpy(), part["calibrated_probability"].to_numpy()
+        columns = ("label", "calibrated_probability", "lesion")
+        label, probability, lesion = (part[column].to_numpy() for column in columns)
         auc = float(roc_auc_score(label, probability))
+        method, interval = auc_interval(label, probability, lesion)
         counts = {"fold": sources[int(str(fold))], "images": len(part), "malignant": int(label.sum())}
-        rows.append(counts | {"roc_auc": auc} | delong_interval(label, probability)._asdict())
+        rows.append(counts | {"roc_auc": auc, "method": method} | interval._asdict())
     return pd.DataFrame(rows)
 
 

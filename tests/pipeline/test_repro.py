@@ -165,7 +165,7 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
     assert row.data.metrics["test.roc_auc"] == evaluate["test"]["roc_auc"]
     assert row.data.metrics["high_recall.test.recall"] == threshold["high_recall"]["test"]["recall"]
-    assert "test.intervals.roc_auc.delong.low" in by_stage["evaluate"].data.metrics
+    assert "test.intervals.recall.clopper_pearson.low" in by_stage["evaluate"].data.metrics
     assert len(row.data.metrics) < 200  # the details are on the stages' own runs
     assert [point.step for point in client.get_metric_history(row.info.run_id, "val_roc_auc")] == [0, 1]
     assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val"}

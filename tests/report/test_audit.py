@@ -75,4 +75,4 @@ def test_only_so_many_pairs_are_shown_and_it_says_so(page, monkeypatch) -> None:
 def test_without_pairs_it_is_a_page_still(page) -> None:
     drawn = page()
     assert "<figure>" not in drawn
-    assert "4 images show 1 lesions" in drawn
+    assert "4 images show 1 lesion;\n1 lesion has several images, and\n2 images of the test folder show" in drawn

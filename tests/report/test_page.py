@@ -149,7 +149,7 @@ def leaves(metrics, prefix=()):
         ("threshold.youden.val.intervals.precision.clopper_pearson.low", 0.6543, "0.800 0.654 to 0.830"),
         ("threshold.default.test.screening.0.03.ppv", 0.6543, "3 % 0.654 0.130 to 0.330"),
         ("threshold.fn_reduction.relative", 0.6543, "65.4 % of what that misses"),
-        ("threshold.source_protocol.test.high_recall.threshold", 0.6543, "at threshold 0.200 0.654 0.100"),
+        ("threshold.source_protocol.test.high_recall.threshold", 0.6543, "Threshold of high recall 0.200 0.654 0.100"),
         ("shortcuts.baselines.frame.p_value", 0.6543, "frame alone 0.842 0.810 to 0.870 +0.046 +0.026 to +0.066 0.654"),
         ("shortcuts.interventions.reencoded.largest_logit_change", 0.6543, "0.862 \u22120.026 \u22120.046 to "
         "\u22120.006 0.012 0.654 metadata"),
@@ -280,7 +280,7 @@ def test_the_source_projects_figures_stand_beside_both_protocols(text) -> None:
         "Malignant images missed at 0.5 11 of 80 7.1 % to 23.3 % 2 of 80 0.3 % to 8.7 % 33 of 300 7.7 % to 15.1 %"
         in drawn
     )
-    assert "2 of 80 0.3 % to 8.7 % 13 of 300 2.3 % to 7.3 % at threshold 0.200 0.310 0.100" in drawn
+    assert "2 of 80 0.3 % to 8.7 % 13 of 300 2.3 % to 7.3 % Threshold of high recall 0.200 0.310 0.100" in drawn
 
 
 def test_screening_is_told_by_prevalence(text) -> None:

@@ -157,9 +157,8 @@ def test_what_must_be_said_of_other_points() -> None:
 
 
 PROMISE = (
-    "Chosen on val\u2019s 231 malignant lesions, where at least 59 are needed and 6 may be missed, the high-recall point finds at least "
-    "95 % of all "
-    "lesions like them, with 95 % confidence."
+    "Chosen on val\u2019s 231 malignant lesions, where at least 59 are needed and 6 may be missed, the "
+    "high-recall point finds at least 95 % of all lesions like them, with 95 % confidence."
 )
 
 

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from dermascreen.evidence.calibration import calibration_report
-from dermascreen.evidence.intervals import Lesions, metric_intervals
+from dermascreen.evidence.intervals import metric_intervals
 from dermascreen.evidence.metrics import Labels, Scores, classification_metrics
 
 
 def report_split(
-    label: Labels, before: Scores, after: Scores, lesion: Lesions, *, draws: int, seed: int
+    label: Labels, before: Scores, after: Scores, lesion: npt.NDArray[np.intp], *, draws: int, seed: int
 ) -> dict[str, Any]:
     """What needs no threshold, and rates at 0.5, with intervals; and calibration before and after the temperature.
 

@@ -129,9 +129,10 @@ def shortfalls(points: Points) -> list[str]:
 
 
 def _too_few(measure: str, target: float, lesion: str, point: Mapping[str, Any]) -> str:
+    found = f"{point['lesions']} {lesion} lesion{'s' * (point['lesions'] != 1)}"
     return (
-        f"A {measure} of {target:g} cannot be promised with confidence {point['confidence']:g}: val has "
-        f"{point['lesions']} {lesion} lesions, and {point['lesions_needed']} are needed; "
+        f"A {measure} of {target:g} cannot be promised with confidence {point['confidence']:g}: val has {found}, and "
+        f"{point['lesions_needed']} are needed; "
         f"the threshold is the one at which val's own {measure} reaches it."
     )
 

@@ -332,7 +332,8 @@ def caveat_of(point: Mapping[str, Any]) -> str | None:
 
 def beats_chance(at: Mapping[str, Any]) -> bool:
     """Whether a larger share of malignant images than of benign ones is called malignant."""
-    return bool(at["recall"] + at["specificity"] > 1)
+    tn, fp, fn, tp = (at["confusion"][name] for name in ("tn", "fp", "fn", "tp"))
+    return bool(tp * (tn + fp) > fp * (tp + fn))
 
 
 def verdict_of(high_recall: Mapping[str, Any]) -> str:
@@ -346,9 +347,9 @@ def verdict_of(high_recall: Mapping[str, Any]) -> str:
         return f"{promise} On test it misses {missed(counts)} malignant images {price}."
     if caveat is None:
         promise = (
-            f"Chosen on val\u2019s {counted(high_recall['lesions'], 'malignant lesion', 'malignant lesions')}, where at "
-            f"least {high_recall['lesions_needed']} are needed and {high_recall['misses_allowed']} may be missed, the "
-            f"high-recall point finds at least {target} of all lesions like them, with "
+            f"Chosen on val\u2019s {counted(high_recall['lesions'], 'malignant lesion', 'malignant lesions')}, where "
+            f"at least {high_recall['lesions_needed']} are needed and {high_recall['misses_allowed']} may be missed, "
+            f"the high-recall point finds at least {target} of all lesions like them, with "
             f"{percent(high_recall['confidence'])} confidence."
         )
     found = f"On test it finds {percent(test['recall'])} of the malignant images ({span(interval, 'percent')}) {price}"
