@@ -53,7 +53,7 @@ docs: $(READY) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 ui: $(READY) ## Show the runs in MLflow
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+	mlflow ui --backend-store-uri "$$(python -m dermascreen.tracking)"
 
 lock: $(filter .uv/bin/uv,$(UV)) ## Resolve pyproject.toml anew into the locks
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock

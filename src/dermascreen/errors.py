@@ -19,11 +19,13 @@ class ParamsError(DermascreenError):
 
 class MissingInputError(DermascreenError):
     def __init__(self, path: Path) -> None:
+        self.path, self.problem = path, "does not exist"
         super().__init__(f"{path} does not exist; run `dvc repro` to make it.")
 
 
 class BadTableError(DermascreenError):
     def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
         super().__init__(f"{path} {problem}; run `dvc repro --force` to make it anew.")
 
 
@@ -130,6 +132,10 @@ class ModelError(DermascreenError):
     """A model cannot be found in the registry, or may not be put there."""
 
 
+class StoreError(DermascreenError):
+    """MLflow's store of runs and models cannot be reached, opened or understood."""
+
+
 class ExportError(DermascreenError):
     def __init__(self, file: Path, apart: float, tolerance: float) -> None:
         super().__init__(
@@ -139,6 +145,7 @@ class ExportError(DermascreenError):
 
 class PredictionsError(DermascreenError):
     def __init__(self, source: str, problem: str) -> None:
+        self.problem = problem
         super().__init__(f"{source} {problem}; give a predictions.csv as stage evaluate writes it.")
 
 
