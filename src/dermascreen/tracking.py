@@ -442,8 +442,9 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What MLflow's libraries deprecate in each other is not for a stage to report."""
+    """What MLflow warns of in itself, and its libraries deprecate in each other, is not for a stage to report."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*type hint is inferred", UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="mlflow|sqlalchemy|alembic")
         yield
 

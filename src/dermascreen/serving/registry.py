@@ -318,7 +318,7 @@ def _logged(store: Store, root: Path) -> "ModelInfo":
             warnings.catch_warnings(),
         ):
             warnings.filterwarnings("ignore", "(?s).*input example", UserWarning)  # the signature is given
-            return mlflow.pyfunc.log_model(
+            logged: ModelInfo = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("pyfunc.py")),
                 # As addresses: MLflow takes a percent sign in a path for the beginning of a quoted character.
@@ -327,6 +327,7 @@ def _logged(store: Store, root: Path) -> "ModelInfo":
                 pip_requirements=[f"{package}=={installed(package)}" for package in PACKAGES],
                 signature=_signature(),
             )
+    return logged
 
 
 def _entered(store: Store, logged: "ModelInfo", found: str, verdict: Verdict) -> str:
