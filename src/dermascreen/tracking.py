@@ -53,6 +53,7 @@ SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "trai
 WEIGHTS = "models/weights.safetensors"  # what identifies a model
 
 ARTIFACTS = "mlartifacts"  # beside mlflow.db: the files of runs and models
+DEFAULT_ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # the variable from which MLflow takes the place of artifacts
 PLACES = (  # where an MLflow database writes down the places of artifacts: tables and columns
     ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
     ("model_versions", "source"), ("model_versions", "storage_location"),
@@ -287,7 +288,9 @@ def open_store(root: Path, experiment: str | None) -> Store:
     uri, client_class = store_uri(root), _client_class()
     with FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):  # MLflow's own creation of a store is racy
         move_in(root)
-        client = client_class(uri, uri)
+        # Of the experiment that MLflow makes for itself, in SQL that some characters of a bare path break.
+        with _environment({DEFAULT_ARTIFACTS: (root / ARTIFACTS).as_uri()}):
+            client = client_class(uri, uri)
         return Store(client, uri, _experiment(client, experiment, uri, root) if experiment else "")
 
 
@@ -343,16 +346,29 @@ def chosen(store: Store) -> Iterator[None]:
     """
     import mlflow  # noqa: PLC0415 - slow to import
 
-    given = {name: os.environ.pop(name, None) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")}
-    try:
+    with _environment({"MLFLOW_TRACKING_URI": None, "MLFLOW_RUN_ID": None}):
         mlflow.set_tracking_uri(store.uri)
         mlflow.set_registry_uri(store.uri)
         yield
+
+
+@contextmanager
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Variables as given, None for absent, and as they were afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    _set_environment(values)
+    try:
+        yield
     finally:
-        for name, value in given.items():
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
             os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        else:
+            os.environ[name] = value
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
@@ -92,7 +92,8 @@ class Failing:
             if len(self.calls) - 1 != self._at:
                 return call(*arguments, **named)
             if self._lost:
-                call(*arguments, **named)
+                with suppress(MlflowException):
+                    call(*arguments, **named)
             raise self._error
 
         return counted
@@ -300,7 +301,7 @@ def test_one_that_became_champion_in_the_meantime_is_compared_with(project, monk
     monkeypatch.setattr(registry, "_logged", slowly)
     said = registry.register(project)
     assert said.startswith("Registered dermascreen version 3. ")
-    assert "its AUC less that of version 2 is +0.000" in said
+    assert "its AUC less that of version 2 is 0.000" in said
     assert now_champion(project) == "2"
     assert "before" not in client(project).get_model_version("dermascreen", "3").tags
     assert client(project).get_model_version("dermascreen", "2").tags["before"] == "1"
