@@ -390,17 +390,13 @@ def test_a_folder_whose_name_is_no_text_is_refused_in_one_line(
     )
 
 
-def logged(root: Path) -> Path:
-    """Train, log a file, and say where it is."""
+def train_with_a_file(root: Path) -> None:
+    """Train, and see the file that is logged arrive in the project."""
+    before = len([*root.rglob("note.txt")])
     Path("note.txt").touch()
     with tracked_run("train", PARAMS, root, {}) as run:
         run.log_artifact("note.txt")
-    [found] = {*root.rglob("note.txt")} - SEEN
-    SEEN.add(found)
-    return found.relative_to(root)
-
-
-SEEN: set[Path] = set()
+    assert len([*root.rglob("note.txt")]) == before + 1
 
 
 def places(root: Path) -> set[str]:
@@ -412,29 +408,26 @@ def places(root: Path) -> set[str]:
 
 
 def test_a_project_that_was_moved_finds_its_artifacts_and_writes_no_more_to_the_old_place(root: Path) -> None:
-    logged(root)
+    train_with_a_file(root)
     moved = root.with_name("moved %3F")
     root.rename(moved)
-    logged(moved)
+    train_with_a_file(moved)
     assert places(moved) == {moved.as_uri()}
     assert not root.exists()
     moved.rename(root)
-    SEEN.clear()
-    SEEN.update(root.rglob("note.txt"))
-    logged(root)
+    train_with_a_file(root)
     assert places(root) == {root.as_uri()}
 
 
 @pytest.mark.parametrize("what", ["all", "store"])
 def test_a_copy_of_a_project_writes_nothing_into_the_original(what: str, root: Path) -> None:
-    logged(root)
+    train_with_a_file(root)
     before = sorted(root.rglob("*"))
     copy = root.with_name("another")
     shutil.copytree(root, copy)
     if what == "store":
         shutil.rmtree(copy / "mlartifacts")
-    SEEN.update(copy.rglob("note.txt"))
-    logged(copy)
+    train_with_a_file(copy)
     assert sorted(root.rglob("*")) == before
     assert places(root) == {root.as_uri()}
     # The files of the first run are where they are.
