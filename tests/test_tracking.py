@@ -419,6 +419,22 @@ def test_a_project_that_was_moved_finds_its_artifacts_and_writes_no_more_to_the_
     assert places(root) == {root.as_uri()}
 
 
+def test_an_old_place_that_may_not_be_looked_at_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_with_a_file(root)
+    copy = root.with_name("mine")
+    shutil.copytree(root, copy)
+    exists = Path.exists
+
+    def denied(self: Path) -> bool:
+        if self.is_relative_to(root):
+            raise PermissionError(13, "Permission denied", str(self))
+        return exists(self)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    train_with_a_file(copy)
+    assert places(copy) == {copy.as_uri()}
+
+
 @pytest.mark.parametrize("what", ["all", "store"])
 def test_a_copy_of_a_project_writes_nothing_into_the_original(what: str, root: Path) -> None:
     train_with_a_file(root)

@@ -94,6 +94,7 @@ PROBLEMS = (  # what errors of a store say, what that means, and the way out
 )
 
 LOCK_TIMEOUT = 60.0  # seconds to wait while other processes create the store
+BUSY_TIMEOUT = 20.0  # seconds to wait while others write into it, as MLflow does
 PATIENCE = 30.0  # seconds that a stage may lose to failing calls before it stops making them
 
 # MLflow's own defaults wait ten minutes for an absent server, and call home.
@@ -286,7 +287,9 @@ class Store(NamedTuple):
 def open_store(root: Path, experiment: str | None) -> Store:
     """The store of the project at `root`, which is made where need be, as is an `experiment`."""
     uri, client_class = store_uri(root), _client_class()
-    with FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):  # MLflow's own creation of a store is racy
+    made_elsewhere = uri.startswith("http") and experiment is None  # which may be asked from a folder of others
+    # MLflow's own creation of a store is racy.
+    with nullcontext() if made_elsewhere else FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):
         move_in(root)
         # Of the experiment that MLflow makes for itself, in SQL that some characters of a bare path break.
         with _environment({DEFAULT_ARTIFACTS: (root / ARTIFACTS).as_uri()}):
@@ -304,7 +307,7 @@ def move_in(root: Path) -> None:
     if file is None or not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
         return
     here = (root / ARTIFACTS).as_uri()
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT)) as database:
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT)) as database:
         for table, column in PLACES:
             if column not in {row[1] for row in database.execute(f"PRAGMA table_info({table})")}:
                 continue
@@ -322,15 +325,23 @@ def _moved(old: str, here: str, root: Path, file: Path) -> str | None:
         return None
     there, new = _local_path(found[1]), here + (found[2] or "")
     if found[2] is not None:  # the artifacts of one run or model
-        return new if _local_path(new).exists() else None
+        return new if _is_there(_local_path(new)) else None
     # Of an experiment: where new ones go. Not there if nothing is left there, or if it is another copy's.
     other = there.parent / file.resolve().relative_to(root.resolve())
-    return new if (root / ARTIFACTS).exists() or other.exists() or not there.exists() else None
+    return new if _is_there(root / ARTIFACTS) or _is_there(other) or not _is_there(there) else None
 
 
 def shown_place(uri: str) -> str:
     """The address of a store or of artifacts as a sentence may show it: a path, or without credentials."""
     return str(_local_path(uri)) if uri.startswith("file:/") else _masked(uri)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path exists for this user: in the home of somebody else it may not be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _local_path(uri: str) -> Path:
@@ -489,7 +500,7 @@ def _experiment(client: "MlflowClient", name: str, uri: str, root: Path) -> str:
         (root / ARTIFACTS).mkdir(exist_ok=True)  # so that one that is not there has been moved
         return client.create_experiment(name, (root / ARTIFACTS).as_uri())
     kept = _local_path(found.artifact_location)
-    if uri.startswith("sqlite") and kept.name == ARTIFACTS and kept != root / ARTIFACTS and not kept.exists():
+    if uri.startswith("sqlite") and kept.name == ARTIFACTS and kept != root / ARTIFACTS and not _is_there(kept):
         raise StoreError(  # MLflow would make it anew, where nobody looks for it
             f"MLflow at {_masked(uri)} keeps the files of experiment {name} in {kept}, which is not there; put that "
             "folder back, or give tracking.experiment in params.yaml another name."

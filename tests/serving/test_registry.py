@@ -158,6 +158,7 @@ def make_light(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(registry, "_require_current", lambda _: None)
     patch.setattr(registry, "FILES", (WEIGHTS, MODEL_CARD))
     patch.setattr(tracking, "LOCK_TIMEOUT", 0.1)
+    patch.setattr(tracking, "BUSY_TIMEOUT", 0.1)
 
 
 def predict(root: Path, skill: float) -> None:
