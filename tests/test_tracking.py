@@ -333,6 +333,140 @@ def test_a_relative_store_is_that_of_the_project(given: str | None, used: str, m
     assert store_uri(Path("/project")) == used
 
 
+ODD = [
+    "a b",
+    "d%20e",
+    "h?i",
+    "#1",
+    "ü",
+    "it's",
+    'say "x"',
+    "a&b",
+    "a+b",
+    "back\\slash",
+    "me:you@home",
+    "line\nbreak",
+    "-",
+    "{x}",
+]
+ALL_AT_ONCE = "".join(ODD)
+
+
+@pytest.mark.parametrize("name", [*ODD, ALL_AT_ONCE])
+def test_a_project_is_tracked_whatever_its_folder_is_called(
+    name: str, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "in" / name
+    root.mkdir(parents=True)
+    if name != ALL_AT_ONCE:  # for which the store is made there
+        shutil.copy(empty_store, root)
+    monkeypatch.chdir(root)
+    note = tmp_path / "note.txt"
+    note.touch()
+    with tracked_run("train", PARAMS, root, {}) as run:
+        run.log_metrics({"loss": 1.0})
+        run.log_artifact(note)
+    assert capsys.readouterr() == ("", "")
+    with sqlite3.connect(root / "mlflow.db") as database:
+        [(run_id, status, place)] = database.execute("SELECT run_uuid, status, artifact_uri FROM runs")
+    database.close()
+    assert (status, place) == ("FINISHED", (root / "mlartifacts" / run_id / "artifacts").as_uri())
+    assert (root / "mlartifacts" / run_id / "artifacts/note.txt").exists()
+    assert [path.name for path in (tmp_path / "in").iterdir()] == [name]
+    assert tracking.database_file(store_uri(root)) == root / "mlflow.db"
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / os.fsdecode(b"b\xe4r")
+    root.mkdir()
+    train(root)
+    assert capsys.readouterr().err == (
+        f"train: MLflow's store cannot lie in {str(root)!a}, which has a character that an address cannot hold; "
+        "rename the folder, or set MLFLOW_TRACKING_URI; this run is not tracked.\n"
+    )
+
+
+def train_with_a_file(root: Path) -> None:
+    """Train, and see the file that is logged arrive in the project."""
+    before = len([*root.rglob("note.txt")])
+    Path("note.txt").touch()
+    with tracked_run("train", PARAMS, root, {}) as run:
+        run.log_artifact("note.txt")
+    assert len([*root.rglob("note.txt")]) == before + 1
+
+
+def places(root: Path) -> set[str]:
+    """The folders that a store names."""
+    with sqlite3.connect(root / "mlflow.db") as database:
+        found = [*database.execute("SELECT artifact_uri FROM runs UNION SELECT artifact_location FROM experiments")]
+    database.close()
+    return {place.partition("/mlartifacts")[0] for (place,) in found if "mlartifacts" in place}
+
+
+def test_a_project_that_was_moved_finds_its_artifacts_and_writes_no_more_to_the_old_place(root: Path) -> None:
+    train_with_a_file(root)
+    moved = root.with_name("moved %3F")
+    root.rename(moved)
+    train_with_a_file(moved)
+    assert places(moved) == {moved.as_uri()}
+    assert not root.exists()
+    moved.rename(root)
+    train_with_a_file(root)
+    assert places(root) == {root.as_uri()}
+
+
+def test_an_old_place_that_may_not_be_looked_at_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_with_a_file(root)
+    copy = root.with_name("mine")
+    shutil.copytree(root, copy)
+    exists = Path.exists
+
+    def denied(self: Path) -> bool:
+        if self.is_relative_to(root):
+            raise PermissionError(13, "Permission denied", str(self))
+        return exists(self)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    train_with_a_file(copy)
+    assert places(copy) == {copy.as_uri()}
+
+
+@pytest.mark.parametrize("what", ["all", "store"])
+def test_a_copy_of_a_project_writes_nothing_into_the_original(what: str, root: Path) -> None:
+    train_with_a_file(root)
+    before = sorted(root.rglob("*"))
+    copy = root.with_name("another")
+    shutil.copytree(root, copy)
+    if what == "store":
+        shutil.rmtree(copy / "mlartifacts")
+    train_with_a_file(copy)
+    assert sorted(root.rglob("*")) == before
+    assert places(root) == {root.as_uri()}
+    # The files of the first run are where they are.
+    assert places(copy) == ({copy.as_uri()} if what == "all" else {copy.as_uri(), root.as_uri()})
+
+
+def test_a_store_outside_of_the_project_is_left_as_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "mlflow.db").rename(root.with_name("team.db"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root.with_name('team.db')}")
+    train(root)
+    moved = root.with_name("moved")
+    root.rename(moved)
+    train(moved)
+    assert capsys.readouterr().err == (
+        f"train: MLflow at sqlite:///{root.with_name('team.db')} keeps the files of experiment dermascreen in "
+        f"{root}/mlartifacts, which is not there; put that folder back, or give tracking.experiment in params.yaml "
+        "another name; this run is not tracked.\n"
+    )
+    assert not root.exists()
+
+
 def test_a_store_of_the_users_own_wins(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "mlflow.db").rename(root / "own.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///own.db")
@@ -393,6 +527,22 @@ def test_a_store_that_goes_away_is_one_line_and_no_failure(root: Path, capfd: py
     assert err.startswith("train: MLflow failed (")
     assert err.endswith("; this run is tracked in part.\n")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:p@ss/w0rd@host/x", "postgresql://***@host/x"),
+        ("at sqlite:////home/me@work/mlflow.db", "at sqlite:////home/me@work/mlflow.db"),
+        ("Permission denied: '/home/me@work/x'", "Permission denied: '/home/me@work/x'"),
+        ("models:/dermascreen@champion", "models:/dermascreen@champion"),
+        ("me:secret@host", "***@host"),
+        ("https://host/x?token=abc&n=1", "https://host/x?token=***&n=1"),
+    ],
+)
+def test_credentials_are_masked_and_names_are_not(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking._masked(text) == shown
 
 
 class Failing:

@@ -27,11 +27,13 @@ class MissingInputError(DermascreenError):
             if made and Path("dvc.yaml").is_file()
             else "check the path, or run the command in the folder that holds dvc.yaml"
         )
+        self.path, self.problem = path, "does not exist"
         super().__init__(f"{path} does not exist; {way_out}.")
 
 
 class BadTableError(DermascreenError):
     def __init__(self, path: Path, problem: str, advice: str = "run `dvc repro --force` to make it anew") -> None:
+        self.path, self.problem = path, problem
         super().__init__(f"{path} {problem}; {advice}.")
 
 
@@ -185,6 +187,10 @@ class ModelError(DermascreenError):
     """A model cannot be found in the registry, or may not be put there."""
 
 
+class StoreError(DermascreenError):
+    """MLflow's store of runs and models cannot be reached, opened or understood."""
+
+
 class ExportError(DermascreenError):
     def __init__(self, file: Path, apart: float, tolerance: float) -> None:
         super().__init__(
@@ -194,6 +200,7 @@ class ExportError(DermascreenError):
 
 class PredictionsError(DermascreenError):
     def __init__(self, source: str, problem: str) -> None:
+        self.problem = problem
         super().__init__(f"{source} {problem}; give a predictions.csv as stage evaluate writes it.")
 
 

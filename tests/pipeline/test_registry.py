@@ -46,7 +46,7 @@ def open_project(project: Path) -> Path:
 
 
 def forget_runs(copied: Path) -> None:
-    """Begin with an empty store: the experiments of one that was copied keep their artifacts where they were."""
+    """Begin with an empty store."""
     (copied / "mlflow.db").unlink()
     shutil.rmtree(copied / "mlartifacts")
 
@@ -132,6 +132,36 @@ def test_the_registered_model_says_what_the_folder_says(registered, tmp_path) ->
     done = dermascreen(registered, "predict", "--model", "models:/dermascreen/7", "a.png", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("dermascreen predict: models:/dermascreen/7 is not in the registry at ")
+
+
+def test_a_project_with_a_champion_can_be_copied_and_moved_to_any_name(registered, tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(pixels(1, 0)[0]))
+    asked = ("predict", "--json", "--model", "models:/dermascreen@champion", str(tmp_path / "a.png"))
+    answer = dermascreen(registered, *asked).stdout
+    before = sorted((registered / "mlartifacts").rglob("*"))
+    copy = tmp_path / "in" / "copy"
+    shutil.copytree(registered, copy, symlinks=True)
+    assert "version 1 stays champion" in dermascreen(copy, "register").stdout
+    moved = copy.rename(copy.with_name("d%20e ü?h#i & \"q'+\\ z@y:pw@x"))
+    done = dermascreen(moved, *asked)
+    assert (done.stdout, done.stderr) == (answer, "")
+    assert "version 1 stays champion" in dermascreen(moved, "register").stdout
+    assert dermascreen(moved, "rollback", "--to", "3").stdout.startswith("Version 3 of dermascreen is champion again")
+    assert dermascreen(moved, *asked).stdout == answer
+    assert [*copy.parent.iterdir()] == [moved]
+    assert sorted((registered / "mlartifacts").rglob("*")) == before
+
+
+def test_two_that_register_at_the_same_time_are_compared(open_project) -> None:
+    command = [sys.executable, "-m", "dermascreen", "register"]
+    options = {"cwd": open_project, "env": clean_environment(), "stdout": subprocess.PIPE, "text": True}
+    said = [one.communicate()[0] for one in [subprocess.Popen(command, **options) for _ in range(2)]]
+    assert sorted("It is the first to pass the gates" in one for one in said) == [False, True]
+    assert sorted("stays champion" in one for one in said) == [False, True]
+    store = client(open_project)
+    champion = store.get_model_version_by_alias("dermascreen", "champion")
+    assert "It is the first" in champion.description
+    assert len(store.search_model_versions("name = 'dermascreen'")) == 2
 
 
 def test_the_registered_model_holds_no_pickle_and_needs_nothing_of_the_project(registered) -> None:
