@@ -461,7 +461,7 @@ def _reason(error: Exception) -> str:
     """What the first cause that knows something says, on one line and without credentials."""
     told = [cause for cause in _causes(error) if isinstance(cause, OSError | sqlite3.Error)]
     cause = told[-1] if told else error
-    text = str(cause).partition("(Background on this error")[0]
+    text = re.split(r"\(Background on this error|Take a backup", str(cause))[0]  # what libraries advise in general
     if isinstance(cause, OSError) and cause.strerror:
         text = cause.strerror if cause.filename is None else f"{cause.strerror}: {cause.filename}"
     return textwrap.shorten(_masked(text), 240, placeholder=" ...").rstrip(".") or type(cause).__name__
