@@ -288,8 +288,9 @@ def open_store(root: Path, experiment: str | None) -> Store:
     """The store of the project at `root`, which is made where need be, as is an `experiment`."""
     uri, client_class = store_uri(root), _client_class()
     made_elsewhere = uri.startswith("http") and experiment is None  # which may be asked from a folder of others
-    # MLflow's own creation of a store is racy.
-    with nullcontext() if made_elsewhere else FileLock(root / "mlflow.db.lock", timeout=LOCK_TIMEOUT):
+    # MLflow's own creation of a store is racy; one outside of the project may be another project's, too.
+    lock = f"{database_file(uri) or root / 'mlflow.db'}.lock"
+    with nullcontext() if made_elsewhere else FileLock(lock, timeout=LOCK_TIMEOUT):
         move_in(root)
         # Of the experiment that MLflow makes for itself, in SQL that some characters of a bare path break.
         with _environment({DEFAULT_ARTIFACTS: (root / ARTIFACTS).as_uri()}):
@@ -461,7 +462,7 @@ def _reason(error: Exception) -> str:
     """What the first cause that knows something says, on one line and without credentials."""
     told = [cause for cause in _causes(error) if isinstance(cause, OSError | sqlite3.Error)]
     cause = told[-1] if told else error
-    text = str(cause).partition("(Background on this error")[0]
+    text = re.split(r"\(Background on this error|Take a backup", str(cause))[0]  # what libraries advise in general
     if isinstance(cause, OSError) and cause.strerror:
         text = cause.strerror if cause.filename is None else f"{cause.strerror}: {cause.filename}"
     return textwrap.shorten(_masked(text), 240, placeholder=" ...").rstrip(".") or type(cause).__name__

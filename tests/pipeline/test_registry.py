@@ -152,15 +152,20 @@ def test_a_project_with_a_champion_can_be_copied_and_moved_to_any_name(registere
     assert sorted((registered / "mlartifacts").rglob("*")) == before
 
 
-def test_two_that_register_at_the_same_time_are_compared(open_project) -> None:
+def test_two_that_register_at_the_same_time_are_compared(open_project, tmp_path) -> None:
+    other = tmp_path / "other"  # as DVC lets only one command at a time ask about a project
+    shutil.copytree(open_project, other, symlinks=True)
     command = [sys.executable, "-m", "dermascreen", "register"]
-    options = {"cwd": open_project, "env": clean_environment(), "stdout": subprocess.PIPE, "text": True}
-    said = [one.communicate()[0] for one in [subprocess.Popen(command, **options) for _ in range(2)]]
+    environment = clean_environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{open_project}/mlflow.db"}
+    running = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+        for folder in (open_project, other)
+    ]
+    said = [one.communicate()[0] for one in running]
     assert sorted("It is the first to pass the gates" in one for one in said) == [False, True]
     assert sorted("stays champion" in one for one in said) == [False, True]
     store = client(open_project)
-    champion = store.get_model_version_by_alias("dermascreen", "champion")
-    assert "It is the first" in champion.description
+    assert "It is the first" in store.get_model_version_by_alias("dermascreen", "champion").description
     assert len(store.search_model_versions("name = 'dermascreen'")) == 2
 
 

@@ -238,10 +238,13 @@ def _existing(project: Path, so: str = "") -> Store:
 
 def _require_current(project: Path) -> None:
     from dvc.exceptions import DvcException  # noqa: PLC0415
+    from dvc.lock import LockError  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
 
     try:
         changed = Repo(str(project)).status(["report"], with_deps=True)
+    except LockError:
+        raise ModelError("not registered, as DVC is at work in this project; run it again when that ends.") from None
     except DvcException as error:
         raise ModelError(f"{project} is not a DVC project that can be read ({error}).") from None
     if changed:
