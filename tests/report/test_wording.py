@@ -180,9 +180,8 @@ PROMISE = (
          f"calls 97 of "
          "100 benign ones malignant as well. Calling as many images malignant at random would do no worse."),
         ({"reached": False}, (0, 30, 0, 24),
-         f"High recall: {NO_USE} On test it misses 0 of 24 malignant images (0 % to 14.2 %) and calls 30 of 30 benign ones "
-         f"malignant as "
-         "well."),
+         f"High recall: {NO_USE} On test it misses 0 of 24 malignant images (0 % to 14.2 %) and calls 30 of 30 benign "
+         "ones malignant as well."),
     ],
 )  # fmt: skip
 def test_the_verdict(change, test, expected) -> None:
@@ -207,7 +206,7 @@ def test_fewer_missed_cancers_are_said_with_their_price() -> None:
         reduced((20, 10, 0, 24), (28, 2, 3, 21))
     )
     assert reduced((20, 10, 2, 22), (20, 10, 2, 22)).endswith(
-        "as many as the default, with as many benign ones called so."
+        "as many as the default, with as many benign ones called malignant."
     )
 
 
@@ -215,7 +214,8 @@ def test_fewer_missed_cancers_are_said_with_their_price() -> None:
 def test_a_point_that_tells_nothing_apart_is_not_praised(change) -> None:
     said = reduced((30, 0, 24, 0), (0, 30, 0, 24), **change)
     assert said == (
-        "On test the default misses 24 of 24 malignant images (85.8 % to 100 %) and calls 0 of 30 benign ones malignant; "
+        "On test the default misses 24 of 24 malignant images (85.8 % to 100 %) and calls 0 of 30 benign ones "
+        "malignant; "
         "that high recall misses fewer is no gain, as it tells nothing apart."
     )
 

@@ -404,11 +404,8 @@ def reduction_of(threshold: Mapping[str, Any]) -> str:
         )
     beside = f"On test high recall misses {missed(counts)} malignant images ({missed_range(counts)})"
     more = counts["fp"] - default["fp"]
-    price = (
-        f"{abs(more)} {'more' if more > 0 else 'fewer'} benign ones called malignant"
-        if more
-        else "as many benign ones called so"
-    )
+    how_many = f"{abs(more)} {'more' if more > 0 else 'fewer'}" if more else "as many"
+    price = f"{how_many} benign ones called malignant"
     if fewer > 0:
         relative = percent(threshold["fn_reduction"]["relative"])
         return f"{beside}, {fewer} fewer than the default ({relative} of what that misses), with {price}."
