@@ -20,6 +20,7 @@ from dermascreen.report.wording import (
     chance_of,
     counted,
     environment,
+    kept,
     literal,
     p_value,
     percent,
@@ -179,14 +180,14 @@ PROMISE = (
          f"calls 97 of "
          "100 benign ones malignant as well. Calling as many images malignant at random would do no worse."),
         ({"reached": False}, (0, 30, 0, 24),
-         f"High recall: {NO_USE} On test it misses 0 of 24 malignant images and calls 30 of 30 benign ones "
-         f"malignant as "
-         "well."),
+         f"High recall: {NO_USE} On test it misses 0 of 24 malignant images (0 % to 14.2 %) and calls 30 of 30 benign "
+         "ones malignant as well."),
     ],
 )  # fmt: skip
 def test_the_verdict(change, test, expected) -> None:
     point = POINT | change | {"val": measured(10, 0, 0, 10), "test": measured(*test)}
     assert verdict_of(point).replace("\xa0", " ") == expected
+    assert kept(point) == (not change and "by more than chance" not in expected)
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:
@@ -204,18 +205,19 @@ def test_fewer_missed_cancers_are_said_with_their_price() -> None:
     assert "misses 3 of 24 malignant images (2.7 % to 32.4 %), 3 more than the default, with 8 fewer benign ones" in (
         reduced((20, 10, 0, 24), (28, 2, 3, 21))
     )
-    assert reduced((20, 10, 2, 22), (20, 10, 2, 22)).endswith("as many as the default, with no more alarms.")
+    assert reduced((20, 10, 2, 22), (20, 10, 2, 22)).endswith(
+        "as many as the default, with as many benign ones called malignant."
+    )
 
 
 @pytest.mark.parametrize("change", [{"reached": False}, {}])
 def test_a_point_that_tells_nothing_apart_is_not_praised(change) -> None:
     said = reduced((30, 0, 24, 0), (0, 30, 0, 24), **change)
     assert said == (
-        "On test the default misses 24 of 24 malignant images and calls 0 of 30 benign ones so; that high "
-        "recall misses "
-        "fewer is no gain, as it tells nothing apart."
+        "On test the default misses 24 of 24 malignant images (85.8 % to 100 %) and calls 0 of 30 benign ones "
+        "malignant; "
+        "that high recall misses fewer is no gain, as it tells nothing apart."
     )
-    assert "%" not in said
 
 
 @pytest.mark.parametrize(
@@ -226,6 +228,7 @@ def test_a_point_that_tells_nothing_apart_is_not_praised(change) -> None:
         ((-0.012, -0.03, 0.055), "lower by 0.012 (from 0.030 lower to 0.055 higher)"),
         ((0.0, -0.02, 0.03), "the same to three decimals (from 0.020 lower to 0.030 higher)"),
         ((0.1, None, None), "higher by 0.100 (too few for a range)"),
+        ((0.0, 0.0, 0.0), "exactly the same"),
     ],
 )
 def test_a_difference_reads_rightly_whatever_its_sign(difference, expected) -> None:

@@ -62,7 +62,7 @@ STRATA = {
 }
 
 CHANCE = 0.5  # the AUC of a score that says nothing
-SCREENED = 0.1  # no screened population has a larger share of malignant lesions
+SCREENED = 0.1  # a larger share of malignant lesions than screening meets
 
 ELSEWHERE = "arXiv 2606.13135"
 NO_CLINIC = (
@@ -167,6 +167,8 @@ def by(difference: Mapping[str, Any], key: str, more: str = "higher", less: str 
     """A difference {key, low, high} in words, whatever its sign: higher by 0.035 (0.015 to 0.055)."""
     value, low, high = difference[key], difference["low"], difference["high"]
     words = f"{more if value > 0 else less} by {abs(value):.3f}"
+    if value == low == high == 0:
+        return "exactly the same"
     if f"{abs(value):.3f}" == "0.000":
         words = "the same to three decimals"
     if low is None:
@@ -230,7 +232,8 @@ def shared(metrics: Mapping[str, Mapping[str, Any]], params: Mapping[str, Any], 
         "source": source_of(params["data"], kaggles),
         "synthetic": params["data"]["source"] == "synthetic",
         "verdict": verdict_of(high_recall),
-        "kept": caveat_of(high_recall) is None and beats_chance(high_recall["test"]),
+        "promised": caveat_of(high_recall) is None,
+        "kept": kept(high_recall),
         "band_caveat": caveat_of(metrics["threshold"].get("abstention", {})),
         "extremes": extremes_of(metrics["threshold"]),
         "reduction": reduction_of(metrics["threshold"]),
@@ -336,6 +339,13 @@ def beats_chance(at: Mapping[str, Any]) -> bool:
     return bool(tp * (tn + fp) > fp * (tp + fn))
 
 
+def kept(high_recall: Mapping[str, Any]) -> bool:
+    """Whether the point promises its target, and test does not speak against it."""
+    test = high_recall["test"]
+    most = test["intervals"]["recall"]["clopper_pearson"]["high"]
+    return caveat_of(high_recall) is None and beats_chance(test) and bool(most >= high_recall["target_recall"])
+
+
 def verdict_of(high_recall: Mapping[str, Any]) -> str:
     """What the high_recall point promises and what it did on test, in sentences; as metrics/threshold.json has it."""
     target, test = percent(high_recall["target_recall"]), high_recall["test"]
@@ -344,7 +354,7 @@ def verdict_of(high_recall: Mapping[str, Any]) -> str:
     caveat = caveat_of(high_recall)
     promise = f"High recall: {caveat}"
     if not high_recall["reached"]:
-        return f"{promise} On test it misses {missed(counts)} malignant images {price}."
+        return f"{promise} On test it misses {missed(counts)} malignant images ({missed_range(counts)}) {price}."
     if caveat is None:
         promise = (
             f"Chosen on val\u2019s {counted(high_recall['lesions'], 'malignant lesion', 'malignant lesions')}, where "
@@ -386,14 +396,16 @@ def reduction_of(threshold: Mapping[str, Any]) -> str:
     counts, fewer = high["test"]["confusion"], threshold["fn_reduction"]["fewer_missed"]
     if not high["reached"] or not beats_chance(high["test"]):
         said = (
-            f"On test the default misses {missed(default)} malignant images and calls {alarms(default)} benign ones so"
+            f"On test the default misses {missed(default)} malignant images ({missed_range(default)}) and calls "
+            f"{alarms(default)} benign ones malignant"
         )
         return (
             f"{said}; that high recall misses fewer is no gain, as it tells nothing apart." if fewer > 0 else f"{said}."
         )
     beside = f"On test high recall misses {missed(counts)} malignant images ({missed_range(counts)})"
     more = counts["fp"] - default["fp"]
-    price = f"{abs(more)} {'more' if more > 0 else 'fewer'} benign ones called malignant" if more else "no more alarms"
+    how_many = f"{abs(more)} {'more' if more > 0 else 'fewer'}" if more else "as many"
+    price = f"{how_many} benign ones called malignant"
     if fewer > 0:
         relative = percent(threshold["fn_reduction"]["relative"])
         return f"{beside}, {fewer} fewer than the default ({relative} of what that misses), with {price}."
