@@ -137,6 +137,13 @@ def test_a_progressive_file_cut_between_scans_is_refused() -> None:
             open_photograph("a.jpg", content[:at] + END)
 
 
+def test_a_file_of_countless_scans_is_refused() -> None:
+    content = PROGRESSIVE["progressive grey"].removesuffix(END)
+    last = content[content.rindex(b"\xff\xda") :]
+    with pytest.raises(ImageError, match=r"^a\.jpg has 1\d\d\d scans, where at most 100 can be read; "):
+        open_photograph("a.jpg", content + 1000 * last + END)
+
+
 def with_frame(content: bytes, marker: int) -> bytes:
     return content.replace(b"\xff\xc0", bytes([0xFF, marker]), 1)
 

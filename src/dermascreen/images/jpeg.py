@@ -39,11 +39,11 @@ BITS = 16  # of a coefficient, which no scan has brought yet
 
 END = b"\xff\xd9"
 ONES = b"\xff\x00" * 8  # as much as the decoder reads ahead; the zeros tell 0xFF from a marker
-NOISE = (
-    b"\xfe" + np.random.default_rng(0).integers(1, 255, 2048, dtype=np.uint8).tobytes()
-)  # the decoder fills with zeros
+NOISE = b"\xfe" + np.random.default_rng(0).integers(1, 255, 2048, dtype=np.uint8).tobytes()  # begins unlike zeros
 FILLED = 64  # zeros at the end of the data, from which on they may stand for what was never written
-SURPLUS = 128  # bytes without which no picture is complete that needs all its data
+SURPLUS = 128  # bytes at the end of the data, without which the picture is not complete if all are its own
+
+MOST_SCANS = 100  # ten times as many as programs write: each takes a pass over the whole picture
 
 CUT_OFF = "is cut off: a part of its pixels is missing"
 
@@ -120,6 +120,8 @@ def decode(name: str, image: JpegImageFile, content: bytes, layout: Layout, scal
         raise ImageError(name, "is a lossless, hierarchical or arithmetic-coded JPEG, which viewers do not show")
     if not layout.scans:
         raise ImageError(name, "is cut off: none of its pixels is there")
+    if len(layout.scans) > MOST_SCANS:
+        raise ImageError(name, f"has {len(layout.scans)} scans, where at most {MOST_SCANS} can be read")
     problem = (_decode_at_once if layout.at_once else _decode_scans)(image, content, layout.scans, scale)
     if problem:
         raise ImageError(name, problem)
