@@ -14,6 +14,7 @@ from image_files import TRUE_COLOUR, chunk, png, saved, skin
 from PIL import Image
 
 from dermascreen.errors import ImageError
+from dermascreen.images.jpeg import read_layout
 from dermascreen.images.photograph import open_photograph
 
 END = b"\xff\xd9"
@@ -36,6 +37,35 @@ PROGRESSIVE = {
     "progressive with restarts": saved(PICTURE, quality=85, progressive=True, restart_marker_rows=1),
     "progressive grey": saved(PICTURE.convert("L"), quality=85, progressive=True),
 }
+
+
+def segments(header: bytes, marker: int) -> bytes:
+    """All segments of one kind in a JPEG's header."""
+    found, at = b"", 2
+    while at < len(header):
+        size = 2 + int.from_bytes(header[at + 2 : at + 4])
+        found += header[at : at + size] if header[at + 1] == marker else b""
+        at += size
+    return found
+
+
+def one_by_one(image: Image.Image) -> bytes:
+    """A sequential JPEG with a scan for each of its three components, each with tables of its own."""
+    parts = []
+    for number, plane in enumerate(image.convert("YCbCr").split()):
+        content = saved(plane, quality=90, optimize=True)
+        scan = read_layout(content).scans[0]
+        header, data = content[: scan.start], content[scan.start : scan.end]
+        parts += [segments(header, 0xC4), segments(header, 0xDA)[:5] + bytes([number + 1]) + b"\0\0\x3f\0", data]
+    frame = segments(header, 0xC0)[4:9] + b"\3" + b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+    frame = b"\xff\xc0" + (len(frame) + 2).to_bytes(2) + frame
+    return b"".join([b"\xff\xd8", segments(header, 0xE0), segments(header, 0xDB), frame, *parts, END])
+
+
+SEPARATE = {
+    "component by component": one_by_one(PICTURE),
+    "grey, component by component": one_by_one(skin(0, 600, 500).convert("L").convert("RGB")),
+}
 SMALL = {
     "one pixel": saved(Image.new("RGB", (1, 1), "red")),
     "one block": saved(skin(1, 8, 8), quality=100),
@@ -46,7 +76,7 @@ FLAT = {  # whose data are zeros for long
     "black below": saved(BLACK_BELOW, optimize=True),
     "black below, progressive": saved(BLACK_BELOW, progressive=True),
 }
-WHOLE = SEQUENTIAL | PROGRESSIVE | SMALL | FLAT
+WHOLE = SEQUENTIAL | PROGRESSIVE | SEPARATE | SMALL | FLAT
 ENDINGS = {
     "as written": lambda content: content,
     "without an end marker": lambda content: content.removesuffix(END),
@@ -123,6 +153,14 @@ def test_a_cut_near_the_end_is_refused_or_shows_all_but_a_block_or_two(name, mis
     assert marked  # without an end marker nothing at all may be missing
     different = np.abs(picture - pillows(content)).max(axis=-1) > 0
     assert different.sum() <= 2 * 18 * 18  # pixels: colours of two blocks reach one pixel beyond them
+
+
+@pytest.mark.parametrize("ending", [b"", END])
+def test_a_file_without_one_of_its_components_is_refused(ending) -> None:
+    content = SEPARATE["component by component"]
+    for scan in read_layout(content).scans[:2]:
+        with pytest.raises(ImageError, match=r"^a\.jpg is cut off: the last of its scans are missing; "):
+            open_photograph("a.jpg", content[: scan.end] + ending)
 
 
 def scans(content: bytes) -> list[int]:

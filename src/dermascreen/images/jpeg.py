@@ -15,7 +15,7 @@ a file in which data that decode fill the place of the missing part, up to an en
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -122,42 +122,51 @@ def decode(name: str, image: JpegImageFile, content: bytes, layout: Layout, scal
         raise ImageError(name, "is cut off: none of its pixels is there")
     if len(layout.scans) > MOST_SCANS:
         raise ImageError(name, f"has {len(layout.scans)} scans, where at most {MOST_SCANS} can be read")
-    problem = (_decode_at_once if layout.at_once else _decode_scans)(image, content, layout.scans, scale)
+    problem = (_decode_at_once if layout.at_once else _decode_scans)(image, content, layout, scale)
     if problem:
         raise ImageError(name, problem)
 
 
-def _decode_at_once(image: JpegImageFile, content: bytes, scans: Sequence[Scan], scale: int) -> str | None:
-    scan, own = scans[0], _without_filling(content, scans[0])
+def _decode_at_once(image: JpegImageFile, content: bytes, layout: Layout, scale: int) -> str | None:
+    scan = layout.scans[0]
 
     def holds_all(end: int) -> bool:
         return _say_what_lacks(content, scan._replace(end=end), scale) is None
 
-    if not _load(image, content[: scan.end] + ONES, scale):
-        return _say_what_lacks(content, own, scale) or CUT_OFF
-    if (scan.marked and own == scan) or (own != scan and holds_all(own.end)):
-        return None
-    # Without a marker, or with zeros at their end, the data may not all be the picture's own: if it needs them all.
-    if scan.end - scan.start > SURPLUS and holds_all(scan.end - SURPLUS):
-        return _say_what_lacks(content, own, scale) or CUT_OFF
-    return _say_what_lacks(content, scan, scale)
+    if not _load(image, content[: scan.end] + ONES, scale) or _has_stand_in(content, scan, holds_all):
+        return _say_what_lacks(content, _without_filling(content, scan), scale) or CUT_OFF
+    return None if scan.marked else _say_what_lacks(content, scan, scale)
 
 
-def _decode_scans(image: JpegImageFile, content: bytes, scans: Sequence[Scan], scale: int) -> str | None:
-    if _bits_left(scans):
-        return "is cut off: the last of its scans are missing"
-    last = _without_filling(content, scans[-1])
+def _decode_scans(image: JpegImageFile, content: bytes, layout: Layout, scale: int) -> str | None:
+    scans, last = layout.scans, layout.scans[-1]
 
     def holds_all(end: int) -> bool:
         noisy = _decoded(_with_noise(content, [*scans[:-1], last._replace(end=end)]), scale)
         return noisy is not None and _first_difference(image, noisy) is None
 
+    if _bits_left(layout):
+        return "is cut off: the last of its scans are missing"
     if not _load(image, content[: last.end] + END, scale):
         return "does not decode as an image"
     if not holds_all(last.end):
         return CUT_OFF
-    surplus = last.end - last.start > SURPLUS and not RESTART.search(content, last.start, last.end)
-    return CUT_OFF if surplus and not last.marked and holds_all(last.end - SURPLUS) else None
+    # A whole scan of a component that is the same everywhere may bring nothing.
+    return CUT_OFF if layout.frame == PROGRESSIVE and _has_stand_in(content, last, holds_all) else None
+
+
+def _has_stand_in(content: bytes, scan: Scan, holds_all: Callable[[int], bool]) -> bool:
+    """Whether a scan's data, which decode, are not all its own: it does not need the last of them.
+
+    Asked of data that end without a marker or in zeros, as a whole picture may be followed by other bytes. Nor does it
+    hold of short intervals between restart markers. `holds_all` tells whether the picture is complete if the data end
+    at a place.
+    """
+    own = _without_filling(content, scan)
+    if (scan.marked and own == scan) or (own != scan and holds_all(own.end)):
+        return False
+    short = scan.end - scan.start <= SURPLUS or RESTART.search(content, scan.end - SURPLUS, scan.end)
+    return not short and holds_all(scan.end - SURPLUS)
 
 
 def _say_what_lacks(content: bytes, scan: Scan, scale: int) -> str | None:
@@ -175,11 +184,11 @@ def _without_filling(content: bytes, scan: Scan) -> Scan:
     return scan._replace(end=end) if scan.end - end >= FILLED else scan
 
 
-def _bits_left(scans: Sequence[Scan]) -> bool:
-    """Whether any scan has left bits of a coefficient to one that is not there."""
-    left = {component: [BITS] * COEFFICIENTS for scan in scans for component in scan.components}
-    for scan in scans:
-        for component in scan.components:
+def _bits_left(layout: Layout) -> bool:
+    """Whether any bits of a coefficient are in none of the scans."""
+    left = {component: [BITS] * COEFFICIENTS for component in layout.components}
+    for scan in layout.scans:
+        for component in left.keys() & set(scan.components):
             left[component][scan.first : scan.last + 1] = [scan.bits_left] * (scan.last + 1 - scan.first)
     return any(any(bits) for bits in left.values())
 
