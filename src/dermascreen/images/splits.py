@@ -81,7 +81,7 @@ def _draw(label: "pd.Series[int]", fraction: float, seed: int, name: str) -> tup
 
 def _fold(label: "pd.Series[int]", params: SplitParams) -> tuple["pd.Series[int]", "pd.Series[int]"]:
     if min(_counts(label)) < FEWEST * params.folds:
-        raise TooFewLesionsError(f"{params.folds} folds", *_counts(label), FEWEST * params.folds)
+        raise TooFewLesionsError(f"{params.folds} folds", *_counts(label), FEWEST * params.folds, "lower split.folds")
     folds = StratifiedKFold(params.folds, shuffle=True, random_state=params.seed)
     rest, test = list(folds.split(label, label))[params.fold]
     return label.iloc[rest], label.iloc[test]

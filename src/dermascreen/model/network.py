@@ -107,7 +107,8 @@ def _start_state(weights: str) -> dict[str, Tensor]:
         state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
     except FileNotFoundError:
         known = ", ".join(ResNet50_Weights.__members__)
-        raise WeightsError(f"model.weights: {path} is neither a file nor one of {known}, none.") from None
+        absolute = "" if path.is_absolute() else "; with --temp and --queue, give an absolute path"
+        raise WeightsError(f"model.weights: {path} is neither a file nor one of {known}, none{absolute}.") from None
     except Exception as error:  # noqa: BLE001 - torch.load has no one exception for a file that is not its own
         raise WeightsError(f"model.weights: {path} cannot be read as a state dict ({type(error).__name__}).") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
