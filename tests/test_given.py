@@ -115,6 +115,14 @@ def test_a_copy_that_lacks_files_is_refused_with_both_ways_out(tmp_path, monkeyp
     require_whole_copy("evaluate.external", given, root)
 
 
+def test_a_link_to_a_folder_is_missed_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "project/data/external").mkdir(parents=True)
+    (tmp_path / "project/data/external/clinic").symlink_to(tmp_path)
+    with pytest.raises(CopyError, match="data/external/clinic is missing"):
+        require_whole_copy("evaluate.external", Path("data/external"), tmp_path / "project")
+
+
 def test_an_archive_that_is_one_file_is_compared_too(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(str(tmp_path / "project/a.zip"))

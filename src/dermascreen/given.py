@@ -34,7 +34,11 @@ def require_whole_copy(key: str, path: Path, root: Path) -> None:
 
 
 def _files(path: Path) -> set[str]:
-    """The files below a folder, by relative path; of a file its own, which is empty."""
+    """The files below a folder, and the links to folders, by relative path; of a file its own, which is empty."""
     if path.is_file():
         return {""}
-    return {os.path.relpath(os.path.join(folder, name), path) for folder, _, names in os.walk(path) for name in names}  # noqa: PTH118 - faster
+    found = set()
+    for folder, folders, names in os.walk(path):
+        links = (name for name in folders if Path(folder, name).is_symlink())
+        found.update(os.path.relpath(Path(folder, name), path) for name in [*names, *links])
+    return found

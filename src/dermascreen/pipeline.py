@@ -83,7 +83,8 @@ def stage(name: str) -> Iterator[Stage]:
         given = {params.data.archive: "data.archive", params.evaluate.external: "evaluate.external"}  # by no stage
         for path in set(reads) & given.keys():
             require_private(given[path], Path(path))
-            require_whole_copy(given[path], Path(path), project_root())
+            if given[path] != "data.archive" or params.data.source == "archive":  # else nothing reads it
+                require_whole_copy(given[path], Path(path), project_root())
         missing = [path for path in reads if not Path(path).exists()]
         for path in missing:
             if path not in given:  # what is wrong with those, their readers say
