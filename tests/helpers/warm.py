@@ -127,7 +127,8 @@ def run(address: str, arguments: list[str]) -> None:
             signal.signal(name, lambda number, _: os.kill(child, number))
         status = int(answers.readline())
     if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        with contextlib.suppress(OSError):  # there is no handling SIGKILL
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(os.getpid(), os.WTERMSIG(status))
     os._exit(os.WEXITSTATUS(status))
 
