@@ -106,13 +106,21 @@ def test_a_copy_that_lacks_files_is_refused_with_both_ways_out(tmp_path, monkeyp
         require_whole_copy("evaluate.external", given, root)
     assert str(error.value) == (
         "evaluate.external: data/external/a/1.jpg is missing in this temporary copy of the project, as Git ignores it; "
-        f"add `--copy-paths data/external` or `-S evaluate.external={root}/data/external` to the command."
+        f"add `-S evaluate.external={root}/data/external` or `--copy-paths data/external/a --copy-paths "
+        "data/external/b` to the command."
     )
     require_whole_copy("evaluate.external", root / given, root)  # an absolute path is that of the project itself
     write("data/external/a/1.jpg", "data/external/b/1.jpg")
     require_whole_copy("evaluate.external", given, root)
     monkeypatch.chdir(root)
     require_whole_copy("evaluate.external", given, root)
+
+
+def test_an_advice_names_few_paths(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(*(str(tmp_path / f"project/data/external/{number}/1.jpg") for number in range(5)))
+    with pytest.raises(CopyError, match=r"add `-S evaluate\.external=[^`]*` to the command\.$"):
+        require_whole_copy("evaluate.external", Path("data/external"), tmp_path / "project")
 
 
 def test_a_link_to_a_folder_is_missed_too(tmp_path, monkeypatch) -> None:

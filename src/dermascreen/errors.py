@@ -159,6 +159,9 @@ class ImageError(DermascreenError):
         super().__init__(f"{entry} {problem}; take it out, or give a corrected copy of the data.")
 
 
+MOST_COPIED = 4  # paths that an advice names
+
+
 class ExposedError(DermascreenError):
     def __init__(self, key: str, path: Path, file: str) -> None:
         super().__init__(
@@ -168,10 +171,13 @@ class ExposedError(DermascreenError):
 
 
 class CopyError(DermascreenError):
-    def __init__(self, key: str, path: Path, root: Path, file: str) -> None:
+    def __init__(self, key: str, path: Path, root: Path, missing: set[str]) -> None:
+        # DVC copies nothing onto what is there, such as a folder with a README: so what lies in it, one by one.
+        tops = sorted({Path(path, *Path(file).parts[:1]) for file in missing})
+        copying = " ".join(f"--copy-paths {top}" for top in tops)
         super().__init__(
-            f"{key}: {path / file} is missing in this temporary copy of the project, as Git ignores it; add "
-            f"`--copy-paths {path}` or `-S {key}={root / path}` to the command."
+            f"{key}: {path / min(missing)} is missing in this temporary copy of the project, as Git ignores it; add "
+            f"`-S {key}={root / path}`{f' or `{copying}`' if len(tops) <= MOST_COPIED else ''} to the command."
         )
 
 

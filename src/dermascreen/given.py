@@ -30,14 +30,14 @@ def require_whole_copy(key: str, path: Path, root: Path) -> None:
         return
     missing = _files(root / path) - _files(path)
     if missing:
-        raise CopyError(key, path, root, min(missing))
+        raise CopyError(key, path, root, missing)
 
 
 def _files(path: Path) -> set[str]:
     """The files below a folder, and the links to folders, by relative path; of a file its own, which is empty."""
     if path.is_file():
         return {""}
-    found = set()
+    found: set[str] = set()
     for folder, folders, names in os.walk(path):
         links = (name for name in folders if Path(folder, name).is_symlink())
         found.update(os.path.relpath(Path(folder, name), path) for name in [*names, *links])

@@ -301,7 +301,7 @@ def test_the_manifest_says_the_sides_of_the_upright_picture(store, make_zip, ima
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (30, 20)).save(file, "JPEG", exif=exif)
-    manifest = store(make_zip({**images, "test/benign/3.jpg": file.getvalue()})).set_index("path")
+    manifest = store(make_zip({**images, "test/benign/3.jpg": file.getvalue()})).manifest.set_index("path")
     assert manifest.loc["test/benign/3.jpg", ["width", "height"]].tolist() == [20, 30]
 
 

@@ -35,7 +35,7 @@ TINY = {
 }
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r'^```sh(?: title="(.*)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```sh(?: title="([^"\n]*)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

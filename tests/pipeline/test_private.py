@@ -41,7 +41,9 @@ def test_no_way_of_running_an_experiment_brings_photographs_into_git(project) ->
     shell(project, *run, "--name", "queued", "--queue", *FROM_ARCHIVE, absolute, "download")
     shell(project, *run, "--run-all")
     shell(project, "dvc", "exp", "apply", "folder")
-    assert {"folder", "saved", "zip", "copied", "queued"} <= set(shell(project, "dvc", "exp", "list").stdout.split())
+    assert {"folder", "saved", "zip", "copied", "queued"} <= set(
+        shell(project, "dvc", "exp", "list", "--name-only").stdout.split()
+    )
     given = [file for place in ("mine", "data/archive", "data/external") for file in (project / place).rglob("*.*")]
     found = {file.relative_to(project).as_posix() for file in given if file.is_file() and in_git(project, file)}
     assert {path for path in found if not path.endswith((".md", ".gitignore"))} == set()
@@ -78,13 +80,13 @@ def test_a_copy_without_the_clinics_is_refused_and_both_ways_out_find_them(with_
     refused = shell(with_clinic, *run, "external", check=False)
     assert refused.returncode != 0
     sentence = (
-        "is missing in this temporary copy of the project, as Git ignores it; add `--copy-paths data/external` or "
-        f"`-S evaluate.external={with_clinic}/data/external` to the command."
+        "is missing in this temporary copy of the project, as Git ignores it; add "
+        f"`-S evaluate.external={with_clinic}/data/external` or `--copy-paths data/external/here` to the command."
     )
     assert "external: evaluate.external: data/external/here/" in refused.stderr
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
-    shell(with_clinic, *run, "--name", "copied", "--copy-paths", "data/external", "external")
+    shell(with_clinic, *run, "--name", "copied", "--copy-paths", "data/external/here", "external")
     shell(with_clinic, *run, "--name", "absolute", "-S", f"evaluate.external={with_clinic}/data/external", "external")
     shell(with_clinic, "dvc", "exp", "run", "--name", "in-place", "external")
     listed = shell(with_clinic, "git", "for-each-ref", "--format=%(refname)").stdout.split()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,7 +67,23 @@ def test_a_pipeline_that_is_not_up_to_date_registers_nothing(open_project) -> No
     assert re.search(r"train\b.* changed since it ran; run `dvc repro`, then register\.\n$", done.stderr)
 
 
+def predict_as(folder: Path, score: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Let the model have predicted 300 more lesions of test, with what `score` makes of their labels."""
+    predictions = folder / "reports/predictions.csv"
+    table = pd.read_csv(predictions)
+    table = table[~table["path"].str.startswith("more/")]
+    numbers = np.arange(300)
+    more = table[table["split"].eq("test")].iloc[[0] * 300].assign(
+        path=[f"more/{number}.jpg" for number in numbers], label=numbers % 2, lesion=10_000 + numbers,
+        calibrated_probability=score(numbers % 2),
+    )  # fmt: skip
+    predictions.unlink()  # a link into DVC's cache
+    pd.concat([table, more]).to_csv(predictions, index=False)
+    shell(folder, "dvc", "commit", "--force", "evaluate", "threshold", "shortcuts", "external", "explain", "report")
+
+
 def test_only_a_better_model_becomes_champion_and_it_can_be_rolled_back(open_project) -> None:
+    predict_as(open_project, lambda label: np.random.default_rng(0).random(len(label)))
     assert "is the first to pass the gates" in dermascreen(open_project, "register").stdout
     again = dermascreen(open_project, "register").stdout
     assert again.startswith("Registered dermascreen version 2. ")
@@ -75,14 +91,7 @@ def test_only_a_better_model_becomes_champion_and_it_can_be_rolled_back(open_pro
     store = client(open_project)
     assert str(store.get_model_version_by_alias("dermascreen", "champion").version) == "1"
 
-    predictions = open_project / "reports/predictions.csv"
-    table = pd.read_csv(predictions)
-    table["calibrated_probability"] = 0.1 + 0.8 * table["label"]  # as of a model that makes no mistake
-    predictions.unlink()  # a link into DVC's cache
-    table.to_csv(predictions, index=False)
-    shell(
-        open_project, "dvc", "commit", "--force", "evaluate", "threshold", "shortcuts", "external", "explain", "report"
-    )
+    predict_as(open_project, lambda label: 0.1 + 0.8 * label)  # without a mistake
     better = dermascreen(open_project, "register").stdout
     assert better.startswith("Registered dermascreen version 3, now champion. ")
     version = store.get_model_version_by_alias("dermascreen", "champion")

@@ -103,9 +103,9 @@ def test_a_name_of_any_bytes_is_judged_and_shown(models, odd, encoding, monkeypa
     assert [row["path"] for row in rows] == [
         path.encode(encoding, "backslashreplace").decode(encoding) for path in expected
     ]
-    assert [line.split()[0] in {"malignant", "benign", "refer", "failed"} for line in table.splitlines()[1:7]] == [
-        True
-    ] * 6
+    _, _, lines = table.partition("photograph\n")
+    first = [line.split()[0] for line in lines.splitlines()[:6]]
+    assert set(first) <= {"malignant", "benign", "refer", "failed"}
     assert r"l\xe9sion.jpg" in table
     assert r"cr\rlf\ntab\t" in table
     assert "\x1b" not in table

@@ -32,8 +32,8 @@ def prepare(network: Network) -> Network:
     From here on this process computes in 32 bits: a GPU would otherwise keep 10 of the 23 bits of a mantissa (TF32).
     """
     keep_freed_memory()
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False  # torch's newer names are not for whoever exports: torch.export reads these
+    torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     return network.eval().to(_device(), memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
