@@ -52,7 +52,7 @@ def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project)
     [register] = blocks["needs a model that passes its gates"]
     [_, serve] = blocks["needs a registered model"]
     [ask] = blocks["needs that server"]
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (520, 520, 3), dtype=np.uint8))
     (project / "photographs").mkdir()
     for path in ("photograph.jpg", "photographs/1.jpg"):
         noise.save(project / path, quality=95)

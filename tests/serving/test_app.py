@@ -16,6 +16,9 @@ from programs import PATIENCE, find_program, free_port, wait_for
 from serving_samples import encoded, pixels
 from warmth import warm_environment
 
+from dermascreen.serving.bundle import Bundle
+from dermascreen.serving.judge import Judge, Photograph
+
 WAIT = 1000 * PATIENCE  # milliseconds
 
 
@@ -76,7 +79,7 @@ def test_good_and_bad_photographs_are_judged_and_kept_nowhere(page, app) -> None
     content = encoded(pixels(1, 77)[0])
     give(page, a_png=content, b_png=b"no image")
     page.get_by_text(re.compile("probability of malignant")).wait_for()
-    page.get_by_text("that it aims at is not guaranteed").first.wait_for()
+    page.get_by_text("High recall: The sensitivity of 95\N{NO-BREAK SPACE}% that it aims at is not").first.wait_for()
     page.get_by_text("is not a JPEG or PNG image").wait_for()
     page.get_by_role("img").nth(1).wait_for()  # the photograph, and its map
     page.get_by_text("At each operating point").click()
@@ -175,3 +178,15 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path, command) -> None:
         f"dermascreen {command}: The page cannot be at 127.0.0.1:{port} (Address already in use); name another --port "
         "or --host.\n"
     )
+
+
+def test_the_page_decides_as_the_command_does_until_the_slider_is_moved(page, models) -> None:
+    [shown] = pixels(1, 77)  # between the first step of the slider and the threshold of high_recall
+    [judged] = Judge(Bundle.read(models))([Photograph("a.png", lambda: encoded(shown))])
+    give(page, a_png=encoded(shown))
+    said = {"malignant": "Malignant", "benign": "Benign"}[judged.decision]
+    page.get_by_text(re.compile(rf"{said} at High recall")).wait_for()
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.get_by_text(re.compile(r"Malignant at 0\s%")).wait_for()
+    page.get_by_text("Nothing is promised at a threshold that was chosen by hand.").wait_for()

@@ -78,8 +78,11 @@ def judge_all(judge: Judge, given: list[tuple[str, bytes]]) -> list[Judgement | 
     return [known[key] for key in given]
 
 
-def operating_point(bundle: Bundle) -> float:
-    """Let the visitor choose a threshold, and say what it would do; the threshold."""
+def operating_point(bundle: Bundle) -> float | None:
+    """Let the visitor choose a threshold, and say what it would do; None until another one than the model's is chosen.
+
+    A slider has steps, and a decision may hang on the last bit: untouched, it is the model's own point that decides.
+    """
     st.subheader("Operating point")
     # Rounded down: a threshold above that of high_recall would not keep its promise.
     start = math.floor(1000 * float(bundle.points["high_recall"]["threshold"])) / 10
@@ -106,19 +109,23 @@ def operating_point(bundle: Bundle) -> float:
         f"As on the test images at a threshold of {row['threshold']:.2f}, if sensitivity and specificity were the same "
         "elsewhere, which they seldom are."
     )
-    return threshold
+    return None if threshold == start / 100 else threshold
 
 
-def show(bundle: Bundle, one: Judgement, threshold: float) -> None:
+def show(bundle: Bundle, one: Judgement, threshold: float | None) -> None:
     """One photograph: what is said of it, how sure that is, and what it rests on."""
-    called = MALIGNANT if one.probability >= threshold else BENIGN
+    if threshold is None:
+        called, place, doubt = one.decision, NAMES.get(one.point, one.point), one.caveat
+    else:
+        called, place = MALIGNANT if one.probability >= threshold else BENIGN, percent(threshold)
+        doubt = "Nothing is promised at a threshold that was chosen by hand."
     st.subheader(plain(one.name))
     st.markdown(
-        f":{COLOURS[called]}-badge[**{SAID[called]}**] at {percent(threshold)} \N{MIDDLE DOT} probability of malignant "
+        f":{COLOURS[called]}-badge[**{SAID[called]}**] at {place} \N{MIDDLE DOT} probability of malignant "
         f"**{share(one.probability)}** ({share(one.low)} to {share(one.high)})"
     )
-    if doubt := doubt_of(bundle, threshold):
-        st.markdown(f":red[**{doubt}**]")
+    if doubt:
+        st.markdown(f":red[**{place}: {doubt}**]")
     for warning in one.warnings:
         st.warning(warning, icon=":material/error:")
     left, right = st.columns(2)
@@ -139,13 +146,6 @@ def show(bundle: Bundle, one: Judgement, threshold: float) -> None:
             ).set_index("operating point")
         )
         nearest(one)
-
-
-def doubt_of(bundle: Bundle, threshold: float) -> str | None:
-    """What must be said of any decision at a threshold, in a sentence, if anything must."""
-    if threshold > bundle.points["high_recall"]["threshold"]:
-        return "Nothing is promised at this threshold, which is above that of high recall."
-    return bundle.caveat("high_recall")
 
 
 def nearest(one: Judgement) -> None:
