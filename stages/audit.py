@@ -19,6 +19,8 @@ def main() -> None:
         metrics = summarise(manifest, lesion, pairs)
         with replacing(AUDIT_PAGE) as page:
             page.write_text(render_audit(RAW, manifest, pairs, metrics), encoding="utf-8")
+        if conflicts := metrics["label_conflicts"]:
+            print(f"Lesions that carry both labels: {conflicts}; {AUDIT_PAGE} shows their photographs.")
         run.write_metrics(metrics)
         run.tracking.log_artifact(LESION_PAIRS)
 

@@ -10,7 +10,8 @@ from dermascreen.given import require_private, require_whole_copy
 
 ROOT = Path(__file__).parents[1]
 PLACES = [
-    "a.zip", "a.jpg", ".hidden/a.jpg", "mine/a.jpg", "mine/README.md", "mine/deep/clinic.py", "data/a.zip",
+    "a.zip", "a.jpg", "a.lock", "patients.yaml", "notes.md", "mlflow.db.lock", ".hidden/a.jpg", "mine/a.jpg",
+    "mine/README.md", "mine/deep/clinic.py", "data/a.zip",
     "data/archive/train/benign/1.jpg", "data/archive/README.txt", "data/archive/train/README.md",
     "data/external/clinic/metadata.csv", "data/mine/README.md", "data/übung/a.JPG", "docs/a.zip", "docs/set/1.jpeg",
     "metrics/1.jpg", "models/1.png", "reports/1", "src/mine/photograph", "src/mine/1.tif", "stages/1.jpg",
@@ -58,7 +59,7 @@ def test_git_takes_every_file_of_the_project() -> None:
 
 
 @pytest.mark.parametrize(
-    "made", ["dvc.lock", "metrics/train.json", "src/dermascreen/new.py", "docs/new.md", "NOTES.md"]
+    "made", ["dvc.lock", "metrics/train.json", "src/dermascreen/new.py", "docs/new.md", "params.yaml"]
 )
 @pytest.mark.usefixtures("clone")
 def test_git_takes_what_the_pipeline_and_its_authors_make(made) -> None:

@@ -273,7 +273,7 @@ def test_damage_inside_a_zip(store, make_zip, images) -> None:
         (b"", "is empty"),
         (b"no image", "is not a JPEG or PNG image"),
         (b"GIF89a" + bytes(50), "is not a JPEG or PNG image"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a JPEG or PNG image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is damaged: its header cannot be read"),
     ],
 )
 def test_an_image_that_does_not_decode_is_named(store, make_zip, images, content, sentence) -> None:

@@ -283,3 +283,15 @@ def test_every_depth_is_whole_with_as_many_bytes_as_its_rows_have(colour, bits, 
     assert open_photograph("a.png", whole).size == (7, 5)
     with pytest.raises(ImageError, match=r"^a\.png is cut off: 20% of its rows are missing; "):
         open_photograph("a.png", whole[:33] + cut[33:])
+
+
+def test_a_png_without_pixels_or_without_its_palette_is_refused() -> None:
+    begin = LOSSLESS.index(b"IDAT") - 4
+    with pytest.raises(ImageError, match=r"is cut off: none of its pixels is there"):
+        open_photograph("a.png", LOSSLESS[:begin] + chunk(b"IEND", b""))
+    whole = saved(PICTURE.convert("P"), "PNG")
+    at = whole.index(b"PLTE") - 4
+    length = int.from_bytes(whole[at : at + 4]) + 12
+    open_photograph("a.png", whole)
+    with pytest.raises(ImageError, match=r"is damaged: it has no palette"):
+        open_photograph("a.png", whole[:at] + whole[at + length :])

@@ -145,3 +145,10 @@ def test_nothing_but_what_is_passed_over_is_a_mistake_that_names_it(here) -> Non
     (here / "deep/er/c.jpeg").unlink()
     with pytest.raises(InputError, match=r"^deep: no JPEG or PNG file is there, but 1 mask of a lesion \(deep/d_mask"):
         names("deep")
+
+
+def test_a_pipe_that_is_named_is_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    [pipe] = find_photographs([str(tmp_path / "pipe.jpg")], []).photographs
+    with pytest.raises(ImageError, match="is not a file"):
+        pipe.read()

@@ -38,16 +38,21 @@ def open_header(name: str, content: bytes) -> Opened:
 
     Of a file with several pictures (MPO, APNG) this is the first, which viewers show.
     """
-    for signature, format_ in FORMATS.items():
-        if content.startswith(signature):
-            try:
-                with quiet():
-                    return format_(io.BytesIO(content))
-            except Exception as error:  # noqa: BLE001  # a parser of strangers' bytes: it raises whatever comes
-                if str(error).startswith("cannot handle"):  # such as 12-bit layers
-                    raise ImageError(name, f"is a JPEG of a kind that is not read ({error})") from None
-                break
-    raise ImageError(name, "is not a JPEG or PNG image")
+    format_ = next((found for signature, found in FORMATS.items() if content.startswith(signature)), None)
+    if format_ is None:
+        raise ImageError(name, "is not a JPEG or PNG image")
+    try:
+        with quiet():
+            image = format_(io.BytesIO(content))
+    except Exception as error:  # noqa: BLE001  # a parser of strangers' bytes: it raises whatever comes
+        if str(error).startswith("cannot handle"):  # such as 12-bit layers
+            raise ImageError(name, f"is a JPEG of a kind that is not read ({error})") from None
+        raise ImageError(name, "is damaged: its header cannot be read") from None
+    if not image.tile:
+        raise ImageError(name, "is cut off: none of its pixels is there")
+    if image.mode == "P" and image.palette is None:
+        raise ImageError(name, "is damaged: it has no palette")
+    return image
 
 
 def orientation(image: Opened) -> Transpose | None:

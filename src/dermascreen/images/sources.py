@@ -164,7 +164,10 @@ def _read_folder(path: Path, max_unpacked_gib: float, pooled: bool) -> Source:
         return Source(len(layout.chosen), _read_files(path, layout.chosen), layout.left_out, linked)
     if len(zips) > 1:
         names = ", ".join("/".join(parts) for parts in zips)
-        raise ArchiveError(f"{path} holds {len(zips)} zips ({names}) and no photograph of a class; name one of them.")
+        raise ArchiveError(
+            f"{path} holds {len(zips)} zips ({names}) and no photograph of a class; name one of them, or unpack all of "
+            "them here if they belong together."
+        )
     inner = _read_zip(path.joinpath(*zips[0]), max_unpacked_gib, pooled)
     beside = {reason: [parts for parts in found if parts != zips[0]] for reason, found in layout.left_out.items()}
     return inner._replace(left_out=_together(beside, inner.left_out))

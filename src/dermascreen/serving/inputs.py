@@ -126,6 +126,8 @@ def _photograph(path: Path) -> Photograph:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write to it
+        raise ImageError(str(path), "is not a file")
     with path.open("rb") as file:
         content = read_bounded(file)
     other = unread_format(path.name)
