@@ -41,7 +41,7 @@ peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the engines th
 demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
 	python tools/demo.py
 
-check: $(READY) ## Run lint, types and the quick tests, in under two minutes
+check: $(READY) ## Run lint, types and the quick tests, in about two minutes
 	$(LINT)
 	$(PYTEST) -m "not slow" --durations 0 --durations-min 5
 

@@ -253,6 +253,7 @@ def test_project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert project_root() == tmp_path
 
 
+@pytest.mark.slow
 def test_content_md5_is_what_dvc_records(tmp_path: Path) -> None:
     folder = tmp_path / "photo graphs"
     # In the order of their paths, "a.txt" and "a b" stand on either side of "a/...".

@@ -85,6 +85,7 @@ def test_fingerprints_tell_pixels_and_shape_apart(tmp_path) -> None:
 
 
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="needs the real data set in ../shared/data")
+@pytest.mark.slow
 def test_precision_and_recall_on_pairs_labelled_by_eye(tmp_path) -> None:
     labelled = pd.read_csv(LABELLED)
     paths = sorted({*labelled["path_a"], *labelled["path_b"]})

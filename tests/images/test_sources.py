@@ -565,6 +565,7 @@ def test_a_file_and_a_folder_of_one_name_are_refused(store, make_zip, images, jp
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is missing: the data set is not part of the repository")
+@pytest.mark.slow
 def test_the_real_archive(store) -> None:
     stored = store(REAL)
     manifest = stored.manifest

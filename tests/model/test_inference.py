@@ -79,6 +79,7 @@ def network() -> Network:
     return prepare(build(ModelParams(weights="none", hidden=0, dropout=0.1), 32))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(company=st.lists(st.integers(0, 15), min_size=1, max_size=9))
 @pytest.mark.parametrize("tta", [False, True])

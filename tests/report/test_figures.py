@@ -131,6 +131,7 @@ def test_an_svg_takes_the_pages_colours_and_has_its_own_names() -> None:
     assert drawn == figures.svg("one", figures.plot_forest(rows, "AUC"))
 
 
+@pytest.mark.slow
 def test_the_report_needs_neither_torch_nor_the_model() -> None:
     code = (
         "import sys, dermascreen.report.figures, dermascreen.report.page, dermascreen.report.card; "
