@@ -533,8 +533,8 @@ def test_a_store_that_goes_away_is_one_line_and_no_failure(root: Path, capfd: py
     ("text", "shown"),
     [
         ("postgresql://me:p@ss/w0rd@host/x", "postgresql://***@host/x"),
-        ("at sqlite:////home/me@work/mlflow.db", "at sqlite:////home/me@work/mlflow.db"),
-        ("Permission denied: '/home/me@work/x'", "Permission denied: '/home/me@work/x'"),
+        ("at sqlite:////data/me@clinic/mlflow.db", "at sqlite:////data/me@clinic/mlflow.db"),
+        ("Permission denied: '/data/me@clinic/x'", "Permission denied: '/data/me@clinic/x'"),
         ("models:/dermascreen@champion", "models:/dermascreen@champion"),
         ("me:secret@host", "***@host"),
         ("https://host/x?token=abc&n=1", "https://host/x?token=***&n=1"),

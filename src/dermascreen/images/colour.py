@@ -101,7 +101,7 @@ def _by_profile(profile: object, mode: str) -> Convert | None:
             return None
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), space, "RGB")
         moved = space == "CMYK" or _moves(transform, space)
-    except Exception:  # noqa: BLE001  # a parser of strangers' bytes: it raises whatever comes
+    except Exception:  # noqa: BLE001 - littleCMS has no one exception for a profile that it cannot use
         return None
     if moved:
         return lambda image: transform.apply(image if image.mode == space else image.convert(space))

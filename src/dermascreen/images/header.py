@@ -44,7 +44,7 @@ def open_header(name: str, content: bytes) -> Opened:
     try:
         with quiet():
             image = format_(io.BytesIO(content))
-    except Exception as error:  # noqa: BLE001  # a parser of strangers' bytes: it raises whatever comes
+    except Exception as error:  # noqa: BLE001 - Pillow has no one exception for a header that it cannot read
         if str(error).startswith("cannot handle"):  # such as 12-bit layers
             raise ImageError(name, f"is a JPEG of a kind that is not read ({error})") from None
         raise ImageError(name, "is damaged: its header cannot be read") from None
@@ -65,7 +65,7 @@ def orientation(image: Opened) -> Transpose | None:
     try:
         with quiet():
             return UPRIGHT.get(image.getexif().get(Base.Orientation, 1))
-    except Exception:  # noqa: BLE001  # as above: viewers show a picture with broken EXIF as it lies
+    except Exception:  # noqa: BLE001 - nor for a broken EXIF block, with which viewers show the picture as it lies
         return None
 
 

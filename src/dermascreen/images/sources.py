@@ -210,7 +210,8 @@ def _read_zip(path: Path, max_unpacked_gib: float, pooled: bool) -> Source:
         raise ArchiveError(
             f"{path} holds names that are not the text they say; unpack it and give the folder."
         ) from None
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):  # the second: of a later zip format
+    # zipfile raises NotImplementedError at a zip whose header asks for a newer version of the format than it reads.
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):
         raise CorruptArchiveError(path, "is not a zip file, or not the whole of one") from None
     members = [(_parts(member), member) for member in files]
     for parts, member in members:
