@@ -146,12 +146,15 @@ def _app(wanted: argparse.Namespace) -> int:
 
 def _ui(wanted: argparse.Namespace) -> int:
     from dermascreen.serving.address import require_free  # noqa: PLC0415
-    from dermascreen.tracking import store_uri  # noqa: PLC0415
+    from dermascreen.tracking import answering, move_in, store_uri  # noqa: PLC0415
 
-    uri = store_uri(Path.cwd())
+    root = Path.cwd()
+    uri = store_uri(root)
     if uri.startswith("http"):
         raise InputError("MLFLOW_TRACKING_URI names a server, which shows its runs itself; open that in a browser.")
     require_free(LOCAL, wanted.port)
+    with answering(uri):
+        move_in(root)
     print(f"Open http://{LOCAL}:{wanted.port} in a browser; Ctrl-C ends.", flush=True)
     # In the environment, since an address may hold a password, which a command line would show to all.
     command = [sys.executable, "-m", "mlflow", "ui", "--host", LOCAL, "--port", str(wanted.port)]

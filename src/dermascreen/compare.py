@@ -191,8 +191,7 @@ def cautions(points: tuple[Points | None, Points | None], vals: tuple[set[str], 
 
 def own_points(source: str, threshold: float | None) -> Points | None:
     """The operating points to compare `source` at: its own, or in place of OWN the `threshold` that is given."""
-    found = None if threshold is not None else read_points(source)
-    return {GIVEN: {"threshold": threshold}} if threshold is not None else found
+    return read_points(source) if threshold is None else {GIVEN: {"threshold": threshold}}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -19,12 +19,14 @@ class ParamsError(DermascreenError):
     """params.yaml says something that cannot be meant."""
 
 
+MADE = ("data", "models", "reports", "metrics")  # folders of the project that the pipeline fills
+
+
 class MissingInputError(DermascreenError):
     def __init__(self, path: Path) -> None:
-        made = path.parts[:1] in [(folder,) for folder in ("data", "models", "reports", "metrics")]
         way_out = (
             "`dvc pull` fetches what others have pushed, `dvc repro` makes it"
-            if made and Path("dvc.yaml").is_file()
+            if path.parts and path.parts[0] in MADE and Path("dvc.yaml").is_file()
             else "check the path, or run the command in the folder that holds dvc.yaml"
         )
         self.path, self.problem = path, "does not exist"

@@ -29,6 +29,7 @@ MEANINGS = {
     "path_a": _NAME,
     "path_b": _NAME,
     "sha256": _NAME,
+    "digest": _NAME,
     "label": Meaning("0 or 1", lambda values: values.isin([0, 1])),
     "lesion": Meaning("a whole number", lambda values: values.mod(1).eq(0)),
     "logit": _SCORE,

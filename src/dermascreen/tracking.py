@@ -33,7 +33,7 @@ from urllib.request import url2pathname
 
 from filelock import FileLock
 
-from dermascreen.errors import DermascreenError, StoreError, reported
+from dermascreen.errors import DermascreenError, StoreError
 from dermascreen.params import Params
 
 if TYPE_CHECKING:
@@ -621,17 +621,3 @@ def _masked(text: str) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key|signature|sig)=)[^&\s'\"]+", r"\1***", text)
-
-
-def main() -> None:
-    """Print the address of the store of the project in this folder, for MLflow's own commands."""
-    root = Path.cwd()
-    with reported("tracking"):
-        uri = store_uri(root)
-        with answering(uri):
-            move_in(root)
-        print(uri)
-
-
-if __name__ == "__main__":
-    main()

@@ -30,6 +30,8 @@ from image_files import (
     skin,
 )
 from PIL import Image, ImageCms, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from dermascreen.errors import ImageError
 from dermascreen.images import photograph
@@ -423,3 +425,15 @@ def test_any_block_of_metadata_is_a_picture_or_refused(place, capfd, kind, block
     }
     for format_ in ("JPEG", "PNG"):
         require_picture_or_refusal(place, saved(skin(), format_, **options[kind]), capfd)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG"])
+def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(monkeypatch, format_) -> None:
+    content = saved(skin(), format_)
+
+    def load(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr({"JPEG": JpegImageFile, "PNG": PngImageFile}[format_], "load", load)
+    with pytest.raises(ImageError, match=r"^a needs more memory to decode than is free; "):
+        open_photograph("a", content)

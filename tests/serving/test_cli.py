@@ -5,13 +5,16 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from programs import free_port
 from serving_samples import pixels
 from warmth import warm_environment
 
@@ -19,6 +22,7 @@ from dermascreen.cli import main
 from dermascreen.errors import encodable
 from dermascreen.model.inference import predict_logits
 from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
+from dermascreen.tracking import open_store, store_uri
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -203,3 +207,24 @@ def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
         logit, probability = session.run(None, {"pixels": shown})
         np.testing.assert_allclose(logit, predict_logits(bundle.network, shown, np.arange(count)), atol=1e-4)
         np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit / 2.0)), atol=1e-6)
+
+
+def test_the_page_of_runs_is_of_the_store_here_also_where_the_project_was_moved(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before, after = tmp_path / "before", tmp_path / "after %"
+    (before / "mlartifacts").mkdir(parents=True)
+    open_store(before, "runs")
+    before.rename(after)
+    monkeypatch.chdir(after)
+    started = []
+    monkeypatch.setattr(os, "execve", lambda *command: started.append(command))
+    port = free_port()
+    run(capsys, "ui", "--port", port)
+    [(_, command, environment)] = started
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == store_uri(after)
+    assert not any("sqlite" in str(part) for part in command)
+    assert command[-1] == port
+    with closing(sqlite3.connect(after / "mlflow.db")) as store:
+        places = [place for (place,) in store.execute("SELECT artifact_location FROM experiments")]
+    assert len(places) == 2  # MLflow's own one, and ours
+    assert all(place.startswith((after / "mlartifacts").as_uri()) for place in places)

@@ -228,6 +228,6 @@ def _load(image: JpegImageFile, content: bytes, scale: int) -> bool:
         image.draft(None, (image.width // scale, image.height // scale))
     try:
         image.load()
-    except (OSError, ValueError, MemoryError):
+    except (OSError, ValueError):
         return False
     return True

@@ -52,6 +52,13 @@ def show(name: str, content: bytes) -> Picture:
         raise ImageError(name, "is empty")
     if len(content) > MAX_BYTES:
         raise ImageError(name, f"is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        return _decoded(name, content)
+    except MemoryError:
+        raise ImageError(name, "needs more memory to decode than is free") from None
+
+
+def _decoded(name: str, content: bytes) -> Picture:
     opened, raw_mode = open_header(name, content), ""
     width, height = opened.size
     if isinstance(opened, JpegImageFile):

@@ -33,6 +33,8 @@ def decode(name: str, image: PngImageFile, content: bytes) -> None:
         raise ImageError(name, problem)
     try:
         _load(image, content)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - Pillow has no one exception for pixels that it cannot decode
         cut_off = str(error).startswith("image file is truncated")
         raise ImageError(name, CUT_OFF if cut_off else "does not decode as an image") from None

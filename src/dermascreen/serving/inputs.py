@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dermascreen.errors import ImageError, InputError
+from dermascreen.images.header import FORMATS
 from dermascreen.images.layouts import Parts, describe, not_a_photograph, unread_format, walk
 from dermascreen.images.photograph import read_bounded
 from dermascreen.serving.judge import Photograph
 
 LISTED = "-"
-BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of JPEG and PNG files
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -131,6 +131,6 @@ def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         content = read_bounded(file)
     other = unread_format(path.name)
-    if other is not None and not content.startswith(BEGINNINGS):  # a JPEG is one, whatever its name
+    if other is not None and not content.startswith(tuple(FORMATS)):  # a JPEG is one, whatever its name
         raise ImageError(str(path), f"is {other}, not JPEG or PNG")
     return content

@@ -94,7 +94,7 @@ def table_lines(file: TextIO) -> Writer:
 
 def point_in_words(bundle: Bundle, point: str) -> str:
     """What an operating point does, and what is promised of it or must be said against it, in sentences."""
-    chosen, caveat = bundle.points[point], bundle.caveat(point)
+    chosen, said = bundle.points[point], bundle.caveat(point)
     if point == BAND:
         text = (
             f"At {point}, a probability from {share(chosen['high'])} on is called malignant, below "
@@ -102,12 +102,12 @@ def point_in_words(bundle: Bundle, point: str) -> str:
         )
     else:
         text = f"At {point}, a probability from {share(chosen['threshold'])} on is called malignant."
-    if caveat is None and point != BAND and chosen.get("guaranteed"):
-        caveat = (
+    if said is None and point != BAND and chosen.get("guaranteed"):
+        said = (
             f"With {percent(chosen['confidence'])} confidence that finds {percent(chosen['target_recall'])} of the "
             "malignant lesions like those it was chosen on."
         )
-    return f"{text} {caveat}" if caveat else text
+    return f"{text} {said}" if said else text
 
 
 def maps_in_words(bundle: Bundle) -> str:
