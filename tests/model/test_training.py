@@ -231,6 +231,14 @@ def test_images_grow_with_the_epochs_and_val_is_always_whole(tmp_path) -> None:
     assert {size for training, size in sizes if not training} == {(8, 8)}
 
 
+@pytest.mark.parametrize(("epochs", "expected"), [(1, [8]), (2, [6, 8])])
+def test_a_training_too_short_for_all_sizes_leaves_out_the_first(tmp_path, epochs, expected) -> None:
+    network, sizes = small(), []
+    network.register_forward_hook(lambda module, images, _: sizes.append((module.training, images[0].shape[2])))
+    train(tmp_path, network, with_params(epochs=epochs).model_copy(update={"image_sizes": [4, 6]}))
+    assert list(dict.fromkeys(size for training, size in sizes if training)) == expected
+
+
 def test_the_loss_is_that_of_the_formula(tmp_path) -> None:
     network = small()
     network.head[1].p = 0.0
