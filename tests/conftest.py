@@ -13,7 +13,7 @@ settings.load_profile("exact")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SLOW = {"test_jobs", "test_faithfulness", "test_site", "test_tracking", "test_ablate"}
+SLOW = {"test_jobs", "test_training", "test_faithfulness", "test_site", "test_tracking", "test_ablate"}
 QUICK = {"test_definition"}
 
 

@@ -97,9 +97,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 class TooFewLesionsError(DermascreenError):
-    def __init__(
-        self, split: str, benign: int, malignant: int, fewest: int, advice: str = "change the fractions under split"
-    ) -> None:
+    def __init__(self, split: str, benign: int, malignant: int, fewest: int, advice: str) -> None:
         super().__init__(
             f"There are too few lesions for {split}: {benign} benign and {malignant} malignant, "
             f"where at least {fewest} of each are needed; add images or {advice}."

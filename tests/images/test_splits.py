@@ -170,6 +170,13 @@ def test_too_few_lesions_is_one_sentence(labels: list[int], val: float, sentence
         split_images(manifest, lesions, params(val=val))
 
 
+def test_a_train_folder_whose_lesions_are_all_in_test_is_not_blamed_on_the_fractions() -> None:
+    manifest, lesions = make([*range(20)] * 2, [0, 1] * 20, ["train"] * 20 + ["test"] * 20)
+    with pytest.raises(TooFewLesionsError, match=r"0 benign and 0 malignant, .*; add images or set split"):
+        split_images(manifest, lesions, params())
+    assert set(split_images(manifest, lesions, params("grouped"))["split"]) == {"train", "val", "test"}
+
+
 def test_a_test_folder_of_one_class_is_refused() -> None:
     manifest, lesions = make([*range(40)], [0, 1] * 16 + [0] * 8, ["train"] * 32 + ["test"] * 8)
     with pytest.raises(TooFewLesionsError, match="too few lesions for test: 8 benign and 0 malignant"):

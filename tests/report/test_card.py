@@ -74,7 +74,7 @@ def test_it_says_what_it_is_for_and_what_not(card) -> None:
 def test_random_weights_are_never_called_transfer_learning(metrics, card) -> None:
     metrics["train"]["weights"] = "none"
     drawn = card(metrics)
-    assert drawn.count("transfer learning") == drawn.count("not transfer learning") == 1
+    assert drawn.count("transfer learning") == drawn.count("not by transfer learning") == 1
     assert "fine-tuned" not in drawn
 
 

@@ -190,8 +190,8 @@ def test_the_header_says_what_it_is_and_what_it_is_not(text) -> None:
 def test_random_weights_are_never_called_transfer_learning(metrics, text) -> None:
     metrics["train"]["weights"] = "none"
     drawn = text(metrics)
-    assert "It was trained from random weights, not transfer learning." in drawn
-    assert drawn.count("transfer learning") == drawn.count("not transfer learning") == 1
+    assert "It was trained from random weights, not by transfer learning." in drawn
+    assert drawn.count("transfer learning") == drawn.count("not by transfer learning") == 1
     assert "fine-tuned" not in drawn
 
 

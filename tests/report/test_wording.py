@@ -83,7 +83,7 @@ def test_a_missing_value_is_an_error_and_not_a_blank() -> None:
 
 
 def test_the_start_is_called_what_it_is() -> None:
-    assert start_of("none") == "It was trained from random weights, not transfer learning."
+    assert start_of("none") == "It was trained from random weights, not by transfer learning."
     assert "transfer" not in start_of("pretrained/skin.pt")
     assert "pretrained/skin.pt" in start_of("pretrained/skin.pt")
 

@@ -6,6 +6,9 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from dermascreen.errors import ParamsError, TooFewLesionsError
 from dermascreen.params import SplitParams
 
+# What helps where a split has too few lesions.
+FRACTIONS = "change the fractions under split"
+GROUPED = "set split.protocol=grouped, which shares out the lesions of all folders"
 FEWEST = 2  # lesions of each class in each split: below, no AUC can be told from chance
 
 
@@ -34,16 +37,17 @@ def split_images(manifest: pd.DataFrame, lesions: pd.DataFrame, params: SplitPar
         rest, test = _fold(label, params)
     else:
         rest, test = _draw(label, params.test_fraction, params.seed, "test and the rest")
+    of_the_rest = GROUPED if "test" in folders and min(_counts(rest)) < 2 * FEWEST else FRACTIONS
     if "val" in folders:
         train, val = _in_folder(rest, images, "val")
     else:
-        train, val = _draw(rest, params.val_fraction, params.seed, "train and val")
+        train, val = _draw(rest, params.val_fraction, params.seed, "train and val", of_the_rest)
 
     images["split"] = ""
     for name, members in {"train": train, "val": val, "test": test}.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
         if min(_counts(members)) < FEWEST:
-            advice = "set split.protocol=grouped" if name in folders else "change the fractions under split"
+            advice = GROUPED if name in folders else of_the_rest
             raise TooFewLesionsError(name, *_counts(members), FEWEST, advice)
     split, source = images["split"].copy(), images["source_split"]
     images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
@@ -71,11 +75,13 @@ def _in_folder(label: "pd.Series[int]", images: pd.DataFrame, name: str) -> tupl
     return label[~within], label[within]
 
 
-def _draw(label: "pd.Series[int]", fraction: float, seed: int, name: str) -> tuple["pd.Series[int]", "pd.Series[int]"]:
+def _draw(
+    label: "pd.Series[int]", fraction: float, seed: int, name: str, advice: str = FRACTIONS
+) -> tuple["pd.Series[int]", "pd.Series[int]"]:
     try:
         rest, drawn = train_test_split(label, test_size=fraction, stratify=label, random_state=seed)
     except ValueError:
-        raise TooFewLesionsError(name, *_counts(label), FEWEST) from None
+        raise TooFewLesionsError(name, *_counts(label), FEWEST, advice) from None
     return rest, drawn
 
 

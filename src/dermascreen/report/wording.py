@@ -255,7 +255,7 @@ def shared(metrics: Mapping[str, Mapping[str, Any]], params: Mapping[str, Any], 
 def start_of(weights: str) -> str:
     """What training started from, in a sentence; `weights` is model.weights of params.yaml."""
     if weights == "none":
-        return "It was trained from random weights, not transfer learning."
+        return "It was trained from random weights, not by transfer learning."
     if weights.startswith("IMAGENET"):
         return f"It was fine-tuned from ImageNet weights ({weights}): transfer learning."
     return f"It was fine-tuned from the weights in {weights}; how those were trained is not known here."
