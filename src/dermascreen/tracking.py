@@ -313,21 +313,27 @@ def move_in(root: Path) -> None:
             if column not in {row[1] for row in database.execute(f"PRAGMA table_info({table})")}:
                 continue
             places = database.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall()  # noqa: S608 - names of ours
-            moved = [(new, old) for (old,) in places if old and (new := _moved(old, here, root, file)) is not None]
+            of_files = table != "experiments"
+            moved = [
+                (new, old) for (old,) in places if old and (new := _moved(old, here, root, file, of_files)) is not None
+            ]
             if moved:
                 with database:
                     database.executemany(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", moved)  # noqa: S608
 
 
-def _moved(old: str, here: str, root: Path, file: Path) -> str | None:
-    """What a place in a store is called since the store's `file` came to `root`; None if it is the same."""
+def _moved(old: str, here: str, root: Path, file: Path, of_files: bool) -> str | None:
+    """What a place in a store is called since the store's `file` came to `root`; None if it is the same.
+
+    Parameters: `of_files`, whether the files of a run or model lie there, not where those of new ones will go.
+    """
     found = re.fullmatch(rf"(file:///(?:.*/)?{ARTIFACTS})(/.+)?", old)
     if found is None or found[1] == here:
         return None
     there, new = _local_path(found[1]), here + (found[2] or "")
-    if found[2] is not None:  # the artifacts of one run or model
+    if of_files:
         return new if _is_there(_local_path(new)) else None
-    # Of an experiment: where new ones go. Not there if nothing is left there, or if it is another copy's.
+    # New ones do not go there if nothing is left there, or if it is another copy's.
     other = there.parent / file.resolve().relative_to(root.resolve())
     return new if _is_there(root / ARTIFACTS) or _is_there(other) or not _is_there(there) else None
 
