@@ -1,11 +1,11 @@
-# Everything a person does by hand here. `make` lists it.
+# The commands for working on this project. `make` lists them.
 
 PYTHON ?= python3
 VENV := .venv
 UV := $(shell command -v uv || echo .uv/bin/uv)
 READY := $(VENV)/.ready
 
-# Tests share the cores by processes, so each has one thread.
+# Tests run in several processes that share the cores, so each process has one thread.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LINT := ruff check && ruff format --check && mypy
 
@@ -33,13 +33,13 @@ $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 	.uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: --requirement requirements-uv.lock
 	@touch $@
 
-peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the engines that benchmarks compare with
+peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the training engines that benchmarks compare with
 	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python .venv-peers
 	$(UV) pip sync --python .venv-peers --require-hashes --compile-bytecode requirements-peers.lock
 	$(UV) pip install --python .venv-peers --quiet --no-deps --no-build-isolation --editable .
 
 demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
-	python tools/demo.py
+	dermascreen demo
 
 check: $(READY) ## Run lint, types and the quick tests, in about two minutes
 	$(LINT)
@@ -49,10 +49,10 @@ test: $(READY) ## Run all tests, lint and types
 	$(LINT)
 	$(PYTEST)
 
-repro: $(READY) ## Bring the real pipeline up to date (Kaggle credentials: see README)
+repro: $(READY) ## Run the pipeline on the real data, as far as it is out of date (docs/how-to/kaggle.md)
 	dvc repro
 
-app: $(READY) ## Open the page that judges photographs, on this machine alone
+app: $(READY) ## Open the page that predicts photographs, on this machine alone
 	dermascreen app
 
 docs: $(READY) ## Build the documentation into site/
@@ -61,15 +61,15 @@ docs: $(READY) ## Build the documentation into site/
 ui: $(READY) ## Show the runs in MLflow
 	dermascreen ui
 
-lock: $(filter .uv/bin/uv,$(UV)) ## Resolve pyproject.toml anew into the locks
+lock: $(filter .uv/bin/uv,$(UV)) ## Resolve the dependencies in pyproject.toml again, into requirements*.lock
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 	$(UV) pip compile pyproject.toml --group dev --group peers --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-peers.lock
 	echo uv | $(UV) pip compile - --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-uv.lock
 
-format: $(READY) ## Format the code and mend what ruff can
+format: $(READY) ## Format the code, and fix what ruff can fix
 	ruff check --fix
 	ruff format
 
-clean: ## Remove the environment, the demo and every cache, but no data, model, run or metric
+clean: ## Remove the environment, the demo and all caches; keep data, models, runs and metrics
 	rm -rf $(VENV) .venv-peers .uv .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dvc_plots
-	find src stages tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src stages tests -name __pycache__ -type d -prune -exec rm -rf {} +

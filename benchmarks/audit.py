@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dermascreen.images.lesions import find_pairs
-from dermascreen.images.matching import extract, verify
-from dermascreen.params import AuditParams
+from dermascreen.core.params import AuditParams
+from dermascreen.data.lesions.matching import extract, verify
+from dermascreen.data.lesions.pairs import find_pairs
 
 SIDE = 224
 EVERY = 10  # the last of so many is a view of the first of them
@@ -58,11 +58,10 @@ def measure(images: int) -> dict[str, float]:
         for number in tqdm(range(images), "draw", unit="image"):
             photograph(folder, number)
         paths = [f"{number}.jpg" for number in range(images)]
-        manifest = pd.DataFrame({"path": paths, "sha256": paths})
         start = time.perf_counter()
-        pairs = find_pairs(folder, manifest, PARAMS)
+        pairs = find_pairs(folder, paths, paths, PARAMS)
         seconds = time.perf_counter() - start
-    found = set(zip(pairs["path_a"], pairs["path_b"], strict=True))
+    found = set(zip(pairs.path_a, pairs.path_b, strict=True))
     views = {(f"{number - EVERY + 1}.jpg", f"{number}.jpg") for number in range(EVERY - 1, images, EVERY)}
     return {
         "seconds": seconds,

@@ -130,10 +130,10 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
 
 
 def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
-    from dermascreen.model.batches import Split
-    from dermascreen.model.network import build
-    from dermascreen.model.training import fit
-    from dermascreen.params import ModelParams, read_params
+    from dermascreen.core.params import ModelParams, read_params
+    from dermascreen.network.model import build
+    from dermascreen.training.batches import Split
+    from dermascreen.training.fit import fit
 
     params = read_params(Path(__file__).parents[1] / "params.yaml").train
     params = params.model_copy(update={**settings["params"], "epochs": settings["epochs"], "patience": 99})

@@ -22,11 +22,13 @@ import torch
 from audit import photograph
 from torch import Tensor, nn
 
-from dermascreen.images.arrays import Images, decode
-from dermascreen.model.batches import Split
-from dermascreen.model.network import IMAGENET_MEAN, IMAGENET_STD, Description
-from dermascreen.model.training import fit
-from dermascreen.params import read_params
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.model.description import Description
+from dermascreen.core.params import read_params
+from dermascreen.data.photographs.decode import decode
+from dermascreen.network.pixels import IMAGENET_MEAN, IMAGENET_STD
+from dermascreen.training.batches import Split
+from dermascreen.training.fit import fit
 
 DIFFERENT = 300
 PARAMS = read_params(Path(__file__).parents[1] / "params.yaml").train
@@ -39,8 +41,9 @@ class Nothing(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.description = Description(
-            "mean", "none", 0, 0.0, size, IMAGENET_MEAN, IMAGENET_STD, ("benign", "malignant")
-        )
+            architecture="mean", weights="none", hidden=0, dropout=0.0, image_size=size,
+            mean=IMAGENET_MEAN, std=IMAGENET_STD, classes=("benign", "malignant"),
+        )  # fmt: skip
         self.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(3, 1)
 

@@ -25,15 +25,16 @@ import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from dermascreen.images.arrays import Images
-from dermascreen.model.batches import Split
-from dermascreen.model.inference import predict_logits
-from dermascreen.model.memory import keep_freed_memory
-from dermascreen.model.network import Network, build
-from dermascreen.model.optimiser import make_optimiser
-from dermascreen.model.training import fit, resolve_precision
-from dermascreen.params import ModelParams, TrainParams, read_params
-from dermascreen.tables import read_table
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.core.params import ModelParams, TrainParams, read_params
+from dermascreen.network.memory import keep_freed_memory
+from dermascreen.network.model import Network, build
+from dermascreen.prediction.forward import predict_logits
+from dermascreen.training.batches import Split
+from dermascreen.training.fit import fit
+from dermascreen.training.optimiser import make_optimiser
+from dermascreen.training.trainer import resolve_precision
 
 ROOT = Path(__file__).parents[1]
 PARAMS = read_params(ROOT / "params.yaml").train
@@ -133,8 +134,7 @@ def ceiling(size: int, steps: int, batch_size: int) -> None:
 
 def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
     images = Images.open(project / "data/processed")
-    splits = read_table(project / "data/splits.csv", ["path", "label", "split"], ["train", "val"])
-    splits = splits[splits["split"].isin(["train", "val"])]
+    splits = Splits.read(project / Splits.PATH, ["train", "val"]).part("train", "val").to_frame()
     batch_size, lr = 32, 1e-3
     warmup = -(-int(splits["split"].eq("train").sum()) // batch_size)
     settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "warmup": warmup,

@@ -1,4 +1,6 @@
-"""What maps and judgements cost beside the bare network: `make peers`, then `.venv-peers/bin/python benchmarks/use.py`.
+"""The cost of maps and predictions beside the bare network.
+
+`make peers`, then `.venv-peers/bin/python benchmarks/use.py`.
 
 The network has random weights, and the photographs are JPEG files of noise and shapes. All ratios are of figures
 measured in the same run, in rounds; pytorch-grad-cam is left out where it is not installed.
@@ -14,26 +16,32 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from audit import photograph
 from PIL import Image
 from torch import Tensor
 
+from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
+from dermascreen.artifacts.model.explanation import Explanation
+from dermascreen.artifacts.model.reference import ReferenceImages
+from dermascreen.artifacts.model.sweep import Sweep
+from dermascreen.core.params import ModelParams
 from dermascreen.evidence.calibration import probability_intervals
+from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.explanation.gradcam import MapKind, explain
-from dermascreen.model.inference import prepare
-from dermascreen.model.network import FEATURES, Network, build, normalise
-from dermascreen.model.reference import Reference
-from dermascreen.params import ModelParams
+from dermascreen.network.model import FEATURES, Network, build
+from dermascreen.network.pixels import normalise
+from dermascreen.prediction.forward import prepare
+from dermascreen.prediction.predictor import Predictor
+from dermascreen.prediction.reference import Reference
 from dermascreen.serving.bundle import Bundle
-from dermascreen.serving.judge import BATCH_SIZE, Judge, Photograph
+from dermascreen.serving.photographs import BATCH_SIZE, Photograph, PhotographPredictor
 
 PEER = "pytorch_grad_cam"
 ROUNDS = 3
 KIND = MapKind("backbone.layer4")
 SIDES = (600, 450)  # of a photograph's file
-TRAINED_ON = 2000  # images that judged ones are set beside
+TRAINED_ON = 2000  # images that predicted ones are set beside
 
 
 def clock(work: Callable[[], object]) -> float:
@@ -74,18 +82,23 @@ def maps_cost(network: Network, pixels: np.ndarray, batches: list[Tensor]) -> No
         print(f"correlation of {len(alike)} maps with the peer's: {min(alike):.4f} at least")
 
 
-def judging_cost(network: Network, folder: Path, count: int, batches: list[Tensor]) -> None:
+def prediction_cost(network: Network, folder: Path, count: int, batches: list[Tensor]) -> None:
     generator = np.random.default_rng(0)
     logits, labels = generator.normal(size=300), generator.integers(0, 2, 300)
-    known = pd.DataFrame({"path": [f"{n}.jpg" for n in range(TRAINED_ON)], "label": np.arange(TRAINED_ON) % 2})
+    names = np.array([f"{n}.jpg" for n in range(TRAINED_ON)], dtype=object)
+    known = ReferenceImages(names, np.arange(TRAINED_ON) % 2, names)
     features = generator.random((TRAINED_ON, FEATURES), dtype=np.float32)
-    judge = Judge(
-        Bundle(
-            network, 1.0, False, probability_intervals(labels, logits),
-            {"high_recall": {"threshold": 0.2}}, pd.DataFrame(),
-            Reference.build(known, features, features[:200], 0), KIND, 0, 0, "",
-        )
+    half, high_recall = Point(0.5, ""), HighRecall(0.2, "", 0.95, 0.95, True, True, 80, 1, 59)
+    model = Predictor(folder)
+    vars(model).update(  # in place of the files of a trained model
+        network=network, calibration=Calibration(temperature=1.0, tta=False),
+        intervals=ProbabilityIntervals.of(probability_intervals(labels, logits)),
+        points=OperatingPoints(half, half, half, high_recall, None),
+        reference=Reference.build(known, features, features[:200], 0),
     )  # fmt: skip
+    about = Explanation(layer=KIND.layer, variant="grad_cam", checks=[], failed=[])
+    none = np.zeros(0)
+    predictor = PhotographPredictor(Bundle(model, Sweep(none, none, none, none, none), about, ""))
     for number in range(count):
         photograph(folder, number)
     files = sorted(folder.rglob("*.*"))
@@ -94,8 +107,8 @@ def judging_cost(network: Network, folder: Path, count: int, batches: list[Tenso
             image.resize(SIDES).save(file, quality=90)
     photographs = [Photograph(file.name, file.read_bytes) for file in files]
     for _ in range(ROUNDS):
-        bare, own = clock(lambda: forward(network, batches)), clock(lambda: list(judge(photographs)))
-        print(f"judging files: {count / own:.2f} images/s, {bare / own:.2f} of the bare network's", flush=True)
+        bare, own = clock(lambda: forward(network, batches)), clock(lambda: list(predictor(photographs)))
+        print(f"predicting files: {count / own:.2f} images/s, {bare / own:.2f} of the bare network's", flush=True)
 
 
 def main() -> None:
@@ -116,7 +129,7 @@ def main() -> None:
     forward(network, batches)
     maps_cost(network, pixels, batches)
     with tempfile.TemporaryDirectory() as folder:
-        judging_cost(network, Path(folder), count, batches)
+        prediction_cost(network, Path(folder), count, batches)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,26 @@
-"""Group the photographs that show one lesion, and keep what speaks for each pair."""
+"""Group the photographs that show the same lesion, and keep the evidence for each pair."""
 
-import pandas as pd
-
-from dermascreen.files import replacing
-from dermascreen.images.lesions import find_pairs, join, summarise
-from dermascreen.pipeline import AUDIT_PAGE, LESION_PAIRS, LESIONS, MANIFEST, RAW, stage
-from dermascreen.report.audit import render_audit
-from dermascreen.tables import read_table, write_table
+from dermascreen.artifacts.dataset.lesions import AUDIT_PAGE, Lesions, Pairs
+from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.core.files import write_text
+from dermascreen.core.stage import stage
+from dermascreen.data.lesions.page import render_audit
+from dermascreen.data.lesions.pairs import find_pairs, join, summarise
 
 
 def main() -> None:
     with stage("audit") as run:
-        manifest = read_table(MANIFEST, ["path", "label", "source_split", "sha256"])
-        pairs = find_pairs(RAW, manifest, run.params.audit)
-        lesion = join(manifest["path"].tolist(), pairs)
-        write_table(pairs, LESION_PAIRS)
-        write_table(pd.DataFrame({"path": manifest["path"], "lesion": lesion}), LESIONS)
-        metrics = summarise(manifest, lesion, pairs)
-        with replacing(AUDIT_PAGE) as page:
-            page.write_text(render_audit(RAW, manifest, pairs, metrics), encoding="utf-8")
-        if conflicts := metrics["label_conflicts"]:
-            print(f"Lesions that carry both labels: {conflicts}; {AUDIT_PAGE} shows their photographs.")
-        run.write_metrics(metrics)
-        run.tracking.log_artifact(LESION_PAIRS)
+        manifest = Manifest.read()
+        pairs = find_pairs(RAW, manifest.path, manifest.sha256, run.params.audit)
+        lesions = Lesions(manifest.path, join(manifest.path, pairs))
+        pairs.write()
+        lesions.write()
+        details = summarise(manifest, lesions, pairs)
+        write_text(render_audit(RAW, manifest, pairs, details), AUDIT_PAGE)
+        if details.label_conflicts:
+            print(f"Lesions that carry both labels: {details.label_conflicts}; {AUDIT_PAGE} shows their photographs.")
+        run.report(details)
+        run.tracking.log_artifact(Pairs.PATH)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """Fetch the photographs, verify every one and list them."""
 
-from dermascreen.images.sources import fetch, in_words, summarise
-from dermascreen.pipeline import CACHE, MANIFEST, RAW, project_root, stage
+from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.artifacts.dataset.splits import TEST
+from dermascreen.core.stage import CACHE, project_root, stage
+from dermascreen.data.sources.fetch import fetch, in_words, summarise
 
 
 def main() -> None:
     with stage("download") as run:
-        stored = fetch(run.params.data, project_root() / CACHE / "downloads", RAW, MANIFEST)
+        stored = fetch(run.params.data, project_root() / CACHE / "downloads", RAW, Manifest.PATH)
         for sentence in in_words(stored, run.name):
             print(sentence)
-        if not stored.manifest["source_split"].eq("test").any():
+        if TEST not in stored.manifest.source_split:
             print("There is no test folder, so split.protocol has to be grouped.")
-        run.write_metrics(summarise(stored))
+        run.report(summarise(stored))
 
 
 if __name__ == "__main__":

@@ -1,81 +1,67 @@
-"""Show what the network looked at on some test images, and check on others whether to believe it."""
+"""Draw maps of some test images, and check on test images drawn at random whether to believe maps."""
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.splits import TEST
+from dermascreen.artifacts.model.explanation import Explanation
+from dermascreen.artifacts.results.pictures import PICTURES, Pictures
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.files import replacing
+from dermascreen.core.stage import stage
+from dermascreen.explanation.drawing import marked, save_image
 from dermascreen.explanation.faithfulness import check
 from dermascreen.explanation.gradcam import MapKind, explain, frame_energy, summarise
 from dermascreen.explanation.selection import draw, select
-from dermascreen.files import read_json, replacing, write_json
-from dermascreen.images.arrays import Images
-from dermascreen.model.inference import extract_features
-from dermascreen.model.network import load_model
-from dermascreen.model.reference import Reference
-from dermascreen.pipeline import (
-    EXPLAIN,
-    EXPLANATION,
-    MODEL,
-    OPERATING_POINTS,
-    PREDICTIONS,
-    PROCESSED,
-    REFERENCE,
-    WEIGHTS,
-    stage,
-)
-from dermascreen.report.pictures import marked, save_image
-from dermascreen.tables import read_table, write_table
+from dermascreen.prediction.forward import embed
+from dermascreen.prediction.predictor import Predictor
 
-COLUMNS = ["path", "split", "label", "calibrated_probability", "probability_low", "probability_high"]
+NEAR = ("near_benign", "near_malignant")
 
 
 def main() -> None:
     with stage("explain") as run:
         params, seed, batch_size = run.params.explain, run.params.seed, run.params.evaluate.batch_size
-        threshold = read_json(OPERATING_POINTS).number("high_recall", "threshold")
-        table = read_table(PREDICTIONS, COLUMNS, ["test"])
-        table["probability"] = table["calibrated_probability"]  # the one that thresholds are on
-        test = table[table["split"].eq("test")]
-        chosen = select(test, threshold, params.images, seed).merge(test[["path", *COLUMNS[-2:]]], on="path")
-        checked = draw(test, params.checked, seed)
-        images = Images.open(PROCESSED)
-        network = load_model(WEIGHTS, MODEL)
+        test = Predictions.read(splits=[TEST]).part(TEST)
+        predictor = Predictor()
+        called = predictor.points.flags(test.probability)
+        signs = np.where(called, 1.0, -1.0)
+        shown, checked = select(test, called, params.images, seed), draw(test, params.checked, seed)
+        images, network, kind = Images.open(), predictor.network, MapKind(params.layer, params.variant)
 
-        def signs(shown: pd.DataFrame) -> np.ndarray:
-            return np.where(shown["probability"].ge(threshold), 1.0, -1.0)
-
-        rows = images.rows(chosen["path"])
-        reference = Reference.read(REFERENCE)
-        distances = reference.distances(extract_features(network, images.pixels, rows, batch_size))
-        near = {
-            name: [reference.nearest(one, label, 1)[0].path for one in distances]
-            for label, name in enumerate(("near_benign", "near_malignant"))
-        }
-        names = pd.Series([f"images/{number:03}" for number in range(len(chosen))], dtype=str)
-        pictures = chosen.assign(
-            image=names + ".png", overlay=names + "-map.png", **{name: names + f"-{name}.png" for name in near}
-        )
-        kind = MapKind(params.layer, params.variant)
-        maps = explain(network, kind, images.pixels, rows, signs(chosen), batch_size=batch_size)
+        chosen = test[shown.rows]
+        rows = images.rows(chosen.path)
+        reference = predictor.reference
+        distances = reference.distances(embed(network, images.pixels, rows, batch_size))
+        names = [f"images/{number:03}" for number in range(len(chosen))]
+        maps = explain(network, kind, images.pixels, rows, signs[shown.rows], batch_size=batch_size)
         energies: list[float | None] = []
-        with replacing(EXPLAIN) as folder:
+        with replacing(PICTURES) as folder:
             (folder / "images").mkdir(parents=True)
-            shown = zip(pictures.itertuples(), rows, maps, strict=True)
-            for picture, row, (values, flat) in tqdm(shown, "explain", len(rows), unit="image", disable=None):
-                save_image(images.pixels[row], folder / str(picture.image))
-                save_image(marked(images.pixels[row], values), folder / str(picture.overlay))
+            every = zip(names, rows, maps, strict=True)
+            for name, row, (values, flat) in tqdm(every, "explain", len(rows), unit="image", disable=None):
+                save_image(images.pixels[row], folder / f"{name}.png")
+                save_image(marked(images.pixels[row], values), folder / f"{name}-map.png")
                 energies.append(None if flat else frame_energy(values))
-            for name, paths in near.items():
-                for picture, row in zip(pictures[name], images.rows(paths), strict=True):
-                    save_image(images.pixels[row], folder / picture)
-            write_table(pictures.assign(flat=[energy is None for energy in energies]), folder / "pictures.csv")
+            for label, near in enumerate(NEAR):
+                paths = [reference.nearest(one, label, 1)[0].path for one in distances]
+                for name, row in zip(names, images.rows(paths), strict=True):
+                    save_image(images.pixels[row], folder / f"{name}-{near}.png")
+            files = {
+                "image": ".png", "overlay": "-map.png", **{near: f"-{near}.png" for near in NEAR},
+            }  # fmt: skip
+            Pictures(
+                chosen.path, chosen.label, chosen.probability, chosen.low, chosen.high, shown.outcomes,
+                **{key: np.array([name + end for name in names], dtype=object) for key, end in files.items()},
+                flat=np.array([energy is None for energy in energies]),
+            ).write(folder / Pictures.PATH.name)  # fmt: skip
 
-        pixels = images.pixels[images.rows(checked["path"])]
-        checks = check(network, kind, pixels, signs(checked), seed=seed, batch_size=batch_size)
-        write_json({**kind._asdict(), "checks": list(checks["checks"]), "failed": checks["failed"]}, EXPLANATION)
-        summary = summarise(energies, chosen["outcome"].tolist(), pixels.shape[1:3])
-        run.write_metrics({**kind._asdict(), **summary, "believable": checks})
-        run.tracking.log_artifact(EXPLAIN)
+        pixels = images.pixels[images.rows(test.path[checked])]
+        believable = check(network, kind, pixels, signs[checked], seed=seed, batch_size=batch_size)
+        Explanation(**kind._asdict(), checks=list(believable.checks), failed=list(believable.failed)).write()
+        run.report(summarise(kind, energies, shown.outcomes.tolist(), pixels.shape[1:3], believable))
+        run.tracking.log_artifact(PICTURES)
 
 
 if __name__ == "__main__":

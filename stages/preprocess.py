@@ -1,16 +1,17 @@
-"""Decode every photograph once, at the size the network sees."""
+"""Decode every photograph once, at the size of the network's input."""
 
-from dermascreen.images.arrays import decode
-from dermascreen.pipeline import MANIFEST, PROCESSED, RAW, stage
-from dermascreen.tables import read_table
+from dermascreen.artifacts.dataset.details import PreprocessDetails
+from dermascreen.artifacts.dataset.images import PROCESSED
+from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.core.stage import stage
+from dermascreen.data.photographs.decode import decode
 
 
 def main() -> None:
     with stage("preprocess") as run:
-        paths = read_table(MANIFEST, ["path"])["path"].tolist()
-        size = run.params.preprocess.image_size
+        paths, size = Manifest.read().path, run.params.preprocess.image_size
         decode(RAW, paths, size, PROCESSED)
-        run.write_metrics({"images": len(paths), "image_size": size})
+        run.report(PreprocessDetails(images=len(paths), image_size=size))
 
 
 if __name__ == "__main__":

@@ -1,37 +1,31 @@
-"""Keep how the network sees the training images: to show later what is near a photograph, or that nothing is."""
+"""Keep the embeddings of the training images, to find those nearest to a photograph and to tell if it is novel."""
 
 import numpy as np
 
-from dermascreen.images.arrays import Images
-from dermascreen.model.inference import extract_features
-from dermascreen.model.network import load_model
-from dermascreen.model.reference import Reference, digest_of
-from dermascreen.pipeline import MODEL, PROCESSED, REFERENCE, SPLITS, WEIGHTS, stage
-from dermascreen.tables import read_table
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
+from dermascreen.artifacts.model.reference import ReferenceImages
+from dermascreen.artifacts.results.details.reference import ReferenceDetails
+from dermascreen.core.stage import stage
+from dermascreen.network.model import load_model
+from dermascreen.prediction.forward import embed
+from dermascreen.prediction.reference import Reference, digest_of
 
 
 def main() -> None:
     with stage("reference") as run:
-        images = Images.open(PROCESSED)
-        table = read_table(SPLITS, ["path", "label", "split"], ["train", "val", "test"])
-        network = load_model(WEIGHTS, MODEL)
-        parts = {name: table[table["split"].eq(name)] for name in ("train", "val", "test")}
-        features = {
-            name: extract_features(network, images.pixels, images.rows(part["path"]), run.params.evaluate.batch_size)
-            for name, part in parts.items()
-        }
-        digests = [digest_of(images.pixels[row]) for row in images.rows(parts["train"]["path"])]
-        known = parts["train"].assign(digest=digests)
-        reference = Reference.build(known, features["train"], features["val"], run.params.seed)
-        reference.write(REFERENCE)
-        unusual = reference.unusualness(reference.distances(features["test"]))
-        run.write_metrics(
-            {
-                "images": len(reference.images),
-                "limit": reference.limit,
-                "unusual_share_test": float(np.mean(unusual > reference.limit)),
-            }
-        )
+        images, splits = Images.open(), Splits.read(splits=[TRAIN, VAL, TEST])
+        network, batch_size = load_model(), run.params.evaluate.batch_size
+        rows = {name: images.rows(splits.part(name).path) for name in (TRAIN, VAL, TEST)}
+        embeddings = {name: embed(network, images.pixels, part, batch_size) for name, part in rows.items()}
+        train = splits.part(TRAIN)
+        digests = np.array([digest_of(images.pixels[row]) for row in rows[TRAIN]], dtype=object)
+        known = ReferenceImages(train.path, train.label, digests)
+        reference = Reference.build(known, embeddings[TRAIN], embeddings[VAL], run.params.seed)
+        reference.write()
+        novelty = reference.novelty(reference.distances(embeddings[TEST]))
+        share = float(np.mean(novelty > reference.limit))
+        run.report(ReferenceDetails(images=len(reference.images), limit=reference.limit, novel_share_test=share))
 
 
 if __name__ == "__main__":

@@ -1,42 +1,33 @@
 """Choose the operating points on val, and apply them once to test."""
 
-from dermascreen.evidence.thresholds import (
-    SCALE,
-    Predictions,
-    choose_band,
-    choose_points,
-    report_thresholds,
-    shortfalls,
-    sweep,
-)
+from dermascreen.artifacts.dataset.splits import TEST, VAL
+from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
+from dermascreen.artifacts.model.sweep import Sweep
+from dermascreen.artifacts.results.curves import DecisionCurve, curve_file
+from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.stage import stage
+from dermascreen.core.tables import write_table
+from dermascreen.evidence.thresholds import choose_points, shortfalls, sweep
 from dermascreen.evidence.utility import decision_curve
-from dermascreen.files import write_json
-from dermascreen.pipeline import OPERATING_POINTS, PLOTS, PREDICTIONS, SWEEP, stage
-from dermascreen.tables import read_table, write_table
 
 
 def main() -> None:
     with stage("threshold") as run:
-        table = read_table(PREDICTIONS, ["split", "label", "lesion", SCALE], ["val", "test"])
-        splits = {}
-        for name in ("val", "test"):
-            part = table[table["split"].eq(name)]
-            splits[name] = Predictions(*(part[column].to_numpy() for column in ("label", SCALE, "lesion")))
-            curve = sweep(splits[name].label, splits[name].probability)
-            write_table(curve[["threshold", "recall", "specificity"]], PLOTS / "threshold" / f"sweep_{name}.csv")
-            if name == "test":
-                write_table(curve[["threshold", "tn", "fp", "fn", "tp"]], SWEEP)
-        test = splits["test"]
-        write_table(decision_curve(test.label, test.probability), PLOTS / "threshold" / "decision_curve_test.csv")
-
-        wanted = run.params.threshold
-        points = choose_points(splits["val"], wanted.target_recall, wanted.confidence)
-        band = choose_band(splits["val"], points, wanted.target_specificity, wanted.confidence)
-        write_json({name: {**point, "scale": SCALE} for name, point in (points | band).items()}, OPERATING_POINTS)
+        predictions, wanted = Predictions.read(splits=[VAL, TEST]), run.params.threshold
+        val, test = (predictions.part(name).sample for name in (VAL, TEST))
+        points = choose_points(val, wanted.target_recall, wanted.confidence, wanted.target_specificity)
+        write_operating_points(points)
         run.tracking.log_artifact(OPERATING_POINTS)
-        run.write_metrics(report_thresholds(points, band, splits, wanted.target_recall))
-        for sentence in shortfalls(points | band):
+        for sentence in shortfalls(points):
             print(sentence)
+
+        for name, sample in ((VAL, val), (TEST, test)):
+            rates = sweep(sample.label, sample.probability)
+            write_table(rates[["threshold", "recall", "specificity"]], curve_file("threshold", "sweep", name))
+        Sweep.of(rates).write()
+        DecisionCurve.of(decision_curve(test.label, test.probability)).write()
+        run.report(ThresholdDetails.measure(points, val, test))
 
 
 if __name__ == "__main__":

@@ -1,48 +1,53 @@
-"""Train ResNet50 on the training images and keep the epoch with the best val AUC."""
+"""Train the network on the training images and keep the epoch with the best val AUC."""
 
 import shutil
 
 import pandas as pd
 import torch
 
-from dermascreen.images.arrays import Images
-from dermascreen.model.batches import Split
-from dermascreen.model.network import build, save
-from dermascreen.model.training import Epoch, fit, summarise
-from dermascreen.pipeline import CACHE, MODEL, PLOTS, PROCESSED, SPLITS, WEIGHTS, project_root, stage
-from dermascreen.tables import read_table, write_table
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
+from dermascreen.artifacts.model.description import Description
+from dermascreen.artifacts.results.curves import curve_file
+from dermascreen.core.stage import CACHE, project_root, stage
+from dermascreen.core.tables import write_table
+from dermascreen.network.model import build, save
+from dermascreen.training.batches import Split
+from dermascreen.training.fit import fit, summarise
+from dermascreen.training.module import Epoch
 
 
 def main() -> None:
     with stage("train") as run:
         params = run.params
-        images = Images.open(PROCESSED)
-        splits = read_table(SPLITS, ["path", "label", "split"], ["train", "val"])
+        images, splits = Images.open(), Splits.read(splits=[TRAIN, VAL])
 
         def part(name: str) -> Split:
-            rows = splits[splits["split"].eq(name)]
-            run.tracking.log_dataset(rows, name, run.fingerprint(), name)
-            return Split(images.pixels, images.rows(rows["path"]), rows["label"].to_numpy())
+            photographs = splits.part(name)
+            run.tracking.log_dataset(photographs.to_frame(), name, run.fingerprint(), name)
+            return Split(images.pixels, images.rows(photographs.path), photographs.label)
 
         def on_epoch(epoch: Epoch) -> None:
-            run.tracking.log_metrics(epoch, step=int(epoch["epoch"]))
+            run.tracking.log_metrics({f"training/{name}": value for name, value in epoch.items()}, int(epoch["epoch"]))
             print("  ".join(f"{name} {value:.4g}" for name, value in epoch.items()), flush=True)
 
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess.image_size)
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
-        history = fit(
-            network, part("train"), part("val"), params.train,
+        fitted = fit(
+            network, part(TRAIN), part(VAL), params.train,
             seed=params.seed, checkpoints=checkpoints, on_epoch=on_epoch,
         )  # fmt: skip
 
         if not run.leads:
             return
-        save(network, WEIGHTS, MODEL)
-        write_table(pd.DataFrame(history), PLOTS / "train" / "curves.csv")
-        for path in (MODEL, PLOTS / "train"):
+        save(network)
+        curves = curve_file("train", "curves")
+        write_table(pd.DataFrame(fitted.epochs), curves)
+        for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)
-        run.write_metrics({"weights": params.model.weights, **summarise(history)})
+        run.tracking.log_metrics({"training/seconds": fitted.seconds})
+        run.report(summarise(fitted, params.model.weights), {"seconds": round(fitted.seconds, 1)})
         shutil.rmtree(checkpoints)
 
 

@@ -1,20 +1,22 @@
-"""`dermascreen predict`, `register`, `rollback`, `export`, `app` and `ui`: a trained model in use, and its runs.
+"""Every command: `dermascreen --help` lists them.
 
-Exit codes: 0 all is done; 1 a mistake that one sentence on stderr names, and nothing was done; 2 the command cannot be
-understood; 3 some photographs could not be judged, and the others were; 130 Ctrl-C.
+Exit codes: 0 success; 1 an error, named in one sentence on stderr, and nothing was done; 2 the command line is not
+valid; 3 some photographs could not be predicted, and the others were; 130 Ctrl-C.
 """
 
 import argparse
+import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from dermascreen.errors import InputError, reported
+from dermascreen.core.errors import InputError
+from dermascreen.core.program import reported
 
 if TYPE_CHECKING:
     from dermascreen.serving.bundle import Bundle
@@ -24,6 +26,9 @@ SOME_FAILED = 3
 LOCAL = "127.0.0.1"
 PORT = 8501
 UI_PORT = 5000
+POOLED = Path("reports/pooled_predictions.csv")
+ABLATION = Path("reports/ablation.csv")
+DEMO = Path(".demo")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "dermascreen",
-        description="Use a trained model, and look at its runs.",
+        description="Use a trained model, compare models, and look at runs.",
         epilog=(__doc__ or "").partition("\n\n")[2],
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -51,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
             )  # fmt: skip
         return made
 
-    predict = command("predict", "Judge photographs", _predict)
+    predict = command("predict", "Predict photographs", _predict)
     predict.epilog = parser.epilog
     predict.add_argument(
         "paths", nargs="+", metavar="PATH", help="a photograph, a folder, a pattern, or - for a list on standard input"
     )
     form = predict.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="write a JSON object for each photograph, a line each")
+    form.add_argument("--json", action="store_true", help="write one JSON object per line, one for each photograph")
     form.add_argument("--csv", action="store_true", help="write CSV")
     predict.add_argument("--point", metavar="NAME", help="the operating point (default: abstention, or high_recall)")
     predict.add_argument("--explain", metavar="DIR", type=Path, help="save maps of the evidence into a new folder")
@@ -66,66 +71,114 @@ def _parser() -> argparse.ArgumentParser:
         "register", "Register this project's model if it passes its gates, and promote it if it is better", _register,
         uses_model=False,
     )  # fmt: skip
-    rollback = command("rollback", "Make the champion before this one champion again", _rollback, uses_model=False)
-    rollback.add_argument("--to", type=int, metavar="VERSION", help="a registered version (default: the one before)")
+    rollback = command("rollback", "Make the previous champion champion again", _rollback, uses_model=False)
+    rollback.add_argument("--to", type=int, metavar="VERSION", help="a version (default: the previous champion)")
 
     export = command("export", "Write the network as ONNX, and check it against torch", _export)
     export.add_argument("file", type=Path, metavar="FILE.onnx")
 
-    app = command("app", "Open a page on this machine that judges photographs", _app)
+    app = command("app", "Open a page on this machine that predicts photographs", _app)
     app.add_argument("--host", default=LOCAL, help="the address to listen at (default: this machine alone)")
     app.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
 
     ui = command("ui", "Show this project's runs in MLflow's page, on this machine alone", _ui, uses_model=False)
     ui.add_argument("--port", type=int, default=UI_PORT, help=f"default: {UI_PORT}")
+
+    compare = command("compare", "Compare two models on the same images", _compare, uses_model=False)
+    compare.add_argument("first", metavar="A", help="a predictions.csv, or a DVC experiment or Git revision")
+    compare.add_argument("second", metavar="B", help="likewise")
+    compare.add_argument("--split", default="test", choices=["test", "val"], help="default: test")
+    compare.add_argument("--common", action="store_true", help="compare on the images that both predict")
+    for name in "ab":
+        compare.add_argument(
+            f"--threshold-{name}", type=_probability, metavar="T",
+            help=f"threshold of {name.upper()} on the calibrated probability (default: that of its high_recall point)",
+        )  # fmt: skip
+
+    pool = command("pool", "Pool the test predictions of the folds of a cross-validation", _pool, uses_model=False)
+    pool.add_argument("folds", metavar="FOLD", nargs="+", help="a predictions.csv, or a DVC experiment or revision")
+    pool.add_argument("--out", type=Path, default=POOLED, help=f"default: {POOLED}")
+    for parts in (compare, pool):
+        parts.add_argument("--draws", type=_at_least(1), default=2000, help="draws of lesions (default: 2000)")
+        parts.add_argument("--seed", type=_at_least(0), default=0, help="seed of the draws (default: 0)")
+
+    ablate = command("ablate", "Train with changed parameters and several seeds, and compare on val", _ablate,
+                     uses_model=False)  # fmt: skip
+    ablate.add_argument("changes", nargs="+", metavar="CHANGE", help="parameters, such as train.ema=0.99")
+    ablate.add_argument("--seeds", type=_at_least(1), default=3, help="number of seeds, counted from 0 (default: 3)")
+    ablate.add_argument(
+        "--table", type=Path, default=ABLATION, help=f"keeps the epochs of all runs (default: {ABLATION})"
+    )
+
+    demo = command("demo", "Run the whole pipeline on synthetic lesions", _demo, uses_model=False)
+    demo.add_argument("folder", nargs="?", type=Path, default=DEMO, help=f"where (default: {DEMO})")
     return parser
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        return int(text)
+
+    return parse
 
 
 def _predict(wanted: argparse.Namespace) -> int:
     from dermascreen.serving import output  # noqa: PLC0415 - torch is slow to import
     from dermascreen.serving.inputs import find_photographs  # noqa: PLC0415
-    from dermascreen.serving.judge import Judge  # noqa: PLC0415
     from dermascreen.serving.maps import make_new, saving_maps  # noqa: PLC0415
+    from dermascreen.serving.photographs import PhotographPredictor  # noqa: PLC0415
 
     photographs, passed_over = find_photographs(wanted.paths, _standard_input())
     bundle = _bundle(wanted.model)
-    if wanted.point is not None and wanted.point not in bundle.points:
+    if wanted.point is not None and wanted.point not in list(bundle.points):
         raise InputError(f"--point: {wanted.point} is not one of {', '.join(bundle.points)}.")
     if wanted.explain is not None:
         make_new(wanted.explain)
     for sentence in passed_over:
         print(f"dermascreen predict: passed over {sentence}.", file=sys.stderr)
     for_people = not (wanted.json or wanted.csv)
-    judge = Judge(bundle, point=wanted.point, explained=wanted.explain is not None)
-    with closing(judge(photographs)) as judged:
-        shown = saving_maps(judged, wanted.explain) if wanted.explain is not None else judged
-        if for_people and (caveat := bundle.caveat(judge.point)):
-            print(f"! {judge.point}: {caveat}\n")
+    predictor = PhotographPredictor(bundle, point=wanted.point, explained=wanted.explain is not None)
+    with closing(predictor(photographs)) as predicted:
+        shown = saving_maps(predicted, wanted.explain) if wanted.explain is not None else predicted
+        if for_people and (caveat := bundle.caveat(predictor.point)):
+            print(f"! {predictor.point}: {caveat}\n")
         make = output.table_lines if for_people else output.json_lines if wanted.json else output.csv_rows
-        # Lines that appear are progress enough.
-        bar = tqdm(shown, "judge", len(photographs), unit="image", disable=sys.stdout.isatty() or None)
+        # On a terminal the lines themselves show the progress.
+        bar = tqdm(shown, "predict", len(photographs), unit="image", disable=sys.stdout.isatty() or None)
         failed = output.write_all(bar, make(sys.stdout))
     if for_people:
         about_maps = f"\n{output.maps_in_words(bundle)}" if wanted.explain is not None else ""
-        print(f"\n{output.point_in_words(bundle, judge.point)}{about_maps}\n{output.NOT_A_DEVICE}")
+        print(f"\n{output.point_in_words(bundle, predictor.point)}{about_maps}\n{output.NOT_A_DEVICE}")
     if failed:
-        print(f"dermascreen predict: {failed} of {len(photographs)} could not be judged.", file=sys.stderr)
+        print(f"dermascreen predict: {failed} of {len(photographs)} could not be predicted.", file=sys.stderr)
     return SOME_FAILED if failed else 0
 
 
 def _standard_input() -> Iterator[bytes]:
-    yield from sys.stdin.buffer  # bytes, as names of files need not be text
+    yield from sys.stdin.buffer  # bytes, because file names need not be text
 
 
 def _register(_wanted: argparse.Namespace) -> int:
-    from dermascreen.serving.registry import register  # noqa: PLC0415
+    from dermascreen.registry.versions import register  # noqa: PLC0415
 
     print(register(Path()))
     return 0
 
 
 def _rollback(wanted: argparse.Namespace) -> int:
-    from dermascreen.serving.registry import rollback  # noqa: PLC0415
+    from dermascreen.registry.versions import rollback  # noqa: PLC0415
 
     print(rollback(Path(), wanted.to))
     return 0
@@ -134,7 +187,7 @@ def _rollback(wanted: argparse.Namespace) -> int:
 def _export(wanted: argparse.Namespace) -> int:
     from dermascreen.serving.export import export  # noqa: PLC0415
 
-    print(export(_bundle(wanted.model), wanted.file))
+    print(export(_bundle(wanted.model).predictor, wanted.file))
     return 0
 
 
@@ -145,8 +198,10 @@ def _app(wanted: argparse.Namespace) -> int:
 
 
 def _ui(wanted: argparse.Namespace) -> int:
+    from dermascreen.core.tracking.address import store_uri  # noqa: PLC0415
+    from dermascreen.core.tracking.failures import answering  # noqa: PLC0415
+    from dermascreen.core.tracking.relocation import move_in  # noqa: PLC0415
     from dermascreen.serving.address import require_free  # noqa: PLC0415
-    from dermascreen.tracking import answering, move_in, store_uri  # noqa: PLC0415
 
     root = Path.cwd()
     uri = store_uri(root)
@@ -156,14 +211,38 @@ def _ui(wanted: argparse.Namespace) -> int:
     with answering(uri):
         move_in(root)
     print(f"Open http://{LOCAL}:{wanted.port} in a browser; Ctrl-C ends.", flush=True)
-    # In the environment, since an address may hold a password, which a command line would show to all.
+    # In the environment, because an address may hold a password, which a command line would show to everyone.
     command = [sys.executable, "-m", "mlflow", "ui", "--host", LOCAL, "--port", str(wanted.port)]
     os.execve(sys.executable, command, os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})  # noqa: S606
 
 
+def _compare(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.compare import run  # noqa: PLC0415
+
+    return run(wanted)
+
+
+def _pool(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.pool import run  # noqa: PLC0415
+
+    return run(wanted)
+
+
+def _ablate(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.ablate import run  # noqa: PLC0415
+
+    return run(wanted)
+
+
+def _demo(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.demo import demo  # noqa: PLC0415
+
+    return demo(wanted.folder)
+
+
 def _bundle(model: str) -> "Bundle":
+    from dermascreen.registry.files import located  # noqa: PLC0415
     from dermascreen.serving.bundle import Bundle  # noqa: PLC0415
-    from dermascreen.serving.registry import located  # noqa: PLC0415
 
     with located(model) as folder:
         return Bundle.read(folder)

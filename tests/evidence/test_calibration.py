@@ -76,11 +76,11 @@ def test_noise_floor_of_one_bin_is_the_mean_deviation_of_a_binomial() -> None:
 def test_floor_falls_with_the_number_of_images_and_a_miscalibrated_model_lies_above_it() -> None:
     label, logit = sample(2000, 3.0)
     before, after = (calibration_report(label, calibrate(logit, t), 0) for t in (1.0, fit_temperature(label, logit)))
-    assert before["ece"] > before["ece_floor_high"]
-    assert after["ece"] < after["ece_floor_high"]
-    assert after["log_loss"] < before["log_loss"]
+    assert before.ece > before.ece_floor_high
+    assert after.ece < after.ece_floor_high
+    assert after.log_loss < before.log_loss
     few = noise_floor(calibrate(logit[:100], 3.0), seed=0)
-    assert few.mean > 2 * after["ece_floor"]
+    assert few.mean > 2 * after.ece_floor
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Another clinic beside test here: the falls, their signs and their intervals."""
+"""Another site beside test here: the falls, their signs and their intervals."""
 
 import math
 
@@ -8,8 +8,10 @@ from scipy.stats import norm
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from dermascreen.evidence.external import Interval, Sample, difference_interval, report_clinic
-from dermascreen.evidence.intervals import delong
+from dermascreen.evidence.external import difference_interval, report_site
+from dermascreen.evidence.intervals import Difference, Interval, delong
+from dermascreen.evidence.metrics import Confusion
+from dermascreen.evidence.sample import Sample
 
 THRESHOLDS = {"default": 0.5, "all": 0.0}
 
@@ -24,72 +26,71 @@ def sample(seed: int, images: int, shift: float) -> Sample:
 
 @pytest.fixture(scope="module")
 def found():
-    return report_clinic(sample(1, 80, 1), sample(0, 200, 2), THRESHOLDS, draws=200, seed=0)
+    return report_site(sample(1, 80, 1), sample(0, 200, 2), THRESHOLDS, draws=200, seed=0)
 
 
 def test_mover_of_a_case_worked_by_hand() -> None:
     interval = difference_interval(0.9, Interval(0.84, 0.94), 0.7, Interval(0.62, 0.77))
-    assert interval == pytest.approx((0.2 - math.hypot(0.06, 0.07), 0.2 + math.hypot(0.04, 0.08)))
+    assert tuple(interval) == pytest.approx((0.2 - math.hypot(0.06, 0.07), 0.2 + math.hypot(0.04, 0.08)))
 
 
 def test_every_measure_there_and_here_is_scikit_learns(found) -> None:
     there, here = sample(1, 80, 1), sample(0, 200, 2)
     for name, score in (("roc_auc", roc_auc_score), ("brier", brier_score_loss)):
-        assert found[name] == pytest.approx(score(there.label, there.probability))
-        assert found["internal"][name] == pytest.approx(score(here.label, here.probability))
-        assert found["fall"][name]["value"] == pytest.approx(found["internal"][name] - found[name])
-        assert found["fall"][name]["low"] < found["fall"][name]["value"] < found["fall"][name]["high"]
-    assert found["fall"]["roc_auc"]["value"] > 0  # it does worse there
-    assert found["fall"]["brier"]["value"] < 0
-    assert set(found["fall"]) == {"roc_auc", "partial_roc_auc", "average_precision", "brier"}
+        measured, internal, fall = (getattr(part, name) for part in (found, found.internal, found.fall))
+        assert measured == pytest.approx(score(there.label, there.probability))
+        assert internal == pytest.approx(score(here.label, here.probability))
+        assert fall.value == pytest.approx(internal - measured)
+        assert fall.low < fall.value < fall.high
+    assert found.fall.roc_auc.value > 0  # it does worse there
+    assert found.fall.brier.value < 0
+    assert set(vars(found.fall)) == {"roc_auc", "partial_roc_auc", "average_precision", "brier"}
 
 
 def test_the_fall_of_the_auc_has_the_interval_of_two_variances_that_add(found) -> None:
     variances = [delong(place.label, place.probability)[1][0, 0] for place in (sample(1, 80, 1), sample(0, 200, 2))]
     half = norm.ppf(0.975) * math.sqrt(sum(variances))
-    fall = found["fall"]["roc_auc"]
-    assert (fall["low"], fall["high"]) == pytest.approx((fall["value"] - half, fall["value"] + half))
+    fall = found.fall.roc_auc
+    assert (fall.low, fall.high) == pytest.approx((fall.value - half, fall.value + half))
 
 
 def test_falls_of_rates_are_newcombes(found) -> None:
-    at = found["points"]["default"]
+    at = found.points["default"]
     there, here = sample(1, 80, 1), sample(0, 200, 2)
     hits = [int(((place.probability >= 0.5) & (place.label == 1)).sum()) for place in (here, there)]
     expected = confint_proportions_2indep(hits[0], 100, hits[1], 40, method="newcomb", compare="diff")
-    assert at["recall"] == hits[1] / 40
-    assert at["internal"]["recall"] == hits[0] / 100
-    assert (at["fall"]["recall"]["low"], at["fall"]["recall"]["high"]) == pytest.approx(expected)
+    assert at.recall == hits[1] / 40
+    assert at.internal.recall == hits[0] / 100
+    assert (at.fall.recall.low, at.fall.recall.high) == pytest.approx(expected)
 
 
 def test_thresholds_are_applied_as_they_are(found) -> None:
-    everything = found["points"]["all"]
-    assert (everything["threshold"], everything["recall"], everything["specificity"]) == (0.0, 1.0, 0.0)
-    assert everything["precision"] == 0.5
-    assert everything["confusion"] == {"tn": 0, "fp": 40, "fn": 0, "tp": 40}
-    assert everything["fall"]["recall"]["value"] == 0
+    everything = found.points["all"]
+    assert (everything.threshold, everything.recall, everything.specificity) == (0.0, 1.0, 0.0)
+    assert everything.precision == 0.5
+    assert everything.confusion == Confusion(tn=0, fp=40, fn=0, tp=40)
+    assert everything.fall.recall.value == 0
 
 
 def test_a_fall_of_what_is_no_number_is_none_and_few_lesions_have_no_range() -> None:
     label = np.array([0, 0, 0, 1, 1])
     tiny = Sample(label, np.array([0.1, 0.2, 0.3, 0.35, 0.4]), np.arange(5))
-    found = report_clinic(tiny, sample(0, 200, 2), {"default": 0.5}, draws=50, seed=0)
-    at = found["points"]["default"]
-    assert (at["recall"], at["precision"]) == (0, None)
-    assert at["fall"]["precision"] == {"value": None, "low": None, "high": None}
-    assert at["intervals"]["precision"] == {}
-    assert at["internal"]["precision"] is not None
-    assert found["intervals"]["roc_auc"] == {"hoeffding": {"low": pytest.approx(0.025**0.5), "high": 1.0}}
-    assert found["intervals"]["brier"] == {}
-    assert found["fall"]["brier"] == {
-        "value": pytest.approx(found["internal"]["brier"] - found["brier"]), "low": None, "high": None
-    }  # fmt: skip
-    fall = found["fall"]["roc_auc"]
-    assert fall["low"] < fall["value"] < fall["high"]
+    found = report_site(tiny, sample(0, 200, 2), {"default": 0.5}, draws=50, seed=0)
+    at = found.points["default"]
+    assert (at.recall, at.precision) == (0, None)
+    assert at.fall.precision == Difference(None, None, None)
+    assert at.intervals.precision == {}
+    assert at.internal.precision is not None
+    assert found.intervals.roc_auc == {"hoeffding": Interval(pytest.approx(0.025**0.5), 1.0)}
+    assert found.intervals.brier == {}
+    assert found.fall.brier == Difference(pytest.approx(found.internal.brier - found.brier), None, None)
+    fall = found.fall.roc_auc
+    assert fall.low < fall.value < fall.high
 
 
 def test_a_place_does_not_fall_from_itself() -> None:
     place = sample(0, 60, 1)
-    found = report_clinic(place, place, THRESHOLDS, draws=50, seed=0)
-    falls = [*found["fall"].values(), *found["points"]["default"]["fall"].values()]
-    assert [fall["value"] for fall in falls] == [0] * 7
-    assert all(fall["low"] < 0 < fall["high"] for fall in falls)
+    found = report_site(place, place, THRESHOLDS, draws=50, seed=0)
+    falls = [*vars(found.fall).values(), *vars(found.points["default"].fall).values()]
+    assert [fall.value for fall in falls] == [0] * 7
+    assert all(fall.low < 0 < fall.high for fall in falls)

@@ -12,6 +12,7 @@ from dermascreen.evidence import resampling
 from dermascreen.evidence.external import difference_interval
 from dermascreen.evidence.intervals import (
     FEWEST,
+    Interval,
     auc_interval,
     clopper_pearson,
     cluster_bootstrap,
@@ -21,9 +22,12 @@ from dermascreen.evidence.intervals import (
     hoeffding,
     metric_intervals,
     placements,
+    rate_intervals,
     share_intervals,
     wilson,
 )
+from dermascreen.evidence.metrics import Confusion
+from dermascreen.evidence.sample import Sample
 
 
 def scores(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -36,17 +40,17 @@ def scores(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 @pytest.mark.parametrize(("count", "n"), [(0, 10), (10, 10), (13, 300), (287, 300), (1, 2)])
 def test_shares_agree_with_statsmodels(count, n) -> None:
-    assert clopper_pearson(count, n) == pytest.approx(proportion_confint(count, n, 0.05, "beta"))
-    assert wilson(count, n, 0.9) == pytest.approx(proportion_confint(count, n, 0.1, "wilson"))
+    assert tuple(clopper_pearson(count, n)) == pytest.approx(proportion_confint(count, n, 0.05, "beta"))
+    assert tuple(wilson(count, n, 0.9)) == pytest.approx(proportion_confint(count, n, 0.1, "wilson"))
 
 
 def test_no_images_say_nothing() -> None:
-    assert clopper_pearson(0, 0) == wilson(0, 0) == (0, 1)
+    assert clopper_pearson(0, 0) == wilson(0, 0) == Interval(0, 1)
 
 
 def test_a_share_of_nothing_has_no_interval() -> None:
     assert share_intervals(0, 0) == {}
-    assert share_intervals(3, 4) == {"clopper_pearson": clopper_pearson(3, 4)._asdict()}
+    assert share_intervals(3, 4) == {"clopper_pearson": clopper_pearson(3, 4)}
 
 
 def test_thirteen_misses_of_three_hundred() -> None:
@@ -83,7 +87,7 @@ def test_delong_by_hand_on_four_images() -> None:
     (auc,), ((variance,),) = delong(label, score)
     assert auc == 0.75
     assert variance == pytest.approx(0.125 / 2 + 0.125 / 2)
-    assert delong_interval(label, score) == pytest.approx((0.75 - 1.959964 * variance**0.5, 1.0))
+    assert tuple(delong_interval(label, score)) == pytest.approx((0.75 - 1.959964 * variance**0.5, 1.0))
 
 
 def test_paired_comparison() -> None:
@@ -99,15 +103,15 @@ def test_paired_comparison() -> None:
 
 @pytest.mark.parametrize("n", [1, 4, 24, 300])
 def test_hoeffdings_bound_at_the_ends_is_clopper_and_pearsons(n) -> None:
-    assert hoeffding(1.0, n) == pytest.approx(clopper_pearson(n, n))
-    assert hoeffding(0.0, n) == pytest.approx(clopper_pearson(0, n))
+    assert tuple(hoeffding(1.0, n)) == pytest.approx(tuple(clopper_pearson(n, n)))
+    assert tuple(hoeffding(0.0, n)) == pytest.approx(tuple(clopper_pearson(0, n)))
     assert hoeffding(1.0, n).low == pytest.approx(0.025 ** (1 / n))
 
 
 def test_hoeffdings_bound_worked_by_hand() -> None:
     # KL(1/2, t) = -log(4 t (1 - t)) / 2, and is log(40) / n where 4 t (1 - t) = 40^(-2/n).
     half = (1 - 40 ** (-2 / 24)) ** 0.5 / 2
-    assert hoeffding(0.5, 24) == pytest.approx((0.5 - half, 0.5 + half))
+    assert tuple(hoeffding(0.5, 24)) == pytest.approx((0.5 - half, 0.5 + half))
 
 
 @given(st.floats(0, 1), st.integers(1, 400), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
@@ -116,7 +120,7 @@ def test_hoeffdings_bound_has_a_width_holds_its_mean_and_is_turned_round_with_it
     assert 0 <= low <= mean <= high <= 1
     assert high - low > 1e-4
     turned = hoeffding(1 - mean, n, confidence)
-    assert turned == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    assert tuple(turned) == pytest.approx((1 - high, 1 - low), abs=1e-9)
     if n > 1:
         wider = hoeffding(mean, n - 1, confidence)
         assert wider.low <= low + 1e-9
@@ -133,8 +137,10 @@ def apart(benign: int, malignant: int) -> tuple[np.ndarray, np.ndarray]:
 def test_an_auc_without_an_error_is_not_certain(benign, malignant) -> None:
     label, score = apart(benign, malignant)
     least = 0.025 ** (1 / min(benign, malignant))
-    assert auc_interval(label, score) == ("hoeffding", pytest.approx((least, 1.0)))
-    assert auc_interval(label, -score) == ("hoeffding", pytest.approx((0.0, 1 - least)))
+    for one, expected in ((score, (least, 1.0)), (-score, (0.0, 1 - least))):
+        method, interval = auc_interval(label, one)
+        assert method == "hoeffding"
+        assert tuple(interval) == pytest.approx(expected)
 
 
 def test_photographs_of_a_lesion_that_are_told_apart_count_once() -> None:
@@ -248,7 +254,7 @@ def test_bootstrap_of_a_mean_agrees_with_its_standard_error() -> None:
     mean = {"mean": lambda _, s, weights: weights @ s / 300}
     found = cluster_bootstrap(mean, label, value, np.arange(300), draws=4000, seed=0)
     error = (value[label == 0].var() / 150 + value[label == 1].var() / 150) ** 0.5 / 2
-    assert found["mean"] == pytest.approx(norm.interval(0.95, value.mean(), error), abs=0.006)
+    assert tuple(found["mean"]) == pytest.approx(norm.interval(0.95, value.mean(), error), abs=0.006)
 
 
 def test_copies_of_a_lesion_add_no_certainty() -> None:
@@ -257,7 +263,7 @@ def test_copies_of_a_lesion_add_no_certainty() -> None:
     (once,) = cluster_bootstrap(auc, label, first, np.arange(60), draws=500, seed=0).values()
     copies = [np.repeat(part, 4) for part in (label, first, np.arange(60))]
     (again,) = cluster_bootstrap(auc, *copies, draws=500, seed=0).values()
-    assert again == pytest.approx(once)
+    assert tuple(again) == pytest.approx(tuple(once))
     alone = delong_interval(copies[0], copies[1])
     assert again.high - again.low > 1.5 * (alone.high - alone.low)
 
@@ -266,31 +272,42 @@ def test_difference_of_shares_is_newcombes() -> None:
     first, second = (45, 60), (70, 110)
     expected = confint_proportions_2indep(*first, *second, method="newcomb", compare="diff")
     found = difference_interval(45 / 60, wilson(*first), 70 / 110, wilson(*second))
-    assert found == pytest.approx(expected)
+    assert tuple(found) == pytest.approx(expected)
 
 
 def test_every_measure_lies_in_its_interval() -> None:
     label, first, _ = scores(300)
     probability = 1 / (1 + np.exp(-first))
-    found = metric_intervals(label, probability, np.arange(300), draws=200, seed=0)
-    assert [*found] == [
+    found = metric_intervals(Sample(label, probability, np.arange(300)), draws=200, seed=0)
+    assert [*vars(found)] == [
         "roc_auc", "partial_roc_auc", "average_precision", "brier", "accuracy", "recall", "specificity", "precision",
     ]  # fmt: skip
-    assert [*found["roc_auc"]] == ["delong", "lesion_bootstrap"]
-    for method in found["roc_auc"].values():
-        assert method["low"] < roc_auc_score(label, probability) < method["high"]
+    assert [*found.roc_auc] == ["delong", "lesion_bootstrap"]
+    for interval in found.roc_auc.values():
+        assert interval.low < roc_auc_score(label, probability) < interval.high
 
 
 def test_measures_of_few_lesions_have_no_interval_that_has_no_width() -> None:
     label, score = apart(4, 4)
-    found = metric_intervals(label, score / 2, np.arange(8), draws=50, seed=0)
-    assert found["roc_auc"] == {"hoeffding": hoeffding(1.0, 4)._asdict()}
-    assert found["partial_roc_auc"] == found["average_precision"] == found["brier"] == {}
-    assert found["recall"] == {"clopper_pearson": clopper_pearson(4, 4)._asdict()}
-    many = metric_intervals(*(part for part in apart(40, 40)), np.arange(80), draws=50, seed=0)
-    assert [*many["roc_auc"]] == ["hoeffding"]
-    assert many["average_precision"] == {}
-    assert many["brier"]["lesion_bootstrap"]["low"] < many["brier"]["lesion_bootstrap"]["high"]  # no matter of ranks
-    constant = metric_intervals(label.repeat(10), np.full(80, 0.3), np.arange(80), draws=50, seed=0)
-    assert constant["brier"] == {}
-    assert constant["precision"] == {}  # none is called malignant
+    found = metric_intervals(Sample(label, score / 2, np.arange(8)), draws=50, seed=0)
+    assert found.roc_auc == {"hoeffding": hoeffding(1.0, 4)}
+    assert found.partial_roc_auc == found.average_precision == found.brier == {}
+    assert found.recall == {"clopper_pearson": clopper_pearson(4, 4)}
+    many = metric_intervals(Sample(*apart(40, 40), np.arange(80)), draws=50, seed=0)
+    assert [*many.roc_auc] == ["hoeffding"]
+    assert many.average_precision == {}
+    assert many.brier["lesion_bootstrap"].low < many.brier["lesion_bootstrap"].high  # no matter of ranks
+    constant = metric_intervals(Sample(label.repeat(10), np.full(80, 0.3), np.arange(80)), draws=50, seed=0)
+    assert constant.brier == {}
+    assert constant.precision == {}  # none is called malignant
+
+
+def test_rates_have_exact_intervals() -> None:
+    intervals = rate_intervals(Confusion(tn=80, fp=20, fn=10, tp=90))
+    for name, count, total in (("recall", 90, 100), ("specificity", 80, 100), ("precision", 90, 110)):
+        expected = proportion_confint(count, total, method="beta")
+        assert tuple(getattr(intervals, name)["clopper_pearson"]) == pytest.approx(expected)
+
+
+def test_where_nothing_is_called_precision_has_no_interval() -> None:
+    assert rate_intervals(Confusion(tn=5, fp=0, fn=5, tp=0)).precision == {}

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,15 +6,14 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from dermascreen.evidence.intervals import clopper_pearson, compare_aucs, delong_interval, hoeffding
+from dermascreen.evidence.intervals import Interval, clopper_pearson, compare_aucs, delong_interval, hoeffding
 from dermascreen.evidence.shortcuts import (
     baseline_scores,
+    near_duplicate_in,
     report_auc,
     report_baselines,
     report_interventions,
-    report_shortcuts,
     report_strata,
-    twin_in,
 )
 
 
@@ -45,7 +42,7 @@ def test_noise_holds_nothing(labels) -> None:
     train, test = labels
     rng = np.random.default_rng(2)
     score = baseline_scores(rng.normal(size=(400, 20)), train, rng.normal(size=(600, 20)))
-    low, high = report_auc(test, score, np.arange(600))["intervals"]["roc_auc"]["delong"].values()
+    low, high = report_auc(test, score, np.arange(600)).intervals.roc_auc["delong"]
     assert low < 0.5 < high
 
 
@@ -55,9 +52,9 @@ def test_constant_features_give_a_constant_score(labels, n) -> None:
     score = baseline_scores(np.full((n, 3), -1.0), train, np.full((600, 3), -1.0))
     assert len(np.unique(score)) == 1
     compared = report_baselines(labels[1], np.arange(600.0), np.arange(600), {"file": score})["file"]
-    assert compared["roc_auc"] == 0.5
+    assert compared.roc_auc == 0.5
     fewer = min(np.bincount(labels[1]))
-    assert compared["intervals"]["roc_auc"] == {"hoeffding": hoeffding(0.5, fewer)._asdict()}
+    assert compared.intervals.roc_auc == {"hoeffding": hoeffding(0.5, fewer)}
 
 
 def test_the_same_input_gives_the_same_scores(labels) -> None:
@@ -75,33 +72,43 @@ CALLED = NETWORK >= -0.35
 LESION = np.arange(10)
 
 
+def known(intervals) -> set[str]:
+    """What has an interval."""
+    return {name for name, found in vars(intervals).items() if found}
+
+
 def test_strata_worked_by_hand() -> None:
-    twin = np.array([1, 1, 0, 1, 0, 1, 0, 1, 0, 1], dtype=bool)
+    near_duplicate = np.array([1, 1, 0, 1, 0, 1, 0, 1, 0, 1], dtype=bool)
     coarse = np.array([0, 0, 0, 0, 0, 0, 1, 1, 0, 1], dtype=bool)
     lone = np.array([1, 0, 0, 0, 0, 1, 1, 0, 0, 0], dtype=bool)  # one benign, two malignant
     nothing = np.zeros(10, dtype=bool)
     report = report_strata(
-        LABEL, NETWORK, CALLED, LESION, {"twin": twin, "coarse": coarse, "lone": lone, "exif": nothing}
+        LABEL,
+        NETWORK,
+        CALLED,
+        LESION,
+        {"near_duplicate": near_duplicate, "coarse": coarse, "lone": lone, "exif": nothing},
     )
 
-    # Twins: benign -2, -1.5, 0.2 (called) and malignant -0.3, 1, 3, all called. Pairs won: 2 + 3 + 3 of 9.
-    twins = report["twin"]["yes"]
-    assert (twins["n"], twins["malignant"]) == (6, 3)
-    assert twins["recall"] == 1
-    assert twins["specificity"] == pytest.approx(2 / 3)
-    assert twins["roc_auc"] == pytest.approx(8 / 9)
+    # Near-duplicates: benign -2, -1.5, 0.2 (called) and malignant -0.3, 1, 3, all called. Pairs won: 2 + 3 + 3 of 9.
+    near_duplicates = report["near_duplicate"].yes
+    assert (near_duplicates.n, near_duplicates.malignant) == (6, 3)
+    assert near_duplicates.recall == 1
+    assert near_duplicates.specificity == pytest.approx(2 / 3)
+    assert near_duplicates.roc_auc == pytest.approx(8 / 9)
     exact = proportion_confint(2, 3, method="beta")
-    assert list(twins["intervals"]["specificity"]["clopper_pearson"].values()) == pytest.approx(exact)
-    assert twins["intervals"]["recall"]["clopper_pearson"]["high"] == 1
-    assert twins["intervals"]["roc_auc"] == {"hoeffding": hoeffding(8 / 9, 3)._asdict()}
+    assert list(near_duplicates.intervals.specificity["clopper_pearson"]) == pytest.approx(exact)
+    assert near_duplicates.intervals.recall["clopper_pearson"].high == 1
+    assert near_duplicates.intervals.roc_auc == {"hoeffding": hoeffding(8 / 9, 3)}
 
-    assert set(report["coarse"]["yes"]) == {"n", "malignant", "recall", "intervals"}
-    assert set(report["coarse"]["yes"]["intervals"]) == {"recall"}
-    assert set(report["coarse"]["no"]["intervals"]) == {"recall", "specificity", "roc_auc"}
-    assert set(report["lone"]["yes"]["intervals"]) == {"recall", "specificity"}
-    assert "roc_auc" not in report["lone"]["yes"]
-    assert set(report["exif"]) == {"no"}
-    assert report["exif"]["no"]["n"] == 10
+    assert (report["coarse"].yes.specificity, report["coarse"].yes.roc_auc) == (None, None)
+    assert report["coarse"].yes.recall is not None
+    assert known(report["coarse"].yes.intervals) == {"recall"}
+    assert known(report["coarse"].no.intervals) == {"recall", "specificity", "roc_auc"}
+    assert known(report["lone"].yes.intervals) == {"recall", "specificity"}
+    assert report["lone"].yes.roc_auc is None
+    assert report["exif"].yes is None
+    assert report["exif"].no.n == 10
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3), st.booleans()), min_size=1))
@@ -110,11 +117,11 @@ def test_both_sides_of_a_stratum_make_the_whole(images) -> None:
     called = network >= 0
     everything = {"whole": np.ones(len(label), dtype=bool), "part": inside.astype(bool)}
     report = report_strata(label, network.astype(float), called, np.arange(len(label)), everything)
-    whole, parts = report["whole"]["yes"], report["part"].values()
-    assert whole["n"] == sum(part["n"] for part in parts)
-    assert whole["malignant"] == sum(part["malignant"] for part in parts)
-    found = sum(part.get("recall", 0) * part["malignant"] for part in parts)
-    assert whole.get("recall", 0) * whole["malignant"] == pytest.approx(found)
+    whole, parts = report["whole"].yes, [side for side in vars(report["part"]).values() if side]
+    assert whole.n == sum(part.n for part in parts)
+    assert whole.malignant == sum(part.malignant for part in parts)
+    found = sum((part.recall or 0) * part.malignant for part in parts)
+    assert (whole.recall or 0) * whole.malignant == pytest.approx(found)
 
 
 def test_a_stratum_of_eight_that_is_told_apart_is_not_certain() -> None:
@@ -122,14 +129,14 @@ def test_a_stratum_of_eight_that_is_told_apart_is_not_certain() -> None:
     inside = np.arange(88) < 8
     network[inside] = label[inside]
     stratum = report_strata(label, network, network > 0.5, np.arange(88), {"exif": inside})["exif"]
-    assert stratum["yes"]["roc_auc"] == 1
-    assert stratum["yes"]["intervals"]["roc_auc"] == {"hoeffding": {"low": pytest.approx(0.025**0.25), "high": 1}}
-    assert stratum["yes"]["intervals"]["recall"] == {"clopper_pearson": clopper_pearson(4, 4)._asdict()}
+    assert stratum.yes.roc_auc == 1
+    assert stratum.yes.intervals.roc_auc == {"hoeffding": Interval(pytest.approx(0.025**0.25), 1)}
+    assert stratum.yes.intervals.recall == {"clopper_pearson": clopper_pearson(4, 4)}
     delong = delong_interval(label[~inside], network[~inside])
-    assert stratum["no"]["intervals"]["roc_auc"] == {"delong": delong._asdict()}
+    assert stratum.no.intervals.roc_auc == {"delong": delong}
     # Both photographs of a lesion say no more than one.
     pairs = report_strata(label, network, network > 0.5, np.arange(88) // 2, {"exif": inside})["exif"]
-    assert pairs["yes"]["intervals"]["roc_auc"]["hoeffding"]["low"] == pytest.approx(0.025**0.5)
+    assert pairs.yes.intervals.roc_auc["hoeffding"].low == pytest.approx(0.025**0.5)
 
 
 def test_baselines_and_interventions_are_compared_in_pairs() -> None:
@@ -138,39 +145,24 @@ def test_baselines_and_interventions_are_compared_in_pairs() -> None:
     compared = compare_aucs(LABEL, NETWORK, other)
     fall = report_interventions(LABEL, NETWORK, LESION, {"reencoded": other})["reencoded"]
     assert auc_by_pairs(LABEL, NETWORK) == pytest.approx(24 / 25)
-    assert fall["roc_auc"] == pytest.approx(auc_by_pairs(LABEL, other))
-    assert fall["fall"] == pytest.approx(0.2)
-    assert (fall["low"], fall["high"], fall["p_value"]) == compared[3:]
-    assert fall["largest_logit_change"] == 4
+    assert fall.roc_auc == pytest.approx(auc_by_pairs(LABEL, other))
+    assert fall.fall == pytest.approx(0.2)
+    assert (fall.low, fall.high, fall.p_value) == compared[3:]
+    assert fall.largest_logit_change == 4
 
     beside = report_baselines(LABEL, NETWORK, LESION, {"frame": other})["frame"]
-    assert beside["network_minus_baseline"] == pytest.approx(0.2)
-    assert beside["roc_auc"] == pytest.approx(19 / 25)
-    assert (beside["low"], beside["high"], beside["p_value"]) == compared[3:]
+    assert beside.network_minus_baseline == pytest.approx(0.2)
+    assert beside.roc_auc == pytest.approx(19 / 25)
+    assert (beside.low, beside.high, beside.p_value) == compared[3:]
 
 
 def test_what_changes_nothing_makes_nothing_fall() -> None:
     same = report_interventions(LABEL, NETWORK, LESION, {"exif_stripped": NETWORK.copy()})["exif_stripped"]
-    assert (same["fall"], same["low"], same["high"], same["largest_logit_change"]) == (0, 0, 0, 0)
-    assert same["p_value"] == 1
+    assert (same.fall, same.low, same.high, same.largest_logit_change) == (0, 0, 0, 0)
+    assert same.p_value == 1
 
 
-def test_the_whole_report_is_json() -> None:
-    report = report_shortcuts(
-        LABEL,
-        NETWORK,
-        CALLED,
-        LESION,
-        baselines={"file": np.full(10, 0.5)},
-        changed={"exif_stripped": NETWORK},
-        strata={"exif": np.zeros(10, dtype=bool)},
-    )
-    assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert list(report) == ["network", "baselines", "interventions", "strata", "not_assessable"]
-    assert {"skin type", "age", "sex", "body site"} <= set(report["not_assessable"])
-
-
-def test_a_twin_is_another_photograph_of_the_lesion_in_the_folder() -> None:
+def test_a_near_duplicate_is_another_photograph_of_the_lesion_in_the_folder() -> None:
     lesion = np.array([0, 0, 1, 2, 2, 3, 3, 5])
     folder = np.array([1, 0, 1, 1, 1, 0, 0, 0], dtype=bool)
-    assert twin_in(lesion, folder).tolist() == [False, True, False, True, True, False, False, False]
+    assert near_duplicate_in(lesion, folder).tolist() == [False, True, False, True, True, False, False, False]

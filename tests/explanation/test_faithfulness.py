@@ -8,10 +8,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from dermascreen.core.params import ModelParams
 from dermascreen.explanation import faithfulness
 from dermascreen.explanation.faithfulness import (
-    MARKS,
+    CRITERIA,
     Evidence,
+    Found,
     centre_map,
     check,
     frame_advantage,
@@ -27,8 +29,7 @@ from dermascreen.explanation.faithfulness import (
     symmetry,
 )
 from dermascreen.explanation.gradcam import MapKind
-from dermascreen.model.network import build
-from dermascreen.params import ModelParams
+from dermascreen.network.model import build
 
 SIZE = 32
 
@@ -205,10 +206,10 @@ def test_the_centre_map_is_highest_in_the_centre_and_even_on_all_sides() -> None
         ("symmetry", {"value": 0.5}, {"value": 0.49}),
     ],
 )
-def test_each_check_has_its_mark(name, good, bad) -> None:
-    assert passes(name, good)
-    assert not passes(name, bad)
-    assert not passes(name, {"value": None, "low": None, "high": None})
+def test_each_check_has_its_criterion(name, good, bad) -> None:
+    assert passes(name, Found(**good))
+    assert not passes(name, Found(**bad))
+    assert not passes(name, Found(None))
 
 
 def test_all_checks_are_made_alike_each_time(network) -> None:
@@ -216,15 +217,17 @@ def test_all_checks_are_made_alike_each_time(network) -> None:
     signs = np.array([1.0, -1, 1, -1, 1])
     found = check(network, MapKind("backbone.layer2"), pixels, signs, seed=3, batch_size=2)
     assert found == check(network, MapKind("backbone.layer2"), pixels, signs, seed=3, batch_size=2)
-    assert list(found["checks"]) == list(MARKS)
-    assert found["images"] == 5
-    assert found["passed"] + len(found["failed"]) == len(MARKS)
-    assert [name for name, one in found["checks"].items() if not one["passed"]] == found["failed"]
+    assert list(found.checks) == list(CRITERIA)
+    assert found.images == 5
+    assert found.passed + len(found.failed) == len(CRITERIA)
+    assert [name for name, one in found.checks.items() if not one.passed] == list(found.failed)
+    assert [name for name, one in found.checks.items() if one.by_layer] == ["randomisation"]
+    assert [name for name, one in found.checks.items() if one.low is None] == ["infidelity"]
 
 
 def test_where_every_map_is_flat_nothing_is_passed(network) -> None:
     """At 32 pixels the last layer is 1 x 1: its map is the same everywhere."""
     pixels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
     found = check(network, MapKind("backbone.layer4"), pixels, np.ones(4), seed=0, batch_size=2)
-    assert (found["flat"], found["passed"]) == (4, 0)
-    assert {one["value"] for one in found["checks"].values()} == {None}
+    assert (found.flat, found.passed) == (4, 0)
+    assert {one.value for one in found.checks.values()} == {None}

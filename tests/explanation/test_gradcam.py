@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from dermascreen.errors import LayerError
+from dermascreen.artifacts.results.details.explanation import Checks, ExplainDetails, OutcomeCounts
+from dermascreen.core.errors import LayerError
+from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.gradcam import (
     VARIANTS,
     GradCam,
@@ -16,10 +18,12 @@ from dermascreen.explanation.gradcam import (
     explain,
     find_layer,
     finish,
-    frame,
     frame_energy,
     summarise,
 )
+
+KIND = MapKind("backbone.layer2")
+NO_CHECKS = Checks(images=0, flat=0, passed=0, failed=(), checks={})
 
 
 class Tiny(nn.Module):
@@ -288,8 +292,8 @@ def test_the_layers_offered_instead_are_the_closest(small) -> None:
 
 
 def test_the_frame_is_the_outer_eighth_of_each_side() -> None:
-    assert frame(8, 16).sum() == 8 * 16 - 6 * 12
-    assert not frame(8, 16)[1:7, 2:14].any()
+    assert frame_mask(8, 16).sum() == 8 * 16 - 6 * 12
+    assert not frame_mask(8, 16)[1:7, 2:14].any()
 
 
 def test_frame_energy_is_the_share_of_the_sum() -> None:
@@ -303,14 +307,17 @@ def test_summary_leaves_flat_maps_out_of_the_mean() -> None:
     inside, outside = np.zeros((2, 8, 8), dtype=np.float32)
     inside[4, 4] = outside[0, 0] = 1
     energies = [frame_energy(inside), frame_energy(outside), frame_energy(inside), None]
-    assert summarise(energies, ["fn", "fn", "tp", "tn"], (8, 8)) == {
-        "images": 4,
-        "flat_maps": 1,
-        "outcomes": {"fn": 2, "fp": 0, "tp": 1, "tn": 1},
-        "frame_energy": 1 / 3,
-        "frame_energy_uniform": 0.4375,
-    }
+    assert summarise(KIND, energies, ["fn", "fn", "tp", "tn"], (8, 8), NO_CHECKS) == ExplainDetails(
+        layer="backbone.layer2",
+        variant="grad_cam",
+        images=4,
+        flat_maps=1,
+        outcomes=OutcomeCounts(fn=2, fp=0, tp=1, tn=1),
+        frame_energy=1 / 3,
+        frame_energy_uniform=0.4375,
+        believable=NO_CHECKS,
+    )
 
 
 def test_summary_of_nothing_but_flat_maps_has_no_mean() -> None:
-    assert summarise([None], ["tp"], (8, 8))["frame_energy"] is None
+    assert summarise(KIND, [None], ["tp"], (8, 8), NO_CHECKS).frame_energy is None

@@ -1,38 +1,57 @@
-"""Models of which the report must say what is so: metrics as the stages' own functions write them, of made-up scores.
+"""Models of which the report must say what is so: details as the stages' own functions make them, of made-up scores.
 
-What no function without torch writes (audit, split, train, explain) is made up in `beside`.
+What no function without torch finds (train, explain) is made up in `beside`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
+from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.artifacts.model.training import TrainDetails
+from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.details.evaluation import (
+    EvaluateDetails,
+    ExternalDetails,
+    ShortcutsDetails,
+    SiteDetails,
+    ThresholdDetails,
+)
+from dermascreen.artifacts.results.details.explanation import Check, Checks, ExplainDetails, OutcomeCounts
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.artifacts.results.shortcuts import ShortcutScores
+from dermascreen.data.splits import summarise
 from dermascreen.evidence.evaluation import report_split
-from dermascreen.evidence.external import Sample, report_clinic
-from dermascreen.evidence.shortcuts import report_shortcuts
-from dermascreen.evidence.thresholds import Predictions, choose_band, choose_points, report_thresholds
+from dermascreen.evidence.external import report_site
+from dermascreen.evidence.sample import Sample
+from dermascreen.evidence.thresholds import choose_points
 from dermascreen.evidence.utility import decision_curve
+from dermascreen.report.results import Results
 
 TEMPERATURE = 1.5
-POINTS = ("default", "f1_optimal", "youden", "high_recall")
+CHECKS = (
+    "randomisation", "perturbation_random", "perturbation_centre", "lesion_energy", "frame_energy", "infidelity",
+    "sensitivity", "symmetry",
+)  # fmt: skip
 
 
 class Model(NamedTuple):
     """What the report is made from, but for drawings and pictures."""
 
-    metrics: dict[str, dict[str, Any]]
-    predictions: pd.DataFrame
-    shortcuts: pd.DataFrame
-    decision_curve: pd.DataFrame
+    results: Results
+    predictions: Predictions
+    shortcuts: ShortcutScores
+    decision_curve: DecisionCurve
 
 
 def good() -> Model:
-    """It ranks well, val suffices for the promise, a band refers what is doubtful, and a clinic was given."""
+    """It ranks well, val suffices for the promise, a band refers what is doubtful, and a site was given."""
     rng = np.random.default_rng(0)
-    val, test, clinic = (_drawn(rng, benign, malignant, 3.0) for benign, malignant in ((90, 80), (100, 84), (60, 40)))
-    return _reported(val, test, rng, target_specificity=0.8, clinics={"Elsewhere <b>| $1": clinic})
+    val, test, site = (_drawn(rng, benign, malignant, 3.0) for benign, malignant in ((90, 80), (100, 84), (60, 40)))
+    return _reported(val, test, rng, target_specificity=0.8, sites={"Elsewhere <b>| $1": site})
 
 
 def useless() -> Model:
@@ -42,7 +61,7 @@ def useless() -> Model:
     low = [part.assign(logit=part["logit"] / 4 - 2) for part in (val, test)]
     low[0].loc[low[0].index[-5:], "logit"] = -9.0  # the least likely of val are malignant
     low[1]["logit"] = low[1]["logit"].clip(lower=-8.9)
-    return _reported(*low, rng, clinics={"Elsewhere": _drawn(rng, 6, 4, 0.0).assign(logit=-3.0)})
+    return _reported(*low, rng, sites={"Elsewhere": _drawn(rng, 6, 4, 0.0).assign(logit=-3.0)})
 
 
 def tiny() -> Model:
@@ -67,27 +86,22 @@ def _reported(
     rng: np.random.Generator,
     *,
     target_specificity: float | None = None,
-    clinics: dict[str, pd.DataFrame] | None = None,
+    sites: dict[str, pd.DataFrame] | None = None,
 ) -> Model:
-    parts = {
-        name: part.assign(
-            split=name, probability=expit(part["logit"]), calibrated_probability=expit(part["logit"] / TEMPERATURE)
-        )
-        for name, part in {"val": val, "test": test}.items()
-    }
-    columns = ["label", "probability", "calibrated_probability", "lesion"]
-    evaluate = {
-        name: report_split(*(part[column].to_numpy() for column in columns), draws=100, seed=0)
-        for name, part in parts.items()
-    }
-    splits = {
-        name: Predictions(*(part[column].to_numpy() for column in ("label", "calibrated_probability", "lesion")))
-        for name, part in parts.items()
-    }
-    points = choose_points(splits["val"], 0.95, 0.95)
-    threshold = report_thresholds(points, choose_band(splits["val"], points, target_specificity, 0.95), splits, 0.95)
+    paths = np.array([f"{number}.jpg" for number in range(len(val) + len(test))], dtype=object)
+    both = pd.concat([val, test], ignore_index=True)
+    logit, split = both["logit"].to_numpy(), np.repeat(np.array(["val", "test"], dtype=object), [len(val), len(test)])
+    probability = expit(logit / TEMPERATURE)
+    predictions = Predictions(
+        path=paths, split=split, label=both["label"].to_numpy(), lesion=both["lesion"].to_numpy(),
+        probability=probability, logit=logit, uncalibrated=expit(logit), low=probability, high=probability,
+    )  # fmt: skip
+    parts = {name: predictions.part(name) for name in ("val", "test")}
+    reports = {name: report_split(part.sample, part.uncalibrated, draws=100, seed=0) for name, part in parts.items()}
+    samples = {name: part.sample for name, part in parts.items()}
+    points = choose_points(samples["val"], 0.95, 0.95, target_specificity)
 
-    label, logits = test["label"].to_numpy(), test["logit"].to_numpy()
+    label, logits = parts["test"].label, parts["test"].logit
     noise = {name: rng.normal(size=len(label)) for name in ("file", "frame", "colour", "thumbnail")}
     baselines = {name: expit(label * step + noise[name]) for step, name in enumerate(noise)}
     changed = {
@@ -95,71 +109,56 @@ def _reported(
         "reencoded": np.where(label == 1, logits + 0.4, logits),
         "exif_stripped": logits.copy(),
     }
-    called = splits["test"].probability >= points["high_recall"]["threshold"]
     strata = {
-        "twin_in_source_train": np.arange(len(label)) == 0,
+        "near_duplicate_in_source_train": np.arange(len(label)) == 0,
         "coarse_jpeg": (label == 1) & (np.arange(len(label)) % 2 == 1),
         "exif": np.isin(np.arange(len(label)), [0, 1, 2, 3, *np.argsort(logits)[-4:]]),
     }
-    found = {
-        name: {
-            "images": len(part) + 3,
-            "excluded_training_lesions": 3,
-            "used": len(part),
-            **report_clinic(
-                Sample(part["label"].to_numpy(), expit(part["logit"].to_numpy()), part["lesion"].to_numpy()),
-                Sample(splits["test"].label, splits["test"].probability, splits["test"].lesion),
-                {name: points[name]["threshold"] for name in POINTS},
-                draws=100,
-                seed=0,
-            ),
-        }
-        for name, part in (clinics or {}).items()
-    }
-    metrics = {
-        **beside(val, test),
-        "evaluate": {"temperature": TEMPERATURE, "tta": False, **evaluate},
-        "threshold": threshold,
-        "shortcuts": report_shortcuts(
-            label, logits, called, test["lesion"].to_numpy(), baselines=baselines, changed=changed, strata=strata
+    found = {}
+    for name, part in (sites or {}).items():
+        there = Sample(part["label"].to_numpy(), expit(part["logit"].to_numpy()), part["lesion"].to_numpy())
+        report = report_site(there, samples["test"], points.thresholds, draws=100, seed=0)
+        found[name] = SiteDetails.of(report, images=len(part) + 3, left_out={"masks": 0}, used=len(part))
+    results = Results(
+        **beside(val, test, predictions),
+        evaluate=EvaluateDetails(temperature=TEMPERATURE, tta=False, **reports),
+        threshold=ThresholdDetails.measure(points, **samples),
+        shortcuts=ShortcutsDetails.measure(
+            label, logits, points.flags(samples["test"].probability, "high_recall"), samples["test"].lesion,
+            baselines=baselines, changed=changed, strata=strata,
         ),
-        "external": {"clinics": found},
-    }
-    curve = decision_curve(splits["test"].label, splits["test"].probability)
-    return Model(metrics, pd.concat(parts.values()), pd.DataFrame({"label": label, **baselines}), curve)
+        external=ExternalDetails(sites=found),
+    )  # fmt: skip
+    scores = ShortcutScores(parts["test"].path, label, parts["test"].lesion, logits, **baselines, **changed)
+    return Model(results, predictions, scores, DecisionCurve.of(decision_curve(label, samples["test"].probability)))
 
 
-def beside(val: pd.DataFrame, test: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Metrics of audit, split, train and explain, with one of a kind where a word may be in the wrong number."""
+def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> dict:
+    """Details of audit, split, train and explain, with one of a kind where a word may be in the wrong number."""
+    train = predictions.part("val")
+    splits = Splits(
+        np.concatenate([train.path + ".train", predictions.path]),
+        np.concatenate([train.label, predictions.label]),
+        np.concatenate([train.lesion, predictions.lesion]),
+        np.concatenate([np.full(len(train), "train", dtype=object), predictions.split]),
+    )
     return {
-        "audit": {
-            "images": 3 * len(val) + len(test), "exact_duplicates": 1, "lesions": 3 * len(val),
-            "lesions_with_several_images": 1, "test_images_with_train_twin": 1, "label_conflicts": 1,
-            "pairs": {"bytes": 1, "pixels": 0, "hash": 0, "features": 2},
-        },
-        "split": {
-            name: {
-                "images": len(part), "lesions": int(part["lesion"].nunique()),
-                "benign": int(part["label"].eq(0).sum()), "malignant": int(part["label"].sum()),
-            }
-            for name, part in {"test": test, "train": val, "val": val}.items()
-        },
-        "train": {
-            "weights": "none", "best_epoch": 0, "epochs": 1, "best_train_loss": 0.6, "best_train_roc_auc": 0.8,
-            "best_val_loss": 0.6, "best_val_roc_auc": 0.8,
-        },
-        "explain": {
-            "layer": "backbone.layer4", "variant": "grad_cam", "images": 1, "flat_maps": 1,
-            "outcomes": {"fn": 1, "fp": 0, "tp": 0, "tn": 0}, "frame_energy": None, "frame_energy_uniform": 0.4375,
-            "believable": {
-                "images": 1, "flat": 1, "passed": 7, "failed": ["symmetry"],
-                "checks": {
-                    name: {"value": 0.2, "mark": 0.3, "passed": name != "symmetry"}
-                    for name in (
-                        "randomisation", "perturbation_random", "perturbation_centre", "lesion_energy",
-                        "frame_energy", "infidelity", "sensitivity", "symmetry",
-                    )
-                },
-            },
-        },
+        "audit": AuditDetails(
+            images=3 * len(val) + len(test), exact_duplicates=1, lesions=3 * len(val), lesions_with_several_images=1,
+            test_near_duplicates_of_train=1, label_conflicts=1,
+            pairs=PairCounts(bytes=1, pixels=0, hash=0, features=2),
+        ),
+        "split": summarise(splits),
+        "train": TrainDetails(
+            weights="none", best_epoch=0, epochs=1, best_train_loss=0.6, best_train_roc_auc=0.8,
+            best_val_loss=0.6, best_val_roc_auc=0.8,
+        ),
+        "explain": ExplainDetails(
+            layer="backbone.layer4", variant="grad_cam", images=1, flat_maps=1,
+            outcomes=OutcomeCounts(fn=1, fp=0, tp=0, tn=0), frame_energy=None, frame_energy_uniform=0.4375,
+            believable=Checks(
+                images=1, flat=1, passed=7, failed=("symmetry",),
+                checks={name: Check(value=0.2, criterion=0.3, passed=name != "symmetry") for name in CHECKS},
+            ),
+        ),
     }  # fmt: skip

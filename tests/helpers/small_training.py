@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermascreen.errors import reported
-from dermascreen.model.batches import Split
-from dermascreen.model.network import Description
-from dermascreen.model.training import Epoch, fit
-from dermascreen.params import TrainParams, read_params
-from dermascreen.pipeline import leads
+from dermascreen.artifacts.model.description import Description
+from dermascreen.core.params import TrainParams, read_params
+from dermascreen.core.program import reported
+from dermascreen.core.stage import leads
+from dermascreen.training.batches import Split
+from dermascreen.training.fit import fit
+from dermascreen.training.module import Epoch
 
 SHIPPED = read_params(Path(__file__).parents[2] / "params.yaml").train
 PARAMS = SHIPPED.model_copy(
@@ -41,7 +42,10 @@ class Small(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.description = Description("small", "none", 0, 0.2, 8, (0.5,) * 3, (0.5,) * 3, ("benign", "malignant"))
+        self.description = Description(
+            architecture="small", weights="none", hidden=0, dropout=0.2, image_size=8,
+            mean=(0.5,) * 3, std=(0.5,) * 3, classes=("benign", "malignant"),
+        )  # fmt: skip
         self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(4, 1))
 
@@ -99,7 +103,7 @@ def main(folder: Path, changes: dict[str, object]) -> None:
     with reported("train"):
         history = fit(network, TRAIN, VAL, with_params(**changes), seed=0, checkpoints=folder, on_epoch=on_epoch)
         if leads():
-            torch.save({"history": history, "state": network.state_dict()}, folder / "result.pt")
+            torch.save({"history": history.epochs, "state": network.state_dict()}, folder / "result.pt")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 import warm
-from demo import clean_environment
+
+from dermascreen.experiments.demo import clean_environment
 
 
 @functools.cache

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demo import make_workspace, reproduce
 from filelock import FileLock
 from PIL import Image
 from warmth import warm_environment
 
-from dermascreen.images.synthetic import photographs
-from dermascreen.params import SyntheticParams
+from dermascreen.core.params import SyntheticParams
+from dermascreen.data.sources.synthetic import photographs
+from dermascreen.experiments.demo import make_workspace, reproduce
 
 KNOWN = 8
 
@@ -48,8 +48,8 @@ def shell(folder: Path, *command: str, check: bool = True, **variables: str) -> 
     return done
 
 
-def make_clinic(folder: Path) -> None:
-    """A second clinic, with other colours, a dark frame and coarser compression, and KNOWN photographs of the first."""
+def make_site(folder: Path) -> None:
+    """A second site, with other colours, a dark frame and coarser compression, and KNOWN photographs of the first."""
     first = SyntheticParams(images=TINY["data.synthetic.images"], size=TINY["data.synthetic.size"], seed=0)
     corners = np.hypot(*np.meshgrid(*[np.linspace(-1, 1, 64)] * 2)) > 1.1
     for path, content, _ in photographs(SyntheticParams(images=40, size=64, seed=7)):
@@ -71,8 +71,8 @@ def finished(tmp_path_factory, worker_id) -> Path:
     folder, ready = shared / "finished", shared / "finished.ready"
     with FileLock(shared / "finished.lock"):
         if not ready.exists():
-            make_clinic(shared / "clinics/elsewhere")
-            make_workspace(folder, TINY | {"evaluate.external": str(shared / "clinics")})
+            make_site(shared / "sites/elsewhere")
+            make_workspace(folder, TINY | {"evaluate.external": str(shared / "sites")})
             reproduce(folder)
             ready.touch()
     return folder

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dermascreen.params import read_params
+from dermascreen.core.params import read_params
 
 from .conftest import BLOCK, DOCS, blocks, run_page
 

@@ -4,12 +4,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import dvc.api
 import pytest
 
-from dermascreen.images.synthetic import photographs
-from dermascreen.params import SyntheticParams
+from dermascreen.core.params import SyntheticParams
+from dermascreen.data.sources.synthetic import photographs
 
-from .conftest import make_clinic, shell
+from .conftest import make_site, shell
 
 FROM_ARCHIVE = ("-S", "data.source=archive", "-S")
 
@@ -27,7 +28,7 @@ def in_git(project: Path, file: Path) -> bool:
 
 
 def test_no_way_of_running_an_experiment_brings_photographs_into_git(project) -> None:
-    for place in ("data/archive", "mine/set", "data/external/clinic"):
+    for place in ("data/archive", "mine/set", "data/external/site"):
         write_archive(project / place)
     with zipfile.ZipFile(project / "mine/archive.zip", "w") as archive:
         for file in (project / "mine/set").rglob("*.jpg"):
@@ -62,33 +63,33 @@ def test_what_git_would_take_is_refused_before_dvc_adds_it(project) -> None:
 
 
 @pytest.fixture
-def with_clinic(project: Path) -> Path:
+def with_site(project: Path) -> Path:
     params = project / "params.yaml"
     [external] = [line for line in params.read_text().splitlines() if line.startswith("  external: ")]
     params.write_text(params.read_text().replace(external, "  external: data/external"))
-    shell(project, "git", "commit", "--quiet", "--all", "--message", "Clinics of this project")
-    make_clinic(project / "data/external/here")
+    shell(project, "git", "commit", "--quiet", "--all", "--message", "Sites of this project")
+    make_site(project / "data/external/here")
     return project
 
 
-def clinics(project: Path, name: str) -> list[str]:
-    return [*json.loads(shell(project, "git", "show", f"{name}:metrics/external.json").stdout)["clinics"]]
+def sites(project: Path, name: str) -> list[str]:
+    return [*json.loads(dvc.api.read("reports/details/external.json", repo=str(project), rev=name))["sites"]]
 
 
-def test_a_copy_without_the_clinics_is_refused_and_both_ways_out_find_them(with_clinic) -> None:
+def test_a_copy_without_the_sites_is_refused_and_both_ways_out_find_them(with_site) -> None:
     run = ("dvc", "exp", "run", "--temp")
-    refused = shell(with_clinic, *run, "external", check=False)
+    refused = shell(with_site, *run, "external", check=False)
     assert refused.returncode != 0
     sentence = (
         "is missing in this temporary copy of the project, as Git ignores it; add "
-        f"`-S evaluate.external={with_clinic}/data/external` or `--copy-paths data/external/here` to the command."
+        f"`-S evaluate.external={with_site}/data/external` or `--copy-paths data/external/here` to the command."
     )
     assert "external: evaluate.external: data/external/here/" in refused.stderr
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
-    shell(with_clinic, *run, "--name", "copied", "--copy-paths", "data/external/here", "external")
-    shell(with_clinic, *run, "--name", "absolute", "-S", f"evaluate.external={with_clinic}/data/external", "external")
-    shell(with_clinic, "dvc", "exp", "run", "--name", "in-place", "external")
-    listed = shell(with_clinic, "git", "for-each-ref", "--format=%(refname)").stdout.split()
+    shell(with_site, *run, "--name", "copied", "--copy-paths", "data/external/here", "external")
+    shell(with_site, *run, "--name", "absolute", "-S", f"evaluate.external={with_site}/data/external", "external")
+    shell(with_site, "dvc", "exp", "run", "--name", "in-place", "external")
+    listed = shell(with_site, "git", "for-each-ref", "--format=%(refname)").stdout.split()
     refs = {ref.rpartition("/")[2]: ref for ref in listed}
-    assert [clinics(with_clinic, refs[name]) for name in ("copied", "absolute", "in-place")] == [["here"]] * 3
+    assert [sites(with_site, refs[name]) for name in ("copied", "absolute", "in-place")] == [["here"]] * 3

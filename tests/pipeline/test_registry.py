@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from demo import clean_environment, override_params
 from mlflow import MlflowClient
 from PIL import Image
 from programs import free_port, wait_for
 from serving_samples import encoded, pixels
+
+from dermascreen.experiments.demo import clean_environment, override_params
 
 from .conftest import shell
 
@@ -75,7 +76,7 @@ def predict_as(folder: Path, score: Callable[[np.ndarray], np.ndarray]) -> None:
     numbers = np.arange(300)
     more = table[table["split"].eq("test")].iloc[[0] * 300].assign(
         path=[f"more/{number}.jpg" for number in numbers], label=numbers % 2, lesion=10_000 + numbers,
-        calibrated_probability=score(numbers % 2),
+        probability=score(numbers % 2),
     )  # fmt: skip
     predictions.unlink()  # a link into DVC's cache
     pd.concat([table, more]).to_csv(predictions, index=False)
@@ -256,7 +257,7 @@ def test_good_and_bad_photographs_over_http(server) -> None:
     assert answers[0] == answers[9]
     first = answers[0]
     assert 0 <= first["low"] <= first["probability"] <= first["high"] <= 1
-    assert first["label"] in {"malignant", "benign"}
+    assert first["decision"] in {"malignant", "benign"}
     assert first["operating_point"] == "high_recall"
     assert first["abstain"] is False
     assert answers[1]["probability"] is None

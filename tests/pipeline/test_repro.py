@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from demo import override_params
 from mlflow import MlflowClient
 from PIL import Image
 from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
-from dermascreen.images.synthetic import photographs
-from dermascreen.params import SyntheticParams
+from dermascreen.core.params import SyntheticParams
+from dermascreen.data.sources.synthetic import photographs
+from dermascreen.experiments.demo import override_params
 
 from .conftest import KNOWN, TINY, shell
 
@@ -22,8 +22,15 @@ STAGES += ["shortcuts", "external", "explain", "report"]
 RATES = {"recall", "specificity", "precision", "f1", "confusion", "intervals"}
 
 
-def metrics(folder, name):
-    return json.loads((folder / f"metrics/{name}.json").read_text())
+def details(folder, name):
+    return json.loads((folder / f"reports/details/{name}.json").read_text())
+
+
+def headline(folder) -> dict[str, float]:
+    found = {}
+    for file in sorted((folder / "metrics").glob("*.json")):
+        found |= json.loads(file.read_text())
+    return found
 
 
 def test_tables_have_their_schemas_and_agree(finished) -> None:
@@ -35,8 +42,7 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     assert [*lesions] == ["path", "lesion"]
     assert [*splits] == ["path", "label", "lesion", "split"]
     assert [*predictions] == [
-        "path", "split", "label", "lesion", "logit", "probability", "calibrated_probability",
-        "probability_low", "probability_high",
+        "path", "split", "label", "lesion", "probability", "logit", "uncalibrated", "low", "high",
     ]  # fmt: skip
     assert len(manifest) == TINY["data.synthetic.images"]
     assert manifest["path"].tolist() == lesions["path"].tolist() == splits["path"].tolist()
@@ -45,10 +51,10 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     used = splits[splits["split"].ne("excluded")]
     assert used.groupby("lesion")["split"].nunique().max() == 1
     assert set(predictions["path"]) == set(splits.loc[splits["split"].isin(["val", "test"]), "path"])
-    assert np.allclose(predictions["probability"], 1 / (1 + np.exp(-predictions["logit"])), rtol=1e-12)
+    assert np.allclose(predictions["uncalibrated"], 1 / (1 + np.exp(-predictions["logit"])), rtol=1e-12)
     temperature = json.loads((finished / "models/calibration.json").read_text())["temperature"]
     calibrated = 1 / (1 + np.exp(-predictions["logit"] / temperature))
-    assert np.allclose(predictions["calibrated_probability"], calibrated, rtol=1e-12)
+    assert np.allclose(predictions["probability"], calibrated, rtol=1e-12)
 
 
 def test_arrays_hold_the_images(finished) -> None:
@@ -71,8 +77,24 @@ def test_the_model_is_weights_and_a_description(finished) -> None:
     assert described["classes"] == ["benign", "malignant"]
 
 
-def test_metrics_have_their_schemas(finished) -> None:
-    evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
+def test_what_dvc_compares_is_a_screenful_of_headline_numbers(finished) -> None:
+    found = headline(finished)
+    assert len(found) <= 16
+    assert max(map(len, found)) <= 16
+    evaluate, threshold = details(finished, "evaluate"), details(finished, "threshold")
+    high_recall = threshold["high_recall"]
+    assert found["auc"] == round(evaluate["test"]["roc_auc"], 4)
+    assert found["auc_low"] <= found["auc"] <= found["auc_high"]
+    assert found["missed"] == high_recall["test"]["confusion"]["fn"]
+    assert (found["recall"], found["guaranteed"]) == (round(high_recall["test"]["recall"], 4), False)
+    assert found["seconds"] > 0
+    shown = json.loads(shell(finished, "dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    compared = {name: value for file in shown.values() for name, value in file["data"].items()}
+    assert compared == found
+
+
+def test_details_have_their_schemas(finished) -> None:
+    evaluate, threshold = details(finished, "evaluate"), details(finished, "threshold")
     assert [*evaluate] == ["temperature", "tta", "val", "test"]
     measures = {"roc_auc", "partial_roc_auc", "average_precision", "accuracy", "brier", "log_loss", "ece"}
     for part in (evaluate["val"], evaluate["test"]):
@@ -81,8 +103,8 @@ def test_metrics_have_their_schemas(finished) -> None:
         assert sum(part["confusion"].values()) == part["n"]
         assert set(part["calibration"]) == {"before", "after"}
     points = {"default", "f1_optimal", "youden", "high_recall"}
-    assert set(threshold) == {"scale", *points, "fn_reduction", "source_protocol"}
-    assert threshold["scale"] == "calibrated_probability"
+    assert set(threshold) == {*points, "abstention", "fn_reduction", "source_protocol"}
+    assert threshold["abstention"] is None
     for point in ("default", "f1_optimal", "youden", "high_recall"):
         assert {"threshold", "val", "test"} <= set(threshold[point])
         assert set(threshold[point]["test"]) == RATES | {"screening"}
@@ -90,23 +112,24 @@ def test_metrics_have_their_schemas(finished) -> None:
     assert threshold["high_recall"]["guaranteed"] is False  # val holds a handful of lesions, and 59 are needed
     assert threshold["default"]["test"]["confusion"] == evaluate["test"]["confusion"]
     assert threshold["source_protocol"]["note"].startswith("Optimistic")
-    audit = metrics(finished, "audit")
+    audit = details(finished, "audit")
     assert audit["images"] == 60
     assert audit["lesions"] < 60
     assert audit["exact_duplicates"] >= 1
-    assert metrics(finished, "explain")["images"] == 4
+    assert details(finished, "explain")["images"] == 4
 
 
 def test_the_auc_is_that_of_the_predictions(finished) -> None:
     predictions = pd.read_csv(finished / "reports/predictions.csv")
     for name, part in predictions.groupby("split"):
         auc = roc_auc_score(part["label"], part["logit"])
-        assert metrics(finished, "evaluate")[name]["roc_auc"] == pytest.approx(auc)
+        assert details(finished, "evaluate")[name]["roc_auc"] == pytest.approx(auc)
 
 
 def test_points_are_those_of_the_operating_points_file(finished) -> None:
     points = json.loads((finished / "models/operating_points.json").read_text())
-    threshold = metrics(finished, "threshold")
+    threshold = details(finished, "threshold")
+    assert points.pop("abstention") is None
     assert {name: point["threshold"] for name, point in points.items()} == {
         name: threshold[name]["threshold"] for name in points
     }
@@ -116,23 +139,23 @@ def test_the_report_holds_all_that_it_shows(finished) -> None:
     text = (finished / "reports/report.html").read_text()
     assert "not a medical device" in text.lower()
     pictures = {link.split('"')[0] for link in text.split('src="')[1:]}
-    assert text.count("<img") == 4 * metrics(finished, "explain")["images"]
+    assert text.count("<img") == 4 * details(finished, "explain")["images"]
     assert all(picture.startswith("data:") for picture in pictures)
     card = (finished / "models/MODEL_CARD.md").read_text()
     assert "elsewhere" in card
     assert "transfer learning" not in card.replace("not by transfer learning", "")
 
 
-def test_another_clinic_is_tested_without_the_lesions_that_were_trained_on(finished) -> None:
-    (clinic,) = metrics(finished, "external")["clinics"].values()
+def test_another_site_is_tested_without_the_lesions_that_were_trained_on(finished) -> None:
+    (site,) = details(finished, "external")["sites"].values()
     splits = pd.read_csv(finished / "data/splits.csv")
-    assert clinic["images"] == 40 + KNOWN
-    assert clinic["excluded_training_lesions"] == KNOWN - splits_of_copies(splits)
-    assert clinic["used"] == clinic["images"] - clinic["excluded_training_lesions"]
-    assert clinic["fall"]["roc_auc"]["value"] == pytest.approx(clinic["internal"]["roc_auc"] - clinic["roc_auc"])
-    assert clinic["internal"]["roc_auc"] == pytest.approx(metrics(finished, "evaluate")["test"]["roc_auc"])
-    assert set(clinic["points"]) == {"default", "f1_optimal", "youden", "high_recall"}
-    assert clinic["points"]["default"]["threshold"] == 0.5
+    assert site["images"] == 40 + KNOWN
+    assert site["excluded_training_lesions"] == KNOWN - splits_of_copies(splits)
+    assert site["used"] == site["images"] - site["excluded_training_lesions"]
+    assert site["fall"]["roc_auc"]["value"] == pytest.approx(site["internal"]["roc_auc"] - site["roc_auc"])
+    assert site["internal"]["roc_auc"] == pytest.approx(details(finished, "evaluate")["test"]["roc_auc"])
+    assert set(site["points"]) == {"default", "f1_optimal", "youden", "high_recall"}
+    assert site["points"]["default"]["threshold"] == 0.5
 
 
 def splits_of_copies(splits: pd.DataFrame) -> int:
@@ -162,15 +185,18 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     row = by_stage["train"]
     assert row.data.params["train.batch_size"] == "16"
     assert row.data.params["preprocess.image_size"] == "32"
-    evaluate, threshold = metrics(finished, "evaluate"), metrics(finished, "threshold")
-    assert row.data.metrics["test.roc_auc"] == evaluate["test"]["roc_auc"]
-    assert row.data.metrics["high_recall.test.recall"] == threshold["high_recall"]["test"]["recall"]
-    assert "test.intervals.recall.clopper_pearson.low" in by_stage["evaluate"].data.metrics
-    assert len(row.data.metrics) < 200  # the details are on the stages' own runs
-    assert [point.step for point in client.get_metric_history(row.info.run_id, "val_roc_auc")] == [0, 1]
+    evaluate, threshold = details(finished, "evaluate"), details(finished, "threshold")
+    assert row.data.metrics["test/roc_auc"] == evaluate["test"]["roc_auc"]
+    assert row.data.metrics["high_recall/recall"] == threshold["high_recall"]["test"]["recall"]
+    assert len(row.data.metrics) < 40
+    assert len(row.data.params) < 60
+    assert all("/" in name for name in row.data.metrics)
+    assert [point.step for point in client.get_metric_history(row.info.run_id, "training/val_roc_auc")] == [0, 1]
     assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val"}
     for name in ("evaluate", "threshold", "shortcuts", "external", "explain", "report"):
         assert by_stage[name].data.tags["mlflow.parentRunId"] == row.info.run_id
+    for name, run in by_stage.items():
+        assert f"{name}.json" in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     logged = {artifact.path for artifact in client.list_artifacts(by_stage["report"].info.run_id)}
     assert logged >= {"report.html", "MODEL_CARD.md"}
 
@@ -180,14 +206,14 @@ def test_training_again_gives_the_same_bits_and_another_seed_others(project) -> 
         lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
         return next(out["md5"] for out in lock["train"]["outs"] if out["path"].endswith(".safetensors"))
 
-    first, results = weights(), metrics(project, "evaluate")
+    first, results = weights(), details(project, "evaluate")
     shell(project, "dvc", "repro", "--force", "--single-item", "train")
     assert weights() == first
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("\nseed: 0", "\nseed: 1"))
     shell(project, "dvc", "repro", "evaluate")
     assert weights() != first
-    assert metrics(project, "evaluate") != results
+    assert details(project, "evaluate") != results
 
 
 def test_a_bad_parameter_is_one_sentence_and_changes_nothing(project) -> None:
@@ -199,11 +225,22 @@ def test_a_bad_parameter_is_one_sentence_and_changes_nothing(project) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_docstring_of_the_explanation_re_runs_only_explain(project) -> None:
-    code = project / "src/dermascreen/explanation/gradcam.py"
-    code.write_text(code.read_text() + "\n# A remark.\n")
+@pytest.mark.parametrize(
+    ("changed", "stages"),
+    [
+        (["explanation/gradcam.py"], ["explain"]),
+        (["core/errors.py", "core/params.py", "core/stage.py", "core/tracking/run.py", "cli.py"], []),
+        (["report/wording.py", "report/page.html.jinja"], ["report"]),
+        (["artifacts/results/predictions.py"], [*STAGES[STAGES.index("evaluate") :]]),
+    ],
+)
+def test_a_change_of_code_re_runs_what_it_decides_and_nothing_else(project, changed, stages) -> None:
+    for name in changed:
+        code = project / "src/dermascreen" / name
+        code.write_text(code.read_text() + "\n# A remark.\n")
     status = json.loads(shell(project, "dvc", "status", "--json").stdout)
-    assert [*status] == ["explain"]
+    assert {*status} == {*stages}
+    assert {"train", "audit"}.isdisjoint(status)
 
 
 def test_another_image_size_re_runs_nothing_before_preprocess(project) -> None:

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from demo import clean_environment, override_params
 from mlflow import MlflowClient
 from PIL import Image
 from programs import wait_for
+
+from dermascreen.experiments.demo import clean_environment, override_params
 
 from .conftest import BLOCK, DOCS, shell
 
@@ -62,9 +63,9 @@ def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project)
     with serving(project, serve, "http://127.0.0.1:5001/ping"):
         [answer] = json.loads(shell(project, "bash", "-euo", "pipefail", "-c", ask).stdout)["predictions"]
     assert answer["error"] is None
-    assert answer["label"] in {"malignant", "benign"}
+    assert answer["decision"] in {"malignant", "benign"}
     said = json.loads(shell(project, "dermascreen", "predict", "--json", "photograph.jpg").stdout)
-    assert (answer["probability"], answer["label"]) == (said["probability"], said["decision"])
+    assert (answer["probability"], answer["decision"]) == (said["probability"], said["decision"])
 
 
 def test_a_team_s_server_answers_to_its_name_and_tracks_a_stage(project, tmp_path) -> None:

@@ -1,12 +1,15 @@
-"""Metrics as the stages write them, with figures that are easy to tell apart; nothing here was measured."""
+"""Details as the stages write them, with figures that are easy to tell apart; nothing here was measured."""
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from typed import results_of
 
-from dermascreen.params import read_params
+from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.artifacts.results.shortcuts import ShortcutScores
+from dermascreen.core.params import read_params
 from dermascreen.report.figures import draw, svg
 from dermascreen.report.pictures import Picture
 from dermascreen.report.reproduction import Reproduction
@@ -76,7 +79,8 @@ DECIDED = {
     "intervals": exact(coverage=0.75, recall=0.9333, specificity=0.8833, error=0.0917),
 }  # fmt: skip
 ABSTENTION = {
-    "low": 0.2, "high": 0.713, "target_specificity": 0.9, "guaranteed": True, "rule": "an exact rule",
+    "low": 0.2, "high": 0.713, "target_specificity": 0.9, "confidence": 0.9, "guaranteed": True,
+    "rule": "an exact rule", "lesions": 93, "false_alarms_allowed": 1, "lesions_needed": 29,
     "val": DECIDED, "test": {**DECIDED, "referred": 37},
 }  # fmt: skip
 
@@ -89,7 +93,7 @@ def without(names, measures):
     return {name: value for name, value in measures.items() if name not in names}
 
 
-def clinic(name):
+def site(name):
     at = without(["f1"], rates(50, 30, 8, 22))
     at["intervals"] = {
         measure: {"wilson": interval["clopper_pearson"]} for measure, interval in at["intervals"].items()
@@ -104,7 +108,8 @@ def clinic(name):
     }  # fmt: skip
     return {
         name: {
-            "images": 120, "excluded_training_lesions": 6, "used": 110, "malignant": 30, **measures,
+            "images": 120, "left_out": {"masks": 4}, "excluded_training_lesions": 6, "used": 110, "malignant": 30,
+            **measures,
             "intervals": {
                 "roc_auc": {"delong": around(0.801), "lesion_bootstrap": around(0.801, 0.034)},
                 "partial_roc_auc": {"lesion_bootstrap": around(0.095)},
@@ -113,7 +118,10 @@ def clinic(name):
             "internal": {
                 "roc_auc": 0.8876, "partial_roc_auc": 0.151, "average_precision": 0.872, "brier": 0.123, "ece": 0.0311,
             },
-            "fall": {"roc_auc": differing(0.0866), "brier": differing(-0.078), "recall": differing(0.17)},
+            "fall": {
+                "roc_auc": differing(0.0866), "partial_roc_auc": differing(0.056),
+                "average_precision": differing(0.26), "brier": differing(-0.078),
+            },
             "points": points,
         }
     }  # fmt: skip
@@ -137,7 +145,7 @@ def example():
     return {
         "audit": {
             "images": 402, "exact_duplicates": 1, "lesions": 371, "lesions_with_several_images": 26,
-            "test_images_with_train_twin": 17, "label_conflicts": 2,
+            "test_near_duplicates_of_train": 17, "label_conflicts": 2,
             "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13},
         },
         "split": {
@@ -152,7 +160,6 @@ def example():
             "temperature": 1.234, "tta": False, "val": evaluated(151, 0.913), "test": evaluated(160, 0.8876)
         },
         "threshold": {
-            "scale": "calibrated_probability",
             **{
                 name: {
                     "threshold": POINTS[name], "rule": f"the rule of {name}",
@@ -165,11 +172,20 @@ def example():
                 }
                 for name in POINTS
             },
+            "abstention": None,
             "fn_reduction": {"default_fn": 11, "high_recall_fn": 3, "fewer_missed": 8, "relative": 8 / 11},
             "source_protocol": {
                 "note": "Optimistic: chosen on test.",
                 "test": {
-                    "roc_auc": 0.8876, **{name: {"threshold": 0.31, **rates(55, 25, 2, 78)} for name in POINTS},
+                    "roc_auc": 0.8876,
+                    **{
+                        name: {
+                            "threshold": 0.31, "rule": f"the rule of {name}",
+                            **without(["intervals"], rates(55, 25, 2, 78)),
+                            **({"target_recall": 0.95, "reached": True} if name == "high_recall" else {}),
+                        }
+                        for name in POINTS
+                    },
                     "fn_reduction": {"default_fn": 2, "high_recall_fn": 2, "fewer_missed": 0, "relative": 0.0},
                 },
             },
@@ -185,7 +201,7 @@ def example():
                 for name, value in interventions.items()
             },
             "strata": {
-                "twin_in_source_train": {
+                "near_duplicate_in_source_train": {
                     "yes": side(17, 0, specificity=0.6), "no": side(143, 80, recall=0.96, specificity=0.5, roc_auc=0.88)
                 },
                 "coarse_jpeg": {"no": side(160, 80, recall=0.96, specificity=0.51, roc_auc=0.8876)},
@@ -193,7 +209,7 @@ def example():
             },
             "not_assessable": ["skin type", "age"],
         },
-        "external": {"clinics": {}},
+        "external": {"sites": {}},
         "explain": {
             "layer": "backbone.layer4", "variant": "hires_cam",
             "images": 2, "flat_maps": 1, "outcomes": {"fn": 1, "fp": 1, "tp": 0, "tn": 0},
@@ -201,7 +217,7 @@ def example():
             "believable": {
                 "images": 31, "flat": 4, "passed": 7, "failed": ["symmetry"],
                 "checks": {
-                    name: {"value": 0.111 + number / 10, **around(0.111 + number / 10), "mark": 0.01 * number,
+                    name: {"value": 0.111 + number / 10, **around(0.111 + number / 10), "criterion": 0.01 * number,
                            "passed": name != "symmetry"}
                     for number, name in enumerate((
                         "randomisation", "perturbation_random", "perturbation_centre", "lesion_energy",
@@ -224,22 +240,22 @@ def abstention():
 
 
 @pytest.fixture
-def clinics():
-    return {"clinics": clinic("Oslo <b>| $1")}
+def sites():
+    return {"sites": site("Oslo <b>| $1")}
 
 
 @pytest.fixture
 def figures():
     """Stand-ins for drawings, by name."""
     names = ("operating_points", "calibration", "roc", "precision_recall", "decision", "baselines", "interventions")
-    return {name: f'<svg id="{name}"></svg>' for name in (*names, "clinics")}
+    return {name: f'<svg id="{name}"></svg>' for name in (*names, "sites")}
 
 
 @pytest.fixture(scope="session")
 def decision_curve():
-    return pd.DataFrame(
-        {"threshold": [0.0, 0.1, 0.2, 0.3], "model": [0.5, 0.46, 0.44, 0.3], "treat_all": [0.5, 0.45, 0.38, 0.31],
-         "treat_none": [0.0] * 4}
+    return DecisionCurve(
+        threshold=np.array([0.0, 0.1, 0.2, 0.3]), model=np.array([0.5, 0.46, 0.44, 0.3]),
+        treat_all=np.array([0.5, 0.45, 0.38, 0.31]), treat_none=np.zeros(4),
     )  # fmt: skip
 
 
@@ -253,9 +269,13 @@ def pictures():
     ]
 
 
+@pytest.fixture(scope="session")
+def params():
+    return read_params(Path(__file__).parents[2] / "params.yaml")
+
+
 @pytest.fixture
-def reproduction():
-    params = read_params(Path(__file__).parents[2] / "params.yaml").model_dump(exclude={"tracking"})
+def reproduction(params):
     inputs = {"reports/predictions.csv": "0123456789abcdef0123456789abcdef"}
     return Reproduction("f" * 40, False, params, inputs, {"python": "3.99.1", "torch": "2.98.7"})
 
@@ -266,31 +286,32 @@ def predictions():
     rng = np.random.default_rng(0)
     label = np.tile([0, 1], 30)
     logit = 2 * label - 1 + rng.normal(size=60)
-    return pd.DataFrame(
-        {
-            "split": np.repeat(["val", "test"], 30),
-            "label": label,
-            "lesion": np.arange(60) // 4 * 2 + label,
-            "logit": logit,
-            "probability": 1 / (1 + np.exp(-logit)),
-            "calibrated_probability": 1 / (1 + np.exp(-logit / 1.5)),
-        }
+    uncalibrated, probability = (1 / (1 + np.exp(-logit / temperature)) for temperature in (1, 1.5))
+    return Predictions(
+        path=np.array([f"{number}.jpg" for number in range(60)], dtype=object),
+        split=np.repeat(np.array(["val", "test"], dtype=object), 30),
+        label=label,
+        lesion=np.arange(60) // 4 * 2 + label,
+        probability=probability,
+        logit=logit,
+        uncalibrated=uncalibrated,
+        low=probability,
+        high=probability,
     )
 
 
 @pytest.fixture(scope="session")
 def scores(predictions):
-    label = predictions.loc[predictions["split"].eq("test"), "label"]
-    noise = np.random.default_rng(1).normal(size=(4, len(label)))
-    baselines = zip(("file", "frame", "colour", "thumbnail"), noise, strict=True)
-    return pd.DataFrame({"label": label, **dict(baselines)})
+    test = predictions.part("test")
+    noise = np.random.default_rng(1).normal(size=(4, len(test)))
+    return ShortcutScores(test.path, test.label, test.lesion, test.logit, *noise, *[test.logit] * 3)
 
 
 @pytest.fixture(scope="session")
 def drawings(predictions, scores, decision_curve):
-    """All figures, with a band and a clinic, as SVG by name."""
+    """All figures, with a band and a site, as SVG by name."""
     metrics = example()
     metrics["threshold"]["abstention"] = ABSTENTION
-    metrics["external"]["clinics"] = clinic("Oslo <b>| $1")
-    drawn = draw(predictions, scores, decision_curve, metrics, draws=20, seed=0)
+    metrics["external"]["sites"] = site("Oslo <b>| $1")
+    drawn = draw(results_of(metrics), predictions, scores, decision_curve, draws=20, seed=0)
     return {name: svg(name, figure) for name, figure in drawn.items()}

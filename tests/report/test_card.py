@@ -1,19 +1,22 @@
 """What the model card says, and what it must not say."""
 
-import copy
 import dataclasses
 import re
 
 import pytest
 from jinja2 import UndefinedError
+from pydantic import ValidationError
+from typed import read, results_of
 
+from dermascreen.artifacts.dataset.details import AuditDetails
+from dermascreen.core.params import with_changes
 from dermascreen.report.card import render_card
 
 
 @pytest.fixture
 def card(metrics, reproduction):
     def render(changed=None, again=None, kaggles=True):
-        return render_card(changed or metrics, again or reproduction, kaggles=kaggles).replace("\xa0", " ")
+        return render_card(results_of(changed or metrics), again or reproduction, kaggles=kaggles).replace("\xa0", " ")
 
     return render
 
@@ -27,7 +30,7 @@ def tables(card):
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("audit.test_images_with_train_twin", 9871, "9871 images for testing have a twin"),
+        ("audit.test_near_duplicates_of_train", 9871, "9871 images for testing have a near-duplicate"),
         ("audit.label_conflicts", 9871, "| of 9871 lesions |"),
         ("split.train.malignant", 9871, "| train | 162 | 153 | 83 | 9871 |"),
         ("train.best_epoch", 9871, "of which number 9871 (from 0)"),
@@ -67,8 +70,8 @@ def test_it_says_what_it_is_for_and_what_not(card) -> None:
     assert "fine-tuned from ImageNet weights (IMAGENET1K\\_V2): transfer learning." in drawn
     assert "the rights are the archive's and its contributors'" in drawn
     assert "CC-0 or CC-BY-NC" in drawn
-    assert "nothing is known of darker skin" in drawn
-    assert "how the network does by skin type, age cannot be assessed" in drawn
+    assert "nothing is known about darker skin" in drawn
+    assert "how the network performs by skin type, age cannot be assessed" in drawn
 
 
 def test_random_weights_are_never_called_transfer_learning(metrics, card) -> None:
@@ -79,8 +82,7 @@ def test_random_weights_are_never_called_transfer_learning(metrics, card) -> Non
 
 
 def test_synthetic_images_have_no_archive(card, reproduction) -> None:
-    params = copy.deepcopy(reproduction.params)
-    params["data"]["source"] = "synthetic"
+    params = with_changes(reproduction.params, {"data.source": "synthetic"})
     drawn = card(again=dataclasses.replace(reproduction, params=params), kaggles=False)
     assert "**The images were drawn by a program" in drawn
     assert "ISIC" not in drawn
@@ -100,19 +102,22 @@ def test_a_band_is_told_where_there_is_one(metrics, abstention, card) -> None:
     assert "From 0.200 to below 0.713 an image is referred: 37 of 157 test images." in card(metrics)
     assert "is not guaranteed" not in card(metrics)
     metrics["threshold"]["abstention"] = abstention | {"guaranteed": False}
-    assert "**The specificity of 90 % that it aims at is not guaranteed.**" in card(metrics)
+    assert (
+        "**The specificity of 90 % that it aims at is not guaranteed with 90 % confidence. That would take 29"
+        in card(metrics)
+    )
     metrics["threshold"]["abstention"] = abstention | {"high": abstention["low"]}
     assert "also reaches the specificity that the band aims at, so no image is referred: 37 of 157" in card(metrics)
 
 
-def test_other_clinics(metrics, clinics, card) -> None:
+def test_other_sites(metrics, sites, card) -> None:
     assert "0.80-0.89 elsewhere (arXiv 2606.13135)" in card()
-    assert "other clinics: none" in card()
-    metrics["external"] = clinics
+    assert "other sites: none" in card()
+    metrics["external"] = sites
     drawn = card(metrics)
     assert "arXiv" not in drawn
     assert "| Oslo \\<b\\>\\| $1 | 110 | 0.801 (" in drawn
-    assert "other clinics: 1 |" in drawn
+    assert "other sites: 1 |" in drawn
 
 
 def test_what_cannot_be_known_here_is_apart(card) -> None:
@@ -123,12 +128,12 @@ def test_what_cannot_be_known_here_is_apart(card) -> None:
     assert "CLAIM" in filled
 
 
-def test_tables_are_whole(metrics, abstention, clinics, card) -> None:
+def test_tables_are_whole(metrics, abstention, sites, card) -> None:
     metrics["threshold"]["abstention"] = abstention
-    for external in ({"clinics": {}}, clinics):
+    for external in ({"sites": {}}, sites):
         metrics["external"] = external
         found = list(tables(card(metrics)))
-        assert len(found) == 9 + bool(external["clinics"])
+        assert len(found) == 9 + bool(external["sites"])
         for rows in found:
             assert {len(row) for row in rows} == {len(rows[0])}
             assert {cell.strip() for cell in rows[1]} == {"---"}
@@ -144,11 +149,11 @@ def test_it_says_how_to_get_the_numbers_again(card, reproduction) -> None:
     assert "revision is not known" in card(again=dataclasses.replace(reproduction, revision=None))
 
 
-def test_it_is_tidy_and_always_the_same(metrics, abstention, clinics, card) -> None:
+def test_it_is_tidy_and_always_the_same(metrics, abstention, sites, card) -> None:
     for guaranteed in (True, False):
         metrics["threshold"]["high_recall"]["guaranteed"] = guaranteed
         metrics["threshold"]["abstention"] = abstention | {"guaranteed": guaranteed}
-        metrics["external"] = clinics if guaranteed else {"clinics": {}}
+        metrics["external"] = sites if guaranteed else {"sites": {}}
         assert "\n\n\n" not in card(metrics)
         assert not re.search(r"[^\n]\n#+ ", card(metrics).partition("```yaml")[0])  # headings stand alone
         assert not re.search(r"^[^|\n]+\n\|", card(metrics), flags=re.MULTILINE)  # so do tables
@@ -156,7 +161,11 @@ def test_it_is_tidy_and_always_the_same(metrics, abstention, clinics, card) -> N
     assert card() == card()
 
 
-def test_a_missing_metric_is_an_error_and_not_a_blank(metrics, card) -> None:
+def test_a_missing_metric_is_an_error_and_not_a_blank(metrics, reproduction) -> None:
+    results = results_of(metrics)
     del metrics["audit"]["lesions"]
+    with pytest.raises(ValidationError, match="lesions"):
+        read(AuditDetails, metrics["audit"])
+    results = dataclasses.replace(results, audit=AuditDetails.model_construct(**metrics["audit"]))
     with pytest.raises(UndefinedError, match="lesions"):
-        card(metrics)
+        render_card(results, reproduction, kaggles=False)

@@ -1,21 +1,25 @@
 """Figures say the numbers they are given."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from typed import results_of
 
+from dermascreen.evidence.operating_points import Band
 from dermascreen.report import figures
-from dermascreen.report.bands import Band
+from dermascreen.report.bands import CurveBand
 
 LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
 CURVES = {"val": (LABEL, 1 - PROBABILITY), "test": (LABEL, PROBABILITY)}
 KEYED = {f"the line of {split}": (split, *curve) for split, curve in CURVES.items()}
-THRESHOLDS = {"default": 0.5, "f1_optimal": 0.4, "youden": 0.6, "high_recall": 0.4}
-BAND = Band(np.array([0.25, 1.0]), np.array([0.1, 0.9]), np.array([0.6, 1.0]))
+THRESHOLDS = {"Default": 0.5, "Best F1": 0.4, "Youden": 0.6, "High recall": 0.4}
+REFERRED = Band(0.2, 0.7, "a rule", 0.9, 0.95, True, 93, 1, 59)
+BAND = CurveBand(np.array([0.25, 1.0]), np.array([0.1, 0.9]), np.array([0.6, 1.0]))
 
 
 def lines(figure):
@@ -71,12 +75,12 @@ def test_each_operating_point_has_a_line_and_a_name() -> None:
 
 
 def test_what_is_referred_is_shaded() -> None:
-    (shade,) = figures.plot_operating_points(CURVES, THRESHOLDS, {"low": 0.2, "high": 0.7}).axes[0].patches
+    (shade,) = figures.plot_operating_points(CURVES, THRESHOLDS, REFERRED).axes[0].patches
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.2, 0.7))
 
 
 def test_the_decision_curve_is_cut_below_where_nothing_is_read(decision_curve) -> None:
-    far = decision_curve.assign(treat_all=[0.5, 0.1, -2.0, -9.0])
+    far = dataclasses.replace(decision_curve, treat_all=np.array([0.5, 0.1, -2.0, -9.0]))
     figure = figures.plot_decision(far)
     drawn = lines(figure)
     assert drawn["the model"].get_ydata().tolist() == [0.5, 0.46, 0.44, 0.3]
@@ -86,33 +90,33 @@ def test_the_decision_curve_is_cut_below_where_nothing_is_read(decision_curve) -
 
 
 def test_a_forest_has_a_row_for_each_estimate() -> None:
-    rows = [figures.Estimate("here", 0.9, 0.85, 0.95, strong=True), figures.Estimate("a $1 clinic", -0.1, -0.2, 0.05)]
+    rows = [figures.Estimate("here", 0.9, 0.85, 0.95, strong=True), figures.Estimate("a $1 site", -0.1, -0.2, 0.05)]
     axes = figures.plot_forest(rows, "AUC").axes[0]
     assert [list(line.get_xdata()) for line in axes.lines] == [[0.85, 0.95], [0.9], [-0.2, 0.05], [-0.1]]
     assert [text.get_text() for text in axes.texts] == ["0.900", "\u22120.100"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["here", "a $1 clinic"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["here", "a $1 site"]
     assert axes.yaxis_inverted()
     assert [list(line.get_xdata()) for line in figures.plot_forest(rows, "fall", zero=True).axes[0].lines][-1] == [0, 0]
 
 
-def test_the_figures_are_those_of_the_metrics(metrics, clinics, predictions, scores, decision_curve) -> None:
-    drawn = figures.draw(predictions, scores, decision_curve, metrics, draws=5, seed=0)
-    assert list(drawn) == [name for name in figures.FIGURES if name != "clinics"]
+def test_the_figures_are_those_of_the_metrics(metrics, sites, predictions, scores, decision_curve) -> None:
+    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, draws=5, seed=0)
+    assert list(drawn) == [name for name in figures.FIGURES if name != "sites"]
     assert list(lines(drawn["roc"])) == ["val, AUC 0.913", "test, AUC 0.888", "all colours, AUC 0.853", "chance"]
     assert list(lines(drawn["precision_recall"])) == ["val, average 0.872", "test, average 0.872"]
     named = [label.get_text() for label in drawn["baselines"].axes[0].get_yticklabels()]
     assert named == ["network", "file format", "frame colours", "all colours", "12 px thumbnail"]
     assert [text.get_text() for text in drawn["interventions"].axes[0].texts] == ["\u22120.057", "\u22120.026", "0.000"]
-    with_clinics = figures.draw(predictions, scores, decision_curve, metrics | {"external": clinics}, draws=5, seed=0)
-    assert list(with_clinics) == list(figures.FIGURES)
-    assert [text.get_text() for text in with_clinics["clinics"].axes[0].texts] == ["0.888", "0.801"]
+    results = results_of(metrics | {"external": sites})
+    with_sites = figures.draw(results, predictions, scores, decision_curve, draws=5, seed=0)
+    assert list(with_sites) == list(figures.FIGURES)
+    assert [text.get_text() for text in with_sites["sites"].axes[0].texts] == ["0.888", "0.801"]
 
 
 def test_thresholds_are_on_the_calibrated_probability(metrics, predictions, scores, decision_curve) -> None:
-    drawn = figures.draw(predictions, scores, decision_curve, metrics, draws=5, seed=0)
-    test = predictions[predictions["split"].eq("test")]
+    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, draws=5, seed=0)
     at = lines(drawn["operating_points"])["sensitivity, test"].get_xdata()
-    assert sorted(set(at.tolist()) - {0.0, 1.0}) == sorted(test["calibrated_probability"])
+    assert sorted(set(at.tolist()) - {0.0, 1.0}) == sorted(predictions.part("test").probability)
 
 
 def test_an_svg_takes_the_pages_colours_and_has_its_own_names() -> None:
@@ -136,7 +140,7 @@ def test_the_report_needs_neither_torch_nor_the_model() -> None:
     code = (
         "import sys, dermascreen.report.figures, dermascreen.report.page, dermascreen.report.card; "
         "print([name for name in sys.modules if name in ('torch', 'captum', 'mlflow', 'matplotlib.pyplot') "
-        "or name.startswith(('dermascreen.model', 'dermascreen.explanation'))])"
+        "or name.startswith(('dermascreen.network', 'dermascreen.prediction', 'dermascreen.explanation'))])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)

@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dermascreen.errors import BadTableError, MissingInputError
-from dermascreen.report.pictures import COLUMNS, LARGEST, Picture, data_uri, overlay, read_pictures, save_image
-from dermascreen.tables import write_table
+from dermascreen.artifacts.results.pictures import Pictures
+from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.core.tables import write_table
+from dermascreen.evidence.operating_points import Point
+from dermascreen.explanation.drawing import overlay, save_image
+from dermascreen.report.pictures import LARGEST, Picture, data_uri, read_pictures
 
 
 def smooth(height, width):
@@ -64,12 +67,14 @@ def test_pictures_are_read_with_their_images(tmp_path) -> None:
     for size, name in enumerate(names, start=8):
         save_image(smooth(size, size), tmp_path / name)
     record = ["test/benign/1,5.jpg", 0, 0.625, 0.5, 0.75, "fp", *names, True]
-    write_table(pd.DataFrame([record], columns=COLUMNS), tmp_path / "pictures.csv")
+    write_table(pd.DataFrame([record], columns=[*Pictures.meanings()]), tmp_path / "pictures.csv")
     (picture,) = read_pictures(tmp_path)
     uris = [data_uri(tmp_path / name) for name in names]
     assert len(set(uris)) == len(uris)
     assert picture == Picture("test/benign/1,5.jpg", 0, 0.625, 0.5, 0.75, "fp", *uris, flat=True)
-    assert (picture.actual, picture.called(0.625), picture.called(0.626)) == ("benign", "malignant", "benign")
+    assert (picture.actual, *(picture.called(Point(at, "a rule")) for at in (0.625, 0.626))) == (
+        "benign", "malignant", "benign",
+    )  # fmt: skip
 
 
 def test_pictures_that_are_not_there_are_named(tmp_path) -> None:

@@ -1,38 +1,47 @@
 """Numbers are not rounded to certainty, and sentences say what the numbers do."""
 
+import dataclasses
 import re
+from types import SimpleNamespace
 
 import jinja2
-import pandas as pd
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermascreen.evidence.metrics import rates
-from dermascreen.evidence.screening import rate_intervals
-from dermascreen.evidence.thresholds import fn_reduction
+from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
+from dermascreen.evidence import point_reports
+from dermascreen.evidence.intervals import Difference, Interval
+from dermascreen.evidence.metrics import Confusion
+from dermascreen.evidence.operating_points import Band, HighRecall, Point
+from dermascreen.evidence.point_reports import HighRecallReport, MeasuredRates, PointReport, fn_reduction
+from dermascreen.evidence.sample import Sample
+from dermascreen.evidence.shortcuts import InterventionReport
 from dermascreen.report.dataset import SLUG
-from dermascreen.report.wording import (
+from dermascreen.report.numbers import (
     amount,
-    benefit_of,
     by,
-    caveat_of,
-    chance_of,
     counted,
-    environment,
-    kept,
     literal,
     p_value,
     percent,
     ranges,
     rate,
-    reduction_of,
     share,
     signed,
-    source_of,
     span,
+)
+from dermascreen.report.templates import environment
+from dermascreen.report.wording import (
+    benefit_of,
+    caveat_of,
+    chance_of,
+    kept,
+    reduction_of,
+    source_of,
     start_of,
-    turned,
     verdict_of,
 )
 
@@ -64,7 +73,7 @@ def test_a_difference_has_a_sign_unless_it_is_nothing(value, expected) -> None:
 def test_other_numbers() -> None:
     assert [amount(value) for value in (0.06, 140.0)] == ["0.1", "140.0"]
     assert [p_value(value) for value in (0.0, 0.0004, 0.0123, 1.0)] == ["<0.001", "<0.001", "0.012", "1.000"]
-    assert span({"low": 0.5, "high": 0.95}, "percent") == "50\xa0% to 95\xa0%"
+    assert span(Interval(0.5, 0.95), "percent") == "50\xa0% to 95\xa0%"
     assert [counted(number, "map is", "maps are") for number in (0, 1, 2)] == ["0 maps are", "1 map is", "2 maps are"]
 
 
@@ -88,11 +97,12 @@ def test_the_start_is_called_what_it_is() -> None:
     assert "pretrained/skin.pt" in start_of("pretrained/skin.pt")
 
 
-def test_rights_are_claimed_of_photographs_that_have_them() -> None:
-    data = {"slug": "someone/some-set", "archive": "data/archive"}
-    kaggle, archive, synthetic = (
-        source_of({**data, "source": source}, kaggles=False) for source in ("kaggle", "archive", "synthetic")
-    )
+def test_rights_are_claimed_of_photographs_that_have_them(params) -> None:
+    def said(source: str, kaggles: bool) -> str:
+        given = {"source": source, "slug": "someone/some-set", "archive": "data/archive"}
+        return source_of(params.data.model_copy(update=given), kaggles)
+
+    kaggle, archive, synthetic = (said(source, kaggles=False) for source in ("kaggle", "archive", "synthetic"))
     assert (
         kaggle
         == "The photographs are Kaggle's someone/some-set. Whose they are, and under which licence, is not known here."
@@ -102,22 +112,31 @@ def test_rights_are_claimed_of_photographs_that_have_them() -> None:
         == "The photographs are those in data/archive. Whose they are, and under which licence, is not known here."
     )
     for source in ("kaggle", "archive"):
-        known = source_of({**data, "source": source}, kaggles=True)
+        known = said(source, kaggles=True)
         assert f"Kaggle's {SLUG}" in known
         assert "ISIC Archive, each under CC-0 or CC-BY-NC" in known
         assert "the rights are the archive's" in known
     assert "ISIC" not in synthetic
 
 
-def measured(tn: int, fp: int, fn: int, tp: int) -> dict:
-    counts = {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
-    return {**rates(counts), "intervals": rate_intervals(counts)}
+def measured(tn: int, fp: int, fn: int, tp: int) -> MeasuredRates:
+    """What the rates of these counts are, at a probability between those of the two classes' images."""
+    label, called = np.repeat([0, 0, 1, 1], [tn, fp, fn, tp]), np.repeat([0.0, 1.0, 0.0, 1.0], [tn, fp, fn, tp])
+    found = point_reports.measured(Sample(label, called, np.arange(len(label))), Point(0.5, "a rule"))
+    assert found.confusion == Confusion(tn, fp, fn, tp)
+    return found
 
 
-POINT = {
-    "threshold": 0.2, "rule": "a rule", "scale": "calibrated_probability", "target_recall": 0.95, "confidence": 0.95,
-    "guaranteed": True, "reached": True, "lesions": 231, "misses_allowed": 6, "lesions_needed": 59,
-}  # fmt: skip
+POINT = HighRecall(
+    threshold=0.2, rule="a rule", target_recall=0.95, confidence=0.95, guaranteed=True, reached=True, lesions=231,
+    misses_allowed=6, lesions_needed=59,
+)  # fmt: skip
+
+
+def high_recall(test: MeasuredRates, **change) -> HighRecallReport:
+    return HighRecallReport(**vars(dataclasses.replace(POINT, **change)), val=measured(10, 0, 0, 10), test=test)
+
+
 NO_USE = (
     "This operating point is of no use: among the validation images the target sensitivity of 95 % is reached only by "
     "calling every benign image malignant."
@@ -139,22 +158,22 @@ NOT_GUARANTEED = (
     ],
 )
 def test_what_must_be_said_of_high_recall(change, expected) -> None:
-    said = caveat_of(POINT | change)
+    said = caveat_of(dataclasses.replace(POINT, **change))
     assert (said and said.replace("\xa0", " ")) == expected
 
 
 def test_what_must_be_said_of_other_points() -> None:
-    assert caveat_of({"threshold": 0.5, "rule": "a probability of one half"}) is None
-    band = {
-        "low": 0.2, "high": 0.7, "target_specificity": 0.9, "confidence": 0.95, "guaranteed": False, "lesions": 1,
-        "lesions_needed": 1,
-    }  # fmt: skip
+    assert caveat_of(Point(0.5, "a probability of one half")) is None
+    band = Band(
+        low=0.2, high=0.7, rule="a rule", target_specificity=0.9, confidence=0.95, guaranteed=False, lesions=1,
+        false_alarms_allowed=None, lesions_needed=1,
+    )  # fmt: skip
     assert str(caveat_of(band)).replace("\xa0", " ") == (
         "The specificity of 90 % that it aims at is not guaranteed with 95 % confidence. That would take 1 "
         "benign lesion "
         "among the validation images, which show 1; the threshold only reaches the target among those images."
     )
-    assert caveat_of(band | {"guaranteed": True}) is None
+    assert caveat_of(dataclasses.replace(band, guaranteed=True)) is None
 
 
 PROMISE = (
@@ -185,15 +204,19 @@ PROMISE = (
     ],
 )  # fmt: skip
 def test_the_verdict(change, test, expected) -> None:
-    point = POINT | change | {"val": measured(10, 0, 0, 10), "test": measured(*test)}
+    point = high_recall(measured(*test), **change)
     assert verdict_of(point).replace("\xa0", " ") == expected
     assert kept(point) == (not change and "by more than chance" not in expected)
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:
-    points = {"default": {"test": measured(*default)}, "high_recall": POINT | change | {"test": measured(*high)}}
-    reduction = fn_reduction(points["default"]["test"], points["high_recall"]["test"])
-    return reduction_of(points | {"fn_reduction": reduction}).replace("\xa0", " ")
+    rates = {name: measured(*counts) for name, counts in (("default", default), ("high_recall", high))}
+    threshold = ThresholdDetails.model_construct(
+        default=PointReport(0.5, "a rule", rates["default"], rates["default"]),
+        high_recall=high_recall(rates["high_recall"], **change),
+        fn_reduction=fn_reduction(rates["default"].confusion, rates["high_recall"].confusion),
+    )
+    return reduction_of(threshold).replace("\xa0", " ")
 
 
 def test_fewer_missed_cancers_are_said_with_their_price() -> None:
@@ -216,7 +239,7 @@ def test_a_point_that_tells_nothing_apart_is_not_praised(change) -> None:
     assert said == (
         "On test the default misses 24 of 24 malignant images (85.8 % to 100 %) and calls 0 of 30 benign ones "
         "malignant; "
-        "that high recall misses fewer is no gain, as it tells nothing apart."
+        "that high recall misses fewer is no gain, as it does not separate the classes."
     )
 
 
@@ -232,28 +255,47 @@ def test_a_point_that_tells_nothing_apart_is_not_praised(change) -> None:
     ],
 )
 def test_a_difference_reads_rightly_whatever_its_sign(difference, expected) -> None:
-    assert by(dict(zip(("value", "low", "high"), difference, strict=True)), "value") == expected
+    assert by(Difference(*difference)) == expected
 
 
 def test_a_fall_turned_round_is_a_change() -> None:
-    assert turned({"fall": 0.2, "low": 0.1, "high": 0.4}, "fall") == {"value": -0.2, "low": -0.4, "high": -0.1}
-    assert turned({"value": None, "low": None, "high": None}) == {"value": None, "low": None, "high": None}
+    assert Difference(0.2, 0.1, 0.4).turned == Difference(-0.2, -0.4, -0.1)
+    assert Difference(None, None, None).turned == Difference(None, None, None)
+    fallen = InterventionReport(roc_auc=0.7, fall=0.2, low=0.1, high=0.4, p_value=0.5, largest_logit_change=1.0)
+    assert fallen.change == Difference(-0.2, -0.4, -0.1)
 
 
 @pytest.mark.parametrize(("key", "why"), [("precision", "none called malignant"), ("npv", "none called benign")])
 def test_what_is_no_number_says_why(key, why) -> None:
-    at = {key: None, "intervals": {key: {}}}
-    assert rate(at, key) == why
-    assert ranges(at, key) == []
-    assert ranges({key: 0.5, "intervals": {key: {}}}, key) == [("too few for a range", "")]
+    def at(value):
+        return SimpleNamespace(**{key: value}, intervals=SimpleNamespace(**{key: {}}))
+
+    assert rate(at(None), key) == why
+    assert ranges(at(None), key) == []
+    assert ranges(at(0.5), key) == [("too few for a range", "")]
+
+
+@pytest.mark.parametrize(
+    ("methods", "named"),
+    [
+        (["clopper_pearson"], [""]),
+        (["wilson"], ["Wilson"]),
+        (["hoeffding"], ["Hoeffding\u2019s bound"]),
+        (["delong", "lesion_bootstrap"], ["DeLong", "bootstrap of lesions"]),
+    ],
+)
+def test_a_range_names_its_method_unless_it_is_the_usual_one_alone(methods, named) -> None:
+    intervals = dict.fromkeys(methods, Interval(0.1, 0.2))
+    found = SimpleNamespace(recall=0.15, intervals=SimpleNamespace(recall=intervals))
+    assert ranges(found, "recall") == [("0.100 to 0.200", name) for name in named]
 
 
 def test_chance_is_named_where_nothing_better_was_shown() -> None:
     def said(low: float, high: float) -> str:
-        return chance_of({"intervals": {"roc_auc": {"hoeffding": {"low": low, "high": high}}}})
+        return chance_of({"hoeffding": Interval(low, high)})
 
     assert said(0.51, 0.9) == ""
-    assert said(0.2, 0.9) == "On test its AUC cannot be told from 0.5, which is that of chance."
+    assert said(0.2, 0.9) == "On test its AUC cannot be distinguished from 0.5, which is that of chance."
     assert said(0.2, 0.4).startswith("On test it ranks the images worse than chance")
 
 
@@ -262,7 +304,7 @@ def test_where_the_model_does_good(decision_curve) -> None:
         "At 2 of the 4 thresholds drawn, from 0.1 to 0.2, acting on the model did more good on these images than "
         "treating everyone or no one."
     )
-    useless = pd.DataFrame({"threshold": [0.1], "model": [0.3], "treat_all": [0.3], "treat_none": [0.0]})
+    useless = DecisionCurve(*(np.array([value]) for value in (0.1, 0.3, 0.3, 0.0)))
     assert benefit_of(useless).startswith("At no threshold")
-    once = benefit_of(decision_curve.assign(treat_all=[0.5, 0.45, 0.45, 0.31]))
+    once = benefit_of(dataclasses.replace(decision_curve, treat_all=np.array([0.5, 0.45, 0.45, 0.31])))
     assert once.startswith("At 1 of the 4 thresholds drawn, 0.1, acting on the model")

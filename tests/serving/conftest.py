@@ -4,19 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from serving_samples import SIZE, encoded, pixels
 
+from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
+from dermascreen.artifacts.model.description import WEIGHTS, Description
+from dermascreen.artifacts.model.explanation import Explanation
+from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
+from dermascreen.artifacts.model.reference import REFERENCE, ReferenceImages
+from dermascreen.artifacts.model.sweep import Sweep
+from dermascreen.core.params import ModelParams
 from dermascreen.evidence.calibration import probability_intervals
-from dermascreen.files import write_json
-from dermascreen.model.inference import extract_features, predict_logits
-from dermascreen.model.network import build, save
-from dermascreen.model.reference import Reference, digest_of
-from dermascreen.params import ModelParams
+from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
+from dermascreen.network.model import build, save
+from dermascreen.prediction.forward import embed, predict_logits
+from dermascreen.prediction.reference import Reference, digest_of
 from dermascreen.serving.bundle import Bundle
-from dermascreen.tables import write_table
 
 TRAINED = 24
 
@@ -27,32 +31,25 @@ def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     network = build(ModelParams(weights="none", hidden=0, dropout=0.0), SIZE)
-    save(network, folder / "weights.safetensors", folder / "model.json")
+    save(network, folder / WEIGHTS.name, folder / Description.PATH.name)
     shown, rows = pixels(2 * TRAINED, 0), np.arange(2 * TRAINED)
     logit, label = predict_logits(network, shown, rows).astype(float), np.arange(2 * TRAINED) % 2
-    features = extract_features(network, shown, rows, 16)
+    embeddings = embed(network, shown, rows, 16)
+    Calibration(temperature=2.0, tta=False).write(folder / Calibration.PATH.name)
+    intervals = ProbabilityIntervals.of(probability_intervals(label, logit))
+    intervals.write(folder / ProbabilityIntervals.PATH.name)
     middle = float(1 / (1 + np.exp(-np.median(logit) / 2)))
-    write_json({"temperature": 2.0, "tta": False}, folder / "calibration.json")
-    write_table(probability_intervals(label, logit), folder / "probability_intervals.csv")
-    write_json(
-        {
-            "default": {"threshold": 0.5},
-            "high_recall": {
-                "threshold": middle, "target_recall": 0.95, "confidence": 0.9, "guaranteed": False, "reached": True,
-            },
-        },
-        folder / "operating_points.json",
-    )  # fmt: skip
-    steps = np.linspace(0, 1, 101).round(2)
-    counts = {"tn": np.arange(101), "fp": 100 - np.arange(101), "fn": np.arange(101), "tp": 100 - np.arange(101)}
-    write_table(pd.DataFrame({"threshold": steps, **counts}), folder / "sweep.csv")
-    images = pd.DataFrame({"path": [f"train/{number}.jpg" for number in range(TRAINED)], "label": label[:TRAINED]})
-    images["digest"] = [digest_of(image) for image in shown[:TRAINED]]
-    Reference.build(images, features[:TRAINED], features[TRAINED:], seed=0).write(folder / "reference")
-    write_json(
-        {"layer": "backbone.layer3", "variant": "grad_cam", "checks": ["one", "other"], "failed": ["other"]},
-        folder / "explanation.json",
-    )
+    high_recall = HighRecall(middle, "the middle", 0.95, 0.9, False, True, 24, None, 45)
+    half = Point(0.5, "a half")
+    points = OperatingPoints(default=half, f1_optimal=half, youden=half, high_recall=high_recall, abstention=None)
+    write_operating_points(points, folder / OPERATING_POINTS.name)
+    steps, up = np.linspace(0, 1, 101).round(2), np.arange(101)
+    Sweep(steps, tn=up, fp=100 - up, fn=up, tp=100 - up).write(folder / Sweep.PATH.name)
+    paths, digests = [f"train/{number}.jpg" for number in range(TRAINED)], [digest_of(one) for one in shown[:TRAINED]]
+    images = ReferenceImages(np.array(paths, dtype=object), label[:TRAINED], np.array(digests, dtype=object))
+    Reference.build(images, embeddings[:TRAINED], embeddings[TRAINED:], seed=0).write(folder / REFERENCE.name)
+    about = Explanation(layer="backbone.layer3", variant="grad_cam", checks=["one", "other"], failed=["other"])
+    about.write(folder / Explanation.PATH.name)
     (folder / "MODEL_CARD.md").write_text("# A card\n\nOf a model that has learnt nothing.\n")
     return folder
 

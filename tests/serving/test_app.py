@@ -17,7 +17,7 @@ from serving_samples import encoded, pixels
 from warmth import warm_environment
 
 from dermascreen.serving.bundle import Bundle
-from dermascreen.serving.judge import Judge, Photograph
+from dermascreen.serving.photographs import Photograph, PhotographPredictor
 
 WAIT = 1000 * PATIENCE  # milliseconds
 
@@ -112,7 +112,7 @@ def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page
 
 def test_a_visitor_is_told_of_too_many(page) -> None:
     give(page, **{f"n{number}_png": b"no image" for number in range(21)})
-    page.get_by_text("21 photographs were given, and at most 20 are taken at a time: none was kept.").wait_for()
+    page.get_by_text("21 photographs were given, and at most 20 are accepted at a time: none was kept.").wait_for()
     playwright.expect(page.get_by_text("n0.png", exact=True)).to_have_count(0, timeout=WAIT)
     give(page, a_png=encoded(pixels(1, 79)[0]))
     page.get_by_text(re.compile("probability of malignant")).wait_for()
@@ -122,7 +122,7 @@ def test_it_fits_a_phone_and_names_its_parts(page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     give(page, a_png=encoded(pixels(1, 78)[0]))
     page.get_by_text(re.compile("probability of malignant")).wait_for()
-    for name in ("The photograph", "The same, coloured where something spoke for"):
+    for name in ("The photograph", "The same, coloured where something supported"):
         page.get_by_role("img", name=name).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.get_by_role("heading", level=1).inner_text() == "dermascreen"
@@ -175,18 +175,18 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path, command) -> None:
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"dermascreen {command}: The page cannot be at 127.0.0.1:{port} (Address already in use); name another --port "
-        "or --host.\n"
+        f"dermascreen {command}: 127.0.0.1:{port} cannot be used (Address already in use); choose another --port or "
+        "--host.\n"
     )
 
 
 def test_the_page_decides_as_the_command_does_until_the_slider_is_moved(page, models) -> None:
     [shown] = pixels(1, 77)  # between the first step of the slider and the threshold of high_recall
-    [judged] = Judge(Bundle.read(models))([Photograph("a.png", lambda: encoded(shown))])
+    [predicted] = PhotographPredictor(Bundle.read(models))([Photograph("a.png", lambda: encoded(shown))])
     give(page, a_png=encoded(shown))
-    said = {"malignant": "Malignant", "benign": "Benign"}[judged.decision]
+    said = {"malignant": "Malignant", "benign": "Benign"}[predicted.decision]
     page.get_by_text(re.compile(rf"{said} at High recall")).wait_for()
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
     page.get_by_text(re.compile(r"Malignant at 0\s%")).wait_for()
-    page.get_by_text("Nothing is promised at a threshold that was chosen by hand.").wait_for()
+    page.get_by_text("Nothing is guaranteed at a threshold chosen by hand.").wait_for()

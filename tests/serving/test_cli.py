@@ -19,10 +19,11 @@ from serving_samples import pixels
 from warmth import warm_environment
 
 from dermascreen.cli import main
-from dermascreen.errors import encodable
-from dermascreen.model.inference import predict_logits
+from dermascreen.core.program import encodable
+from dermascreen.core.tracking.address import store_uri
+from dermascreen.core.tracking.store import open_store
+from dermascreen.prediction.forward import predict_logits
 from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
-from dermascreen.tracking import open_store, store_uri
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -51,7 +52,7 @@ def test_json_and_csv_say_the_same(capsys, models, photographs) -> None:
     code, out, err = run(capsys, "predict", "--model", models, "--json", *files)
     objects = [json.loads(line) for line in out.splitlines()]
     assert code == 3
-    assert err == "dermascreen predict: 1 of 3 could not be judged.\n"
+    assert err == "dermascreen predict: 1 of 3 could not be predicted.\n"
     assert [one["path"] for one in objects] == list(map(str, files))
     assert [one["error"] for one in objects] == [None, "cannot be read (No such file or directory)", None]
     assert objects[1]["probability"] is objects[1]["decision"] is None
@@ -94,8 +95,8 @@ def test_a_name_of_any_bytes_is_judged_and_shown(models, odd, encoding, monkeypa
         sys.stderr.seek(0)
         assert sys.stderr.read().splitlines()[-3:] == [
             f"dermascreen predict: passed over 1 mask of a lesion ({odd}/b_segmentation.png).",
-            f"dermascreen predict: passed over 1 file that is no image ({odd}/notes.txt).",
-            "dermascreen predict: 1 of 6 could not be judged.",
+            f"dermascreen predict: passed over 1 file that is not an image ({odd}/notes.txt).",
+            "dermascreen predict: 1 of 6 could not be predicted.",
         ]
     json_text, csv_text, table = (stream.buffer.getvalue().decode(encoding) for stream in shown.values())
     objects = [json.loads(line) for line in json_text.splitlines()]
@@ -128,9 +129,9 @@ def test_a_list_of_names_of_any_bytes(capsys, models, odd, encoding, monkeypatch
 def test_another_operating_point(capsys, models, photographs) -> None:
     [file] = photographs("a.jpg")
     code, out, _ = run(capsys, "predict", "--model", models, "--json", "--point", "default", file)
-    judged = json.loads(out)
-    assert (code, judged["operating_point"]) == (0, "default")
-    assert judged["decision"] == ("malignant" if judged["probability"] >= 0.5 else "benign")
+    predicted = json.loads(out)
+    assert (code, predicted["operating_point"]) == (0, "default")
+    assert predicted["decision"] == ("malignant" if predicted["probability"] >= 0.5 else "benign")
 
 
 def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_path) -> None:
@@ -141,7 +142,7 @@ def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_pa
     assert sorted(file.name for file in folder.iterdir()) == ["0001-a_b.png", "0002-_rm.png"]
     code, out, err = run(capsys, "predict", "--model", models, "--explain", folder, *files)
     assert (code, out, err) == (
-        1, "", f"dermascreen predict: --explain: {folder} is there already; name a new or an empty folder.\n"
+        1, "", f"dermascreen predict: --explain: {folder} already exists; name a new or an empty folder.\n"
     )  # fmt: skip
 
 
@@ -149,7 +150,7 @@ def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_pa
     ("arguments", "said"),
     [
         (["--model", "nowhere", "a.jpg"], "check the path, or run the command in the folder that holds dvc.yaml."),
-        (["--point", "best", "a.jpg"], "--point: best is not one of default, high_recall."),
+        (["--point", "best", "a.jpg"], "--point: best is not one of default, f1_optimal, youden, high_recall."),
         (["*.tif"], "*.tif: no JPEG or PNG file is there."),
         (["--model", "models:/dermascreen@champion", "a.jpg"], "`dermascreen register` makes the first."),
     ],
@@ -200,12 +201,12 @@ def test_export_replaces_no_folder(capsys, models, tmp_path) -> None:
 def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
     code, out, _ = run(capsys, "export", "--model", models, tmp_path / "model.onnx")
     assert code == 0
-    assert "where 0.0001 is allowed" in out
+    assert "(0.0001 is allowed)" in out
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for count in (1, 5):
         shown = pixels(count, 9)
         logit, probability = session.run(None, {"pixels": shown})
-        np.testing.assert_allclose(logit, predict_logits(bundle.network, shown, np.arange(count)), atol=1e-4)
+        np.testing.assert_allclose(logit, predict_logits(bundle.predictor.network, shown, np.arange(count)), atol=1e-4)
         np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit / 2.0)), atol=1e-6)
 
 

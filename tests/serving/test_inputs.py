@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dermascreen.errors import ImageError, InputError
+from dermascreen.core.errors import ImageError, InputError
 from dermascreen.serving.inputs import find_photographs
 
 JPEG = b"\xff\xd8\xff of a file"
@@ -78,9 +78,7 @@ def test_linked_folders_are_followed_and_circles_end(here) -> None:
     assert names("gone*", "deep/gone*") == ["deep/gone.jpg"]
     with pytest.raises(FileNotFoundError):
         find_photographs(["deep/gone.jpg"], iter([])).photographs[0].read()
-    assert passed_over(".")[-1] == (
-        "4 links that lead nowhere or in a circle (deep/er/round, deep/er/up, linked/er/round, ...)"
-    )
+    assert passed_over(".")[-1] == ("4 broken or circular links (deep/er/round, deep/er/up, linked/er/round, ...)")
 
 
 def test_what_is_passed_over_is_counted_and_named(here) -> None:
@@ -88,7 +86,7 @@ def test_what_is_passed_over_is_counted_and_named(here) -> None:
         (here / name).touch()
     assert passed_over(".", "deep") == [
         "2 masks of lesions (1_segmentation.png, deep/d_mask.png)",
-        r"2 files that are no images (\n.csv, notes.txt)",
+        r"2 files that are not images (\n.csv, notes.txt)",
         "2 hidden files and files of the operating system (Thumbs.db, deep/.DS_Store)",
     ]
     assert passed_over("b.jpg", "notes.txt") == []

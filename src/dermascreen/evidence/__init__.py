@@ -1,1 +1,1 @@
-"""Numbers about predictions; knows no torch, no files, no MLflow."""
+"""Statistics of predictions, without torch, files or MLflow."""

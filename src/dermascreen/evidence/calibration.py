@@ -1,10 +1,10 @@
-"""Whether a probability means what it says, and the one number that makes it so: the temperature.
+"""Calibration: how far probabilities agree with observed shares, and the temperature that makes them agree.
 
-Bins hold equally many images each, because images crowd at the ends, where bins of equal width in between would be
-nearly empty.
+Bins hold equally many images each: most probabilities are near 0 or 1, so bins of equal width would be nearly empty in
+between.
 """
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +15,10 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from dermascreen.errors import BadTableError
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
-from dermascreen.files import read_json
 
-GRID = 257  # logits of val, evenly spread over its images, at which intervals of the probability are kept
-TEMPERATURES = (0.05, 20.0)  # the range that is searched; val that is told apart without error would have none
+GRID = 257  # logits at which intervals are stored, at most: evenly spaced quantiles of val's
+TEMPERATURES = (0.05, 20.0)  # the range that is searched; T would go to 0 if val were separated without error
 SIMULATIONS = 1000
 
 
@@ -31,10 +29,21 @@ class NoiseFloor(NamedTuple):
     high: float
 
 
-def fit_temperature(label: Labels, logit: Scores) -> float:
-    """The temperature T in TEMPERATURES that makes the log loss of sigmoid(logit / T) least (Guo and others 2017).
+@dataclass(frozen=True)
+class CalibrationReport:
+    """How good probabilities are as such, and the calibration error that chance alone would give."""
 
-    Parameters: `label` and `logit`, each of shape (n,). The loss is convex in 1 / T, so its least is the only one.
+    brier: float
+    log_loss: float
+    ece: float  # expected calibration error
+    ece_floor: float  # mean and 95th percentile of `noise_floor`
+    ece_floor_high: float
+
+
+def fit_temperature(label: Labels, logit: Scores) -> float:
+    """The temperature T in TEMPERATURES that minimises the log loss of sigmoid(logit / T) (Guo and others 2017).
+
+    Parameters: `label` and `logit`, each of shape (n,). The loss is convex in 1 / T, so it has only one minimum.
     """
     signed = np.where(label == 1, 1.0, -1.0) * logit
     found = minimize_scalar(
@@ -46,25 +55,17 @@ def fit_temperature(label: Labels, logit: Scores) -> float:
     return float(1 / found.x)
 
 
-def read_temperature(path: Path) -> float:
-    """The temperature that stage evaluate wrote; a DermascreenError where there is none above 0."""
-    temperature = read_json(path).number("temperature")
-    if temperature <= 0:
-        raise BadTableError(path, "has a temperature that is not above 0")
-    return temperature
-
-
 def calibrate(logit: npt.NDArray[np.floating], temperature: float) -> Scores:
     """sigmoid(logit / temperature), in double precision; shape (n,)."""
     return np.asarray(expit(np.asarray(logit, dtype=np.float64) / temperature))
 
 
 def probability_intervals(label: Labels, logit: Scores) -> pd.DataFrame:
-    """What val says of the probability at a logit, as an interval: inductive Venn-Abers (Vovk and Petej 2014).
+    """What val can tell about the probability at a logit: inductive Venn-Abers intervals (Vovk and Petej 2014).
 
     For an image of logit s, isotonic regression of val's labels on its logits is fitted twice, with s added as benign
-    and as malignant; its two values at s are the ends. Of the two, that of the image's true class is calibrated, as
-    long as the image is drawn like val's; few images of val near s make the ends far apart.
+    and as malignant; the two values at s are the ends of the interval. The one fitted with the image's true class is
+    calibrated if the image is drawn like val's. The interval is wide where val has few images near s.
 
     Parameters: `label` and `logit` of val, each of shape (n,). Returns logit, low and high at GRID logits at most.
     """
@@ -80,10 +81,10 @@ def _isotonic(label: Labels, logit: Scores, value: float, as_class: int) -> floa
 
 
 def interval_at(logit: npt.NDArray[np.floating], table: pd.DataFrame) -> tuple[Scores, Scores]:
-    """The ends of the probability's interval at each of `logit`, shape (n,), by what `probability_intervals` gave.
+    """The ends of the probability's interval at each of `logit`, shape (n,), from the table of `probability_intervals`.
 
-    Both ends rise with the logit, so between two logits of the table the lower end of the one before and the upper end
-    of the one after hold the interval itself.
+    Both ends rise with the logit, so an interval between two logits of the table lies between the lower end at the
+    logit below and the upper end at the logit above.
     """
     grid = table["logit"].to_numpy()
     below = np.searchsorted(grid, logit, side="right")
@@ -96,8 +97,8 @@ def with_interval(
 ) -> tuple[Scores, Scores, Scores]:
     """The calibrated probability at each of `logit`, shape (n,), and the ends of its interval: `interval_at`, widened.
 
-    One temperature for all logits can put a probability beside what val says near one of them; the interval then
-    reaches from the one to the other.
+    Since one temperature serves all logits, a probability can lie outside the interval at its logit; the interval is
+    then widened to contain it.
     """
     probability = calibrate(logit, temperature)
     low, high = interval_at(logit, table)
@@ -111,7 +112,7 @@ def expected_calibration_error(label: Labels, probability: Scores) -> float:
 
 
 def noise_floor(probability: Scores, seed: int) -> NoiseFloor:
-    """What `expected_calibration_error` comes to by chance alone, with labels drawn from the probabilities."""
+    """The `expected_calibration_error` that chance alone gives: labels are drawn from the probabilities."""
     ordered = np.sort(probability)
     drawn = np.random.default_rng(seed).random((SIMULATIONS, len(ordered))) < ordered
     errors = _binned_error(drawn, ordered)
@@ -125,13 +126,13 @@ def _binned_error(label: npt.NDArray[np.generic], probability: Scores) -> npt.ND
     return np.asarray(sum(np.abs(part.sum(axis=1)) for part in bins) / len(probability))
 
 
-def calibration_report(label: Labels, probability: Scores, seed: int) -> dict[str, float]:
-    """Brier score, log loss and expected calibration error, and beside it the `noise_floor`."""
+def calibration_report(label: Labels, probability: Scores, seed: int) -> CalibrationReport:
+    """Brier score, log loss and expected calibration error, with its `noise_floor`."""
     floor = noise_floor(probability, seed)
-    return {
-        "brier": float(brier_score_loss(label, probability)),
-        "log_loss": float(log_loss(label, probability, labels=[0, 1])),
-        "ece": expected_calibration_error(label, probability),
-        "ece_floor": floor.mean,
-        "ece_floor_high": floor.high,
-    }
+    return CalibrationReport(
+        brier=float(brier_score_loss(label, probability)),
+        log_loss=float(log_loss(label, probability, labels=[0, 1])),
+        ece=expected_calibration_error(label, probability),
+        ece_floor=floor.mean,
+        ece_floor_high=floor.high,
+    )

@@ -1,31 +1,45 @@
-"""What stage evaluate says of a split's predictions."""
+"""What stage evaluate reports about the predictions of a split."""
 
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from dermascreen.evidence.calibration import calibration_report
-from dermascreen.evidence.intervals import metric_intervals
-from dermascreen.evidence.metrics import Labels, Scores, classification_metrics
+from dermascreen.evidence.calibration import CalibrationReport, calibration_report
+from dermascreen.evidence.intervals import MetricIntervals, metric_intervals
+from dermascreen.evidence.metrics import Metrics, Scores, classification_metrics
+from dermascreen.evidence.sample import Sample
 
 
-def report_split(
-    label: Labels, before: Scores, after: Scores, lesion: npt.NDArray[np.intp], *, draws: int, seed: int
-) -> dict[str, Any]:
-    """What needs no threshold, and rates at 0.5, with intervals; and calibration before and after the temperature.
+@dataclass(frozen=True)
+class CalibrationSteps:
+    """Calibration before and after the temperature."""
 
-    Parameters: `label`, the probabilities `before` and `after` the temperature, and `lesion`, each of shape (n,);
-    `draws` of lesions, and their `seed`. Both classes must occur.
+    before: CalibrationReport
+    after: CalibrationReport
+
+
+@dataclass(frozen=True)
+class SplitReport(Metrics):
+    """The metrics of a split with their intervals, and its calibration."""
+
+    lesions: int
+    ece: float  # after the temperature
+    intervals: MetricIntervals
+    calibration: CalibrationSteps
+
+
+def report_split(sample: Sample, uncalibrated: Scores, *, draws: int, seed: int) -> SplitReport:
+    """Threshold-free metrics and rates at 0.5, with intervals, and calibration before and after the temperature.
+
+    Parameters: `sample`, in which both classes must occur; `uncalibrated`, the probabilities before the temperature,
+    shape (n,); `draws`, how many times lesions are drawn, with `seed`.
     """
-    calibration = {
-        "before": calibration_report(label, before, seed),
-        "after": calibration_report(label, after, seed),
-    }
-    return {
-        **classification_metrics(label, after),
-        "lesions": len(set(lesion.tolist())),
-        "ece": calibration["after"]["ece"],
-        "intervals": metric_intervals(label, after, lesion, draws=draws, seed=seed),
-        "calibration": calibration,
-    }
+    label, probability, lesion = sample
+    calibration = CalibrationSteps(
+        before=calibration_report(label, uncalibrated, seed), after=calibration_report(label, probability, seed)
+    )
+    return SplitReport(
+        **vars(classification_metrics(label, probability)),
+        lesions=len(set(lesion.tolist())),
+        ece=calibration.after.ece,
+        intervals=metric_intervals(sample, draws=draws, seed=seed),
+        calibration=calibration,
+    )

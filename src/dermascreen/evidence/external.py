@@ -1,32 +1,96 @@
-"""How a frozen model does on photographs of another clinic, beside how it does on test here."""
+"""How a frozen model performs on photographs of another site, compared with test here."""
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
 
 from dermascreen.evidence.calibration import expected_calibration_error
-from dermascreen.evidence.intervals import Interval, metric_intervals, wilson
-from dermascreen.evidence.metrics import Labels, Scores, at_threshold, classification_metrics
+from dermascreen.evidence.intervals import (
+    WILSON,
+    Difference,
+    Interval,
+    Intervals,
+    RateIntervals,
+    metric_intervals,
+    wilson,
+)
+from dermascreen.evidence.metrics import Confusion, at_threshold, classification_metrics
+from dermascreen.evidence.sample import Sample
 
-WITH_INTERVALS = ("roc_auc", "partial_roc_auc", "average_precision", "brier")
-MEASURES = (*WITH_INTERVALS, "ece")
-RATES = {"recall": ("tp", "fn"), "specificity": ("tn", "fp"), "precision": ("tp", "fp")}  # shares, and of which counts
-FEWEST = 2  # images of each class: with one image, an AUC is a mere rank
+FEWEST = 2  # images of each class: with only one, an AUC is no more than its rank
 
 
-class Sample(NamedTuple):
-    """Images of one place: label, calibrated probability and lesion, each of shape (n,)."""
+@dataclass(frozen=True)
+class Measures:
+    """Measures that need no threshold."""
 
-    label: Labels
-    probability: Scores
-    lesion: npt.NDArray[np.intp]
+    roc_auc: float
+    partial_roc_auc: float
+    average_precision: float
+    brier: float
+    ece: float
+
+
+@dataclass(frozen=True)
+class MeasureIntervals:
+    roc_auc: Intervals
+    partial_roc_auc: Intervals
+    average_precision: Intervals
+    brier: Intervals
+
+
+@dataclass(frozen=True)
+class MeasureFalls:
+    """Each measure on test here minus the same on the site."""
+
+    roc_auc: Difference
+    partial_roc_auc: Difference
+    average_precision: Difference
+    brier: Difference
+
+
+@dataclass(frozen=True)
+class PointRates:
+    """Rates at a threshold; None where the denominator is 0."""
+
+    recall: float | None
+    specificity: float | None
+    precision: float | None
+
+
+@dataclass(frozen=True)
+class PointFalls:
+    """Each rate on test here minus the same on the site."""
+
+    recall: Difference
+    specificity: Difference
+    precision: Difference
+
+
+@dataclass(frozen=True)
+class SitePoint(PointRates):
+    """The rates of a site at a threshold, those of test here, and the falls between them."""
+
+    threshold: float
+    confusion: Confusion
+    intervals: RateIntervals  # Wilson's
+    internal: PointRates
+    fall: PointFalls
+
+
+@dataclass(frozen=True)
+class SiteReport(Measures):
+    """The measures of a site, those of test here, and the falls between them."""
+
+    malignant: int
+    intervals: MeasureIntervals
+    internal: Measures
+    fall: MeasureFalls
+    points: dict[str, SitePoint]  # by operating point
 
 
 def difference_interval(first: float, around: Interval, second: float, other: Interval) -> Interval:
-    """The interval of `first` - `second`, measured apart, from the interval of each (Zou and Donner 2008, MOVER).
+    """The interval of `first` - `second`, two independent estimates, from that of each (Zou and Donner 2008, MOVER).
 
     With Wilson's intervals of two shares it is Newcombe's (1998).
     """
@@ -37,67 +101,92 @@ def difference_interval(first: float, around: Interval, second: float, other: In
     )
 
 
-def report_clinic(
-    clinic: Sample, internal: Sample, thresholds: Mapping[str, float], *, draws: int, seed: int
-) -> dict[str, Any]:
-    """Every measure of the clinic, of `internal` (test here), and the fall between them with its interval.
+def report_site(
+    site: Sample, internal: Sample, thresholds: Mapping[str, float], *, draws: int, seed: int
+) -> SiteReport:
+    """Every measure of the site, of `internal` (test here), and the fall between them with its interval.
 
-    A fall has no interval where a measure has none, and is None where one of the two is no number.
-
-    Parameters: samples with at least FEWEST images of each class; `thresholds` by operating point; `draws` of lesions,
-    and their `seed`.
+    Parameters: samples with at least FEWEST images of each class; `thresholds` by operating point; `draws`, how
+    many times lesions are drawn, with `seed`.
     """
-    there, here = (_measured(sample, draws, seed) for sample in (clinic, internal))
-    fall = {}
-    for name in WITH_INTERVALS:
-        # Of several, DeLong's or Hoeffding's comes first.
-        around = [next(iter(found["intervals"][name].values()), None) for found in (here, there)]
-        fall[name] = _fall(here[name], around[0], there[name], around[1])
+    there, here = _measures(site), _measures(internal)
+    around_there, around_here = (_intervals(sample, draws, seed) for sample in (site, internal))
+    return SiteReport(
+        **vars(there),
+        malignant=int(site.label.sum()),
+        intervals=around_there,
+        internal=here,
+        fall=MeasureFalls(**_falls(here, around_here, there, around_there)),
+        points={name: _at(site, internal, threshold) for name, threshold in thresholds.items()},
+    )
+
+
+def _measures(sample: Sample) -> Measures:
+    found = classification_metrics(sample.label, sample.probability)
+    return Measures(
+        roc_auc=found.roc_auc,
+        partial_roc_auc=found.partial_roc_auc,
+        average_precision=found.average_precision,
+        brier=found.brier,
+        ece=expected_calibration_error(sample.label, sample.probability),
+    )
+
+
+def _intervals(sample: Sample, draws: int, seed: int) -> MeasureIntervals:
+    found = metric_intervals(sample, draws=draws, seed=seed)
+    return MeasureIntervals(
+        roc_auc=found.roc_auc,
+        partial_roc_auc=found.partial_roc_auc,
+        average_precision=found.average_precision,
+        brier=found.brier,
+    )
+
+
+def _first(intervals: Intervals) -> Interval | None:
+    """The first of several intervals: DeLong's or Hoeffding's."""
+    return next(iter(intervals.values()), None)
+
+
+def _at(site: Sample, internal: Sample, threshold: float) -> SitePoint:
+    there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (site, internal))
+    around_there, around_here = _wilson(there.confusion), _wilson(here.confusion)
+    return SitePoint(
+        threshold=threshold,
+        recall=there.recall,
+        specificity=there.specificity,
+        precision=there.precision,
+        confusion=there.confusion,
+        intervals=around_there,
+        internal=PointRates(recall=here.recall, specificity=here.specificity, precision=here.precision),
+        fall=PointFalls(**_falls(here, around_here, there, around_there)),
+    )
+
+
+def _wilson(counts: Confusion) -> RateIntervals:
+    """Wilson's intervals, from which those of the falls are computed (Newcombe's); none where the denominator is 0."""
+
+    def of_share(count: int, n: int) -> Intervals:
+        return {WILSON: wilson(count, n)} if n else {}
+
+    return RateIntervals(
+        recall=of_share(counts.tp, counts.malignant),
+        specificity=of_share(counts.tn, counts.benign),
+        precision=of_share(counts.tp, counts.called),
+    )
+
+
+def _falls(here: object, around_here: object, there: object, around_there: object) -> dict[str, Difference]:
+    """The fall of each measure that has intervals: `here` minus `there`, and the interval of that difference."""
     return {
-        **{name: there[name] for name in (*MEASURES, "malignant")},
-        "intervals": {name: there["intervals"][name] for name in fall},
-        "internal": {name: here[name] for name in MEASURES},
-        "fall": fall,
-        "points": {name: _at(clinic, internal, threshold) for name, threshold in thresholds.items()},
+        name: _fall(getattr(here, name), _first(getattr(around_here, name)), getattr(there, name), _first(intervals))
+        for name, intervals in vars(around_there).items()
     }
 
 
-def _measured(sample: Sample, draws: int, seed: int) -> dict[str, Any]:
-    label, probability, lesion = sample
-    return {
-        **classification_metrics(label, probability),
-        "ece": expected_calibration_error(label, probability),
-        "intervals": metric_intervals(label, probability, lesion, draws=draws, seed=seed),
-    }
-
-
-def _at(clinic: Sample, internal: Sample, threshold: float) -> dict[str, Any]:
-    there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (clinic, internal))
-    intervals, fall = {}, {}
-    for name, counted in RATES.items():
-        of_there, of_here = (_wilson(*(found["confusion"][count] for count in counted)) for found in (there, here))
-        intervals[name] = {"wilson": of_there} if of_there else {}
-        fall[name] = _fall(here[name], of_here, there[name], of_there)
-    return {
-        "threshold": threshold,
-        **{name: there[name] for name in (*RATES, "confusion")},
-        "intervals": intervals,
-        "internal": {name: here[name] for name in RATES},
-        "fall": fall,
-    }
-
-
-def _wilson(hit: int, missed: int) -> dict[str, float] | None:
-    return wilson(hit, hit + missed)._asdict() if hit + missed else None
-
-
-def _fall(
-    here: float | None, of_here: Mapping[str, float] | None, there: float | None, of_there: Mapping[str, float] | None
-) -> dict[str, float | None]:
-    """`here` less `there`: value, and low and high if both have an interval."""
+def _fall(here: float | None, of_here: Interval | None, there: float | None, of_there: Interval | None) -> Difference:
+    """`here` minus `there`, with its interval."""
     if here is None or there is None:
-        return {"value": None, "low": None, "high": None}
+        return Difference(None, None, None)
     if of_here is None or of_there is None:
-        return {"value": here - there, "low": None, "high": None}
-    interval = difference_interval(here, Interval(**of_here), there, Interval(**of_there))
-    return {"value": here - there, **interval._asdict()}
+        return Difference(here - there, None, None)
+    return Difference(here - there, *difference_interval(here, of_here, there, of_there))

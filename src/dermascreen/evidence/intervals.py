@@ -1,17 +1,18 @@
 """How far a number can be trusted: confidence intervals, and the paired test of two AUCs.
 
-Photographs of one lesion are not independent. Where a lesion has several, DeLong's and the binomial formulas are too
-sure of themselves; `cluster_bootstrap` is not.
+Photographs of one lesion are not independent. Where a lesion has several, DeLong's and the binomial intervals are
+too narrow; those of `cluster_bootstrap` are not.
 
-A standard error, and a redrawn sample, know only the errors that they have seen. Of a score without an error, or with
-a handful, they say that its AUC is certain: 1.000 to 1.000. So an AUC has DeLong's interval only where at least FEWEST
-lesions of each class stand in a pair that is ranked wrongly, and as many in one that is ranked rightly
-(`ranks_suffice`). Elsewhere it has Hoeffding's bound, which supposes nothing of the scores and is never without width;
-and what has no such bound has no interval.
+Standard errors and bootstrap samples reflect only the errors that occur in the data. If a score ranks no pair wrongly,
+or only a few, they claim that its AUC is certain: 1.000 to 1.000. So an AUC has DeLong's interval only if at least
+FEWEST lesions of each class are in a pair that is ranked wrongly, and as many in one that is ranked correctly
+(`ranks_suffice`). Otherwise it has Hoeffding's bound, which assumes nothing about the scores and always has a width. A
+measure for which there is no such bound has no interval.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,19 +22,72 @@ from scipy.special import rel_entr
 from scipy.stats import binomtest, norm, rankdata
 
 from dermascreen.evidence import resampling
-from dermascreen.evidence.metrics import Labels, Scores, confusion
+from dermascreen.evidence.metrics import Confusion, Labels, Scores, confusion
+from dermascreen.evidence.operating_points import HALF, called_malignant
 from dermascreen.evidence.resampling import Measure, Values, lesion_draws
+from dermascreen.evidence.sample import Sample
 
-CONFIDENCE = 0.95  # of every interval that does not say otherwise
-FEWEST = 10  # lesions of each class that an interval by standard errors or redrawn lesions must rest on
+CONFIDENCE = 0.95  # of every interval, unless stated otherwise
+FEWEST = 10  # lesions of each class that standard errors and the bootstrap of lesions need
+DELONG, HOEFFDING, LESION_BOOTSTRAP = "delong", "hoeffding", "lesion_bootstrap"  # methods for an AUC's interval
+WILSON = "wilson"  # for the rates at other sites
 
 Lesions = npt.NDArray[np.integer]  # equal for photographs of one lesion; shape (n,)
-Intervals = dict[str, dict[str, float]]  # low and high by method; empty where nothing can be said
 
 
-class Interval(NamedTuple):
+@dataclass(frozen=True)
+class Interval:
+    """The two ends of a range; it unpacks to them."""
+
     low: float
     high: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.low, self.high))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One measure minus another, with its interval.
+
+    `value` is None where one of the two is undefined; `low` and `high` are None where one of them has no interval.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def turned(self) -> "Difference":
+        """The same with the opposite sign: a fall, as a change."""
+        value, low, high = (None if one is None else -one for one in (self.value, self.high, self.low))
+        return Difference(value, low, high)
+
+
+Intervals = dict[str, Interval]  # by method; empty where nothing can be said
+
+
+@dataclass(frozen=True)
+class RateIntervals:
+    """The intervals of the rates of a confusion."""
+
+    recall: Intervals
+    specificity: Intervals
+    precision: Intervals
+
+
+@dataclass(frozen=True)
+class MetricIntervals:
+    """The intervals of those of `metrics.Metrics` that have any; rates are at threshold 0.5."""
+
+    roc_auc: Intervals
+    partial_roc_auc: Intervals
+    average_precision: Intervals
+    brier: Intervals
+    accuracy: Intervals
+    recall: Intervals
+    specificity: Intervals
+    precision: Intervals
 
 
 class AucComparison(NamedTuple):
@@ -56,7 +110,7 @@ def clopper_pearson(count: int, n: int, confidence: float = CONFIDENCE) -> Inter
 
 
 def wilson(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """Wilson's score interval of a share (Wilson 1927): shorter than the exact one, and not always on the safe side."""
+    """Wilson's score interval of a share (Wilson 1927): shorter than the exact one, but not always conservative."""
     return _binomial(count, n, confidence, "wilson")
 
 
@@ -68,17 +122,31 @@ def _binomial(count: int, n: int, confidence: float, method: Literal["exact", "w
 
 
 def share_intervals(count: int, n: int) -> Intervals:
-    """`clopper_pearson` as the metrics hold it; a share of nothing, which is no number, has no interval either."""
-    return {"clopper_pearson": clopper_pearson(count, n)._asdict()} if n else {}
+    """`clopper_pearson` under its name; none where `n` is 0 and the share is undefined."""
+    return {"clopper_pearson": clopper_pearson(count, n)} if n else {}
+
+
+def rate_intervals(counts: Confusion) -> RateIntervals:
+    """95 % Clopper-Pearson intervals of recall, specificity and precision."""
+    return RateIntervals(
+        recall=share_intervals(counts.tp, counts.malignant),
+        specificity=share_intervals(counts.tn, counts.benign),
+        precision=share_intervals(counts.tp, counts.called),
+    )
+
+
+def main_interval(intervals: Intervals) -> Interval:
+    """An AUC's interval by the bootstrap of lesions, as DeLong's ignores lesions; where there is none, the only one."""
+    return intervals[LESION_BOOTSTRAP] if LESION_BOOTSTRAP in intervals else next(iter(intervals.values()))
 
 
 def hoeffding(mean: float, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """The interval of what a U-statistic estimates whose kernel lies in 0 to 1, such as an AUC (Hoeffding 1963).
+    """The interval of what a U-statistic with a kernel from 0 to 1, such as an AUC, estimates (Hoeffding 1963).
 
     Parameters: `mean`, the statistic; `n`, how many disjoint sets of its arguments there are: for an AUC, pairs of a
-    malignant and a benign lesion. The chance that the statistic lies as far above or below the truth t as it does is at
-    most exp(-n KL(mean, t)) (theorem 1 with section 5a), whatever the distribution. At a mean of 0 or 1 this is the
-    interval of Clopper and Pearson for 0 or n of n.
+    malignant and a benign lesion. The chance that the statistic lies this far above, or this far below, the true value
+    t is at most exp(-n KL(mean, t)) (theorem 1 with section 5a), whatever the distribution. At a mean of 0 or 1 this is
+    the interval of Clopper and Pearson for 0 or n of n.
     """
     bound = np.log(2 / (1 - confidence)) / n
 
@@ -91,8 +159,8 @@ def hoeffding(mean: float, n: int, confidence: float = CONFIDENCE) -> Interval:
 
 
 def placements(label: Labels, score: Scores) -> Values:
-    """Where each image stands in the other class: the share of benign ones below a malignant one, and of malignant ones
-    above a benign one; a tie is half. Shape (n,).
+    """The placement of each image in the other class: for a malignant one, the share of benign ones below it; for a
+    benign one, the share of malignant ones above it; a tie counts as half. Shape (n,).
     """
     malignant = label == 1
     m, n = int(malignant.sum()), int((~malignant).sum())
@@ -115,18 +183,18 @@ def delong(label: Labels, *scores: Scores) -> tuple[npt.NDArray[np.float64], npt
 
 
 def delong_interval(label: Labels, score: Scores, confidence: float = CONFIDENCE) -> Interval:
-    """AUC -+ z standard errors by DeLong, cut to 0 and 1; where `ranks_suffice` says no, far too sure of itself."""
+    """AUC -+ z standard errors by DeLong, clipped to 0 and 1; far too narrow where `ranks_suffice` is false."""
     (auc,), ((variance,),) = delong(label, score)
     half = norm.isf((1 - confidence) / 2) * np.sqrt(variance)
     return Interval(float(max(0.0, auc - half)), float(min(1.0, auc + half)))
 
 
 def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
-    """Whether what was seen of a score's ranks says how far they would move with other lesions.
+    """Whether the ranks of a score suffice to estimate how they would vary with other lesions.
 
-    At least FEWEST lesions of each class stand in a pair ranked wrongly, and as many in one ranked rightly (a tie is
-    both), and not all images of a class stand alike. It is the rule by which a share has a normal approximation only
-    from some number of hits and of misses on.
+    They do if at least FEWEST lesions of each class are in a pair ranked wrongly, and as many in one ranked correctly
+    (a tie is both), and the placements in at least one class differ. Likewise, the normal approximation of a share
+    needs some number of hits and of misses.
 
     Parameters: `label`, `score` and `lesion`, each of shape (n,).
     """
@@ -141,7 +209,7 @@ def differ_enough(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_])
 
 
 def _fewer(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> int:
-    """How many lesions have one of the `chosen` images, in the class where they are fewer."""
+    """How many lesions have one of the `chosen` images, in the class that has fewer of them."""
     return min(len(np.unique(lesion[chosen & (label == one)])) for one in (0, 1))
 
 
@@ -156,13 +224,13 @@ def auc_interval(
     """The AUC's interval and the name of its method: `delong` where `ranks_suffice`, else `hoeffding`, which counts
     lesions. Both classes must occur.
 
-    Parameters: `label`, `score` and `lesion`, each of shape (n,); without `lesion`, each image shows one of its own.
+    Parameters: `label`, `score` and `lesion`, each of shape (n,); without `lesion`, each image is a lesion of its own.
     """
     lesion = np.arange(len(label)) if lesion is None else lesion
     if ranks_suffice(label, score, lesion):
-        return "delong", delong_interval(label, score, confidence)
+        return DELONG, delong_interval(label, score, confidence)
     auc = float(placements(label, score)[label == 1].mean())
-    return "hoeffding", hoeffding(auc, _pairs(label, lesion), confidence)
+    return HOEFFDING, hoeffding(auc, _pairs(label, lesion), confidence)
 
 
 def compare_aucs(
@@ -170,10 +238,10 @@ def compare_aucs(
 ) -> AucComparison:
     """The AUCs of two scores of the same images, and their difference.
 
-    Where at least FEWEST lesions of each class stand elsewhere by the one score than by the other, this is DeLong's
-    test, two-sided. With fewer, its standard error knows too little: the interval is Hoeffding's bound of the share of
-    pairs that the first ranks better, less that of those that the second does, each at half the risk (Bonferroni).
-    Scores that are equal for every image differ by 0, and p is 1.
+    If at least FEWEST lesions of each class have different placements by the two scores, this is DeLong's test,
+    two-sided. With fewer, its standard error rests on too little: the interval is then Hoeffding's bound of the share
+    of pairs that the first score ranks better minus that of those that the second does, each at half the risk
+    (Bonferroni). If the scores are equal for every image, the difference is 0 and p is 1.
 
     Parameters: as for `auc_interval`.
     """
@@ -182,7 +250,7 @@ def compare_aucs(
     if np.array_equal(first, second):
         return AucComparison(ours, theirs, 0.0, 0.0, 0.0, 1.0)
     lesion, moved = np.arange(len(label)) if lesion is None else lesion, placed[0] - placed[1]
-    alike = all(np.ptp(moved[label == one]) == 0 for one in (0, 1))  # as by a perfect score and by a constant one
+    alike = all(np.ptp(moved[label == one]) == 0 for one in (0, 1))  # as of a perfect and a constant score
     if alike or not differ_enough(label, lesion, moved != 0):
         better, worse = (
             hoeffding(pairs, _pairs(label, lesion), (1 + confidence) / 2)
@@ -197,7 +265,7 @@ def compare_aucs(
 
 
 def _ranked_better(label: Labels, first: Scores, second: Scores) -> tuple[float, float]:
-    """The shares of pairs that `first` ranks better, and `second`; a tie on one side makes it half a pair."""
+    """The shares of pairs that `first` ranks better, and `second`; a tie by one of them counts as half a pair."""
     malignant = label == 1
     gains = []
     for ours, theirs in zip(first[malignant], second[malignant], strict=True):
@@ -217,9 +285,9 @@ def cluster_bootstrap(
     seed: int,
     confidence: float = CONFIDENCE,
 ) -> dict[str, Interval]:
-    """Percentile intervals of `measures` over draws of whole lesions, benign and malignant ones apart.
+    """Percentile intervals of `measures` by the bootstrap of lesions, drawn within each class.
 
-    Parameters: `label` and `lesion` of shape (n,); `score`, which each measure gets as it is; `draws`, `seed`.
+    Parameters: `label` and `lesion` of shape (n,); `score`, passed to each measure unchanged; `draws`, `seed`.
     """
     drawn: dict[str, list[Values]] = {name: [] for name in measures}
     for weights in lesion_draws(label, lesion, draws=draws, seed=seed):
@@ -229,14 +297,13 @@ def cluster_bootstrap(
     return {name: Interval(*np.quantile(np.concatenate(blocks), tails).tolist()) for name, blocks in drawn.items()}
 
 
-def metric_intervals(
-    label: Labels, probability: Scores, lesion: npt.NDArray[np.intp], *, draws: int, seed: int
-) -> dict[str, Intervals]:
-    """Intervals of `metrics.classification_metrics` by measure and method, at threshold 0.5 where one is needed.
+def metric_intervals(sample: Sample, *, draws: int, seed: int) -> MetricIntervals:
+    """Intervals of `metrics.classification_metrics`; lesions are drawn `draws` times, with `seed`.
 
-    A measure of which the images are too few to say anything has none: an average of fewer than FEWEST lesions of a
-    class, and besides the AUC what rests on ranks where `ranks_suffice` says no.
+    A measure has none where the images are too few: the Brier score with fewer than FEWEST lesions of a class, and the
+    measures of ranks other than the AUC where `ranks_suffice` is false.
     """
+    label, probability, lesion = sample
     measures: dict[str, Measure] = {}
     suffice = ranks_suffice(label, probability, lesion)
     if suffice:
@@ -250,16 +317,15 @@ def metric_intervals(
     drawn = cluster_bootstrap(measures, label, probability, lesion, draws=draws, seed=seed)
     redrawn: dict[str, Intervals] = {name: {} for name in ("roc_auc", "partial_roc_auc", "average_precision", "brier")}
     for name, interval in drawn.items():
-        if not math.isclose(interval.low, interval.high, abs_tol=1e-9):  # draws that are all alike say nothing
-            redrawn[name] = {"lesion_bootstrap": interval._asdict()}
+        if not math.isclose(interval.low, interval.high, abs_tol=1e-9):  # identical draws tell nothing
+            redrawn[name] = {LESION_BOOTSTRAP: interval}
     method, of_auc = auc_interval(label, probability, lesion)
-    counts = confusion(label, probability >= 0.5)  # noqa: PLR2004
-    tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
-    return {
-        **redrawn,
-        "roc_auc": {method: of_auc._asdict(), **redrawn["roc_auc"]},
-        "accuracy": share_intervals(tn + tp, len(label)),
-        "recall": share_intervals(tp, tp + fn),
-        "specificity": share_intervals(tn, tn + fp),
-        "precision": share_intervals(tp, tp + fp),
-    }
+    counts = confusion(label, called_malignant(probability, HALF))
+    return MetricIntervals(
+        roc_auc={method: of_auc, **redrawn["roc_auc"]},
+        partial_roc_auc=redrawn["partial_roc_auc"],
+        average_precision=redrawn["average_precision"],
+        brier=redrawn["brier"],
+        accuracy=share_intervals(counts.tn + counts.tp, counts.total),
+        **vars(rate_intervals(counts)),
+    )

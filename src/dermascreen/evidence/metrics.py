@@ -1,6 +1,6 @@
-"""What predictions are worth, as plain numbers and as curves."""
+"""Metrics of predictions, as numbers and as curves."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,44 +16,96 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from dermascreen.evidence.operating_points import HALF, called_malignant
+
 Labels = npt.NDArray[np.int64]  # 0 benign, 1 malignant; shape (n,)
 Scores = npt.NDArray[np.float64]  # probability of malignant; shape (n,)
 
 CALIBRATION_BINS = 10
-PARTIAL_FROM = 0.8  # the sensitivity above which `partial_roc_auc` looks
+PARTIAL_FROM = 0.8  # the sensitivity above which `partial_roc_auc` measures
 
 
-def confusion(label: Labels, called: npt.NDArray[np.bool_]) -> dict[str, int]:
+@dataclass(frozen=True)
+class Confusion:
     """Counts of true and false negatives and positives; malignant is positive."""
-    tn, fp, fn, tp = confusion_matrix(label, called, labels=[0, 1]).ravel().tolist()
-    return {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
+
+    tn: int
+    fp: int
+    fn: int
+    tp: int
+
+    @property
+    def malignant(self) -> int:
+        return self.fn + self.tp
+
+    @property
+    def benign(self) -> int:
+        return self.tn + self.fp
+
+    @property
+    def called(self) -> int:
+        """How many are called malignant."""
+        return self.tp + self.fp
+
+    @property
+    def total(self) -> int:
+        return self.malignant + self.benign
 
 
-def rates(counts: dict[str, int]) -> dict[str, Any]:
-    """Recall, specificity, precision and F1 of a confusion, with the confusion itself.
+@dataclass(frozen=True)
+class Rates:
+    """Rates of a confusion, and the confusion itself.
 
-    A ratio with nothing below the line is no number but None: where nothing is called malignant, no precision.
+    A ratio with denominator 0 is None, such as the precision where nothing is called malignant.
     """
-    tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
-    return {
-        "recall": ratio(tp, tp + fn),
-        "specificity": ratio(tn, tn + fp),
-        "precision": ratio(tp, tp + fp),
-        "f1": ratio(2 * tp, 2 * tp + fp + fn),
-        "confusion": counts,
-    }
+
+    recall: float | None
+    specificity: float | None
+    precision: float | None
+    f1: float | None
+    confusion: Confusion
 
 
-def at_threshold(label: Labels, probability: Scores, threshold: float) -> dict[str, Any]:
-    """`rates` of calling malignant what has at least `threshold`."""
-    return rates(confusion(label, probability >= threshold))
+@dataclass(frozen=True)
+class Metrics(Rates):
+    """Threshold-free metrics, and accuracy and rates at threshold 0.5."""
+
+    n: int  # images
+    malignant: int
+    roc_auc: float
+    partial_roc_auc: float  # at most 0.2
+    average_precision: float
+    accuracy: float
+    brier: float
+    log_loss: float
+
+
+def confusion(label: Labels, called: npt.NDArray[np.bool_]) -> Confusion:
+    """The confusion of `label` and what is `called` malignant, each of shape (n,)."""
+    return Confusion(*confusion_matrix(label, called, labels=[0, 1]).ravel().tolist())
+
+
+def rates(counts: Confusion) -> Rates:
+    """Recall, specificity, precision and F1 of a confusion."""
+    return Rates(
+        recall=ratio(counts.tp, counts.malignant),
+        specificity=ratio(counts.tn, counts.benign),
+        precision=ratio(counts.tp, counts.called),
+        f1=ratio(2 * counts.tp, counts.malignant + counts.called),
+        confusion=counts,
+    )
+
+
+def at_threshold(label: Labels, probability: Scores, threshold: float) -> Rates:
+    """`rates` if images with at least `threshold` are called malignant."""
+    return rates(confusion(label, called_malignant(probability, threshold)))
 
 
 def partial_roc_auc(label: Labels, score: Scores) -> float:
-    """The area between the ROC curve and a sensitivity of 80 %, of at most 0.2: the measure of the ISIC 2024 challenge.
+    """The area under the ROC curve above a sensitivity of 80 %, at most 0.2: the measure of the ISIC 2024 challenge.
 
-    With the classes and the score turned round, sensitivity becomes specificity; scikit-learn's standardised area
-    (McClish 1989) up to a false positive rate of 0.2 is then taken back to the plain one.
+    With the classes swapped and the score negated, sensitivity becomes specificity; scikit-learn's standardised area
+    (McClish 1989) up to a false positive rate of 0.2 is then converted back to the plain area.
     """
     most = 1 - PARTIAL_FROM
     least = most**2 / 2
@@ -61,27 +113,26 @@ def partial_roc_auc(label: Labels, score: Scores) -> float:
     return least + (most - least) * (2 * standardised - 1)
 
 
-def classification_metrics(label: Labels, probability: Scores) -> dict[str, Any]:
-    """What needs no threshold, and accuracy and `rates` at threshold 0.5; both classes must occur."""
-    at_half = at_threshold(label, probability, 0.5)
-    counts = at_half["confusion"]
-    return {
-        "n": len(label),
-        "malignant": int(label.sum()),
-        "roc_auc": float(roc_auc_score(label, probability)),
-        "partial_roc_auc": partial_roc_auc(label, probability),
-        "average_precision": float(average_precision_score(label, probability)),
-        "accuracy": ratio(counts["tn"] + counts["tp"], len(label)),
-        **{name: value for name, value in at_half.items() if name != "confusion"},
-        "brier": float(brier_score_loss(label, probability)),
-        "log_loss": float(log_loss(label, probability)),
-        "confusion": counts,
-    }
+def classification_metrics(label: Labels, probability: Scores) -> Metrics:
+    """The metrics of a probability of malignant; `label` and `probability` of shape (n,), both classes must occur."""
+    at_half = at_threshold(label, probability, HALF)
+    counts = at_half.confusion
+    return Metrics(
+        **vars(at_half),
+        n=len(label),
+        malignant=int(label.sum()),
+        roc_auc=float(roc_auc_score(label, probability)),
+        partial_roc_auc=partial_roc_auc(label, probability),
+        average_precision=float(average_precision_score(label, probability)),
+        accuracy=(counts.tn + counts.tp) / len(label),
+        brier=float(brier_score_loss(label, probability)),
+        log_loss=float(log_loss(label, probability)),
+    )
 
 
 def curves(label: Labels, probability: Scores) -> dict[str, pd.DataFrame]:
     """Tables to plot: roc (fpr, tpr), pr (recall, precision), calibration (predicted, observed by tenth of the images),
-    and confusion (actual, predicted at 0.5; a row an image).
+    and confusion (actual, predicted at 0.5; a row for each image).
     """
     fpr, tpr, _ = roc_curve(label, probability)
     precision, recall, _ = precision_recall_curve(label, probability, drop_intermediate=True)
@@ -91,10 +142,12 @@ def curves(label: Labels, probability: Scores) -> dict[str, pd.DataFrame]:
         "roc": pd.DataFrame({"fpr": fpr, "tpr": tpr}),
         "pr": pd.DataFrame({"recall": recall, "precision": precision}),
         "calibration": pd.DataFrame({"predicted": predicted, "observed": observed}),
-        "confusion": pd.DataFrame({"actual": names[label], "predicted": names[(probability >= 0.5).astype(int)]}),  # noqa: PLR2004
+        "confusion": pd.DataFrame(
+            {"actual": names[label], "predicted": names[called_malignant(probability, HALF).astype(int)]}
+        ),
     }
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """`part` of `whole`; of nothing, None."""
+    """`part` / `whole`; None where `whole` is 0."""
     return part / whole if whole else None

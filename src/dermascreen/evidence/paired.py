@@ -1,4 +1,4 @@
-"""Whether two models err otherwise on the same images, at a threshold each."""
+"""Whether two models, each at its own threshold, differ in their errors on the same images."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from dermascreen.evidence.intervals import Lesions
 
 
 class Errors(NamedTuple):
-    """How many of `n` images each of two models gets wrong, how many it alone, and p-values of no difference."""
+    """How many of `n` images each of two models gets wrong, how many only that one, and p-values of no difference."""
 
     n: int
     first: int
@@ -24,7 +24,8 @@ class Errors(NamedTuple):
 def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], lesion: Lesions) -> Errors:
     """McNemar's exact test (1947) of what `first` and `second` get wrong, and the same test of lesions.
 
-    Images that both get right, or both wrong, say nothing; of the others, each model would be wrong in half.
+    Images that both get right, or both wrong, carry no information; if there is no difference, each model is expected
+    to be wrong on half of the others.
     Photographs of one lesion are not independent, so the second test counts a lesion once, for the model that gets more
     of its photographs wrong, or not at all where both get as many. Where each lesion has one photograph the two tests
     are the same.

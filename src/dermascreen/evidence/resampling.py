@@ -1,4 +1,4 @@
-"""Draws of whole lesions, and what predictions are worth in each of many draws at once.
+"""The bootstrap of lesions, and metrics of predictions for many draws at once.
 
 A draw is a weight for each image: how often its lesion was drawn. Images are sorted by score once, and the counts of
 all draws at each threshold are running sums of the weights; scikit-learn's functions with `sample_weight` give the
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dermascreen.evidence.metrics import PARTIAL_FROM, Labels, Scores
 
-BLOCK = 1_000_000  # weights that are looked at together: memory stays the same however many draws there are
+BLOCK = 1_000_000  # weights that are processed at once, so that more draws need no more memory
 
 Weights = npt.NDArray[np.intp]  # shape (draws, n)
 Values = npt.NDArray[np.float64]  # of each draw; shape (draws,) or (draws, thresholds)
@@ -20,9 +20,9 @@ Measure = Callable[[Labels, Scores, Weights], Values]
 
 
 def lesion_draws(label: Labels, lesion: npt.NDArray[np.intp], *, draws: int, seed: int) -> Iterator[Weights]:
-    """Yield the weights of `draws` draws of as many lesions as there are, benign and malignant ones apart, in blocks.
+    """Yield, in blocks, the weights of `draws` draws, each of as many lesions as there are in each class.
 
-    A lesion counts as malignant if any of its images is. Drawing within the class keeps both classes in each draw.
+    A lesion counts as malignant if any of its images is. Drawing within each class keeps both in every draw.
 
     Parameters: `label` and `lesion`, each of shape (n,).
     """
@@ -74,7 +74,7 @@ def partial_roc_auc(label: Labels, score: Scores, weights: Weights) -> Values:
 
 
 def precisions(true: Values, false: Values) -> Values:
-    """The share of what is called malignant that is; 1 where nothing is called so, as in scikit-learn's curve."""
+    """The share of those called malignant that are; 1 where none is called malignant, as in scikit-learn's curve."""
     called = true + false
     return np.asarray(np.where(called > 0, true / np.maximum(called, 1), 1))
 

@@ -1,43 +1,66 @@
 """What an operating point would do in a screened population, where malignant lesions are rarer than in a data set.
 
-Sensitivity and specificity are carried over to another prevalence by Bayes' rule; that they stay as they were measured
-is an assumption. A prevalence is taken as known, so an interval does not hold its uncertainty.
+Bayes' rule gives the results at another prevalence; that sensitivity and specificity stay as they were measured is an
+assumption. A prevalence is taken as known, so an interval does not include its uncertainty.
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
-from dermascreen.evidence.intervals import CONFIDENCE, Interval, Intervals, clopper_pearson, share_intervals
-from dermascreen.evidence.metrics import rates
+from dermascreen.evidence.intervals import CONFIDENCE, Interval, Intervals, clopper_pearson
+from dermascreen.evidence.metrics import Confusion, rates
 
 PREVALENCES = (0.01, 0.03, 0.1)  # share of malignant lesions among those screened
-
-OF_BOTH = ("ppv", "npv", "f1")  # depend on sensitivity and specificity; the other measures on one of them
-
-Counts = dict[str, int]  # tn, fp, fn, tp
+OWN = "own"  # the share of the images themselves
 
 
-def rate_intervals(counts: Counts) -> dict[str, Intervals]:
-    """95 % Clopper-Pearson intervals of recall, specificity and precision, as `intervals` holds them."""
-    tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
-    shares = {"recall": (tp, tp + fn), "specificity": (tn, tn + fp), "precision": (tp, tp + fp)}
-    return {name: share_intervals(*share) for name, share in shares.items()}
+@dataclass(frozen=True)
+class Screened:
+    """PPV, NPV and F1, and cancers missed and false alarms raised among 1,000 screened; None where undefined."""
+
+    ppv: float | None
+    npv: float | None
+    f1: float | None
+    missed_per_1000: float | None
+    false_alarms_per_1000: float | None
 
 
-def screened(sensitivity: float | None, specificity: float | None, prevalence: float) -> dict[str, float | None]:
+@dataclass(frozen=True)
+class ScreenedIntervals:
+    """The intervals of `Screened`; empty where undefined."""
+
+    ppv: Intervals
+    npv: Intervals
+    f1: Intervals
+    missed_per_1000: Intervals
+    false_alarms_per_1000: Intervals
+
+
+@dataclass(frozen=True)
+class ScreeningReport(Screened):
+    """`Screened` at a prevalence, with its intervals."""
+
+    prevalence: float
+    intervals: ScreenedIntervals
+
+
+Screening = dict[str, ScreeningReport]  # by prevalence, such as 0.03, and OWN
+
+
+def screened(sensitivity: float | None, specificity: float | None, prevalence: float) -> Screened:
     """PPV, NPV and F1 by Bayes' rule, and cancers missed and false alarms raised among 1,000 screened.
 
-    What depends on a rate that is None, and a ratio with nothing below the line, such as the PPV where nobody is called
-    malignant, is None. PPV, NPV and F1 never fall as sensitivity or specificity rises; missed cancers depend on
+    A measure of a rate that is None is None, and so is a ratio with denominator 0, such as the PPV where none is called
+    malignant. PPV, NPV and F1 never fall as sensitivity or specificity rises; missed cancers depend on
     sensitivity alone, false alarms on specificity alone, and neither ever rises with it.
     """
     first, second = (math.nan if rate is None else rate for rate in (sensitivity, specificity))
     found = _screened(first, second, prevalence)
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    return Screened(**{name: None if math.isnan(value) else value for name, value in found.items()})
 
 
 def _screened(sensitivity: float, specificity: float, prevalence: float) -> dict[str, float]:
-    """`screened`, with NaN for None."""
+    """`screened` by measure, with NaN for None."""
     found, missed = sensitivity * prevalence, (1 - sensitivity) * prevalence
     cleared, alarmed = specificity * (1 - prevalence), (1 - specificity) * (1 - prevalence)
     return {
@@ -49,40 +72,44 @@ def _screened(sensitivity: float, specificity: float, prevalence: float) -> dict
     }
 
 
-def screening(counts: Counts) -> dict[str, dict[str, Any]]:
-    """`screened` at each of PREVALENCES and at the images' `own`, with 95 % intervals of what is a number.
+def screening(counts: Confusion) -> Screening:
+    """`screened` at each of PREVALENCES and at the images' own prevalence, with 95 % intervals where defined.
 
-    Sensitivity and specificity are measured on different lesions and so are independent: where each interval holds its
-    true value with probability sqrt(0.95), both do with at least 0.95. On the box that the two intervals span, a
-    measure that rises with both has its least and its greatest value at two opposite corners. A measure of one of them
-    needs that one's 95 % interval only.
+    Sensitivity and specificity are measured on different lesions and so are independent: if each interval contains
+    its true value with probability sqrt(0.95), both do with at least 0.95. On the box that the two intervals span, a
+    measure that rises with both has its minimum and maximum at two opposite corners. A measure that depends on one of
+    them needs only that one's 95 % interval.
 
     Parameters: `counts` of at least one image.
     """
-    tn, fp, fn, tp = (counts[name] for name in ("tn", "fp", "fn", "tp"))
-    found, cleared = (tp, tp + fn), (tn, tn + fp)
     at = rates(counts)
-    both, one = _box(found, cleared, CONFIDENCE**0.5), _box(found, cleared, CONFIDENCE)
+    both, one = (_box(counts, confidence) for confidence in (CONFIDENCE**0.5, CONFIDENCE))
+    own = counts.malignant / counts.total
     report = {}
-    own = (tp + fn) / (tn + fp + fn + tp)
-    for name, prevalence in {**{f"{share:g}": share for share in PREVALENCES}, "own": own}.items():
+    for name, prevalence in {**{f"{share:g}": share for share in PREVALENCES}, OWN: own}.items():
+        measures = screened(at.recall, at.specificity, prevalence)
         of_both, of_one = _extremes(both, prevalence), _extremes(one, prevalence)
-        measures = screened(at["recall"], at["specificity"], prevalence)
-        report[name] = {
-            "prevalence": prevalence,
-            **measures,
-            "intervals": {
-                measure: {}
-                if value is None
-                else {"clopper_pearson_box": (of_both if measure in OF_BOTH else of_one)[measure]._asdict()}
-                for measure, value in measures.items()
-            },
-        }
+        intervals = ScreenedIntervals(
+            ppv=_known(measures.ppv, of_both["ppv"]),
+            npv=_known(measures.npv, of_both["npv"]),
+            f1=_known(measures.f1, of_both["f1"]),
+            missed_per_1000=_known(measures.missed_per_1000, of_one["missed_per_1000"]),
+            false_alarms_per_1000=_known(measures.false_alarms_per_1000, of_one["false_alarms_per_1000"]),
+        )
+        report[name] = ScreeningReport(**vars(measures), prevalence=prevalence, intervals=intervals)
     return report
 
 
-def _box(found: tuple[int, int], cleared: tuple[int, int], confidence: float) -> tuple[Interval, Interval]:
-    return clopper_pearson(*found, confidence), clopper_pearson(*cleared, confidence)
+def _known(value: float | None, interval: Interval) -> Intervals:
+    return {} if value is None else {"clopper_pearson_box": interval}
+
+
+def _box(counts: Confusion, confidence: float) -> tuple[Interval, Interval]:
+    """The intervals of sensitivity and of specificity."""
+    return (
+        clopper_pearson(counts.tp, counts.malignant, confidence),
+        clopper_pearson(counts.tn, counts.benign, confidence),
+    )
 
 
 def _extremes(box: tuple[Interval, Interval], prevalence: float) -> dict[str, Interval]:

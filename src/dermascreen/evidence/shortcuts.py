@@ -1,12 +1,12 @@
-"""How much of the label can be read without the lesion, and how much of that the network reads.
+"""How well the label can be predicted without the lesion, and how much the network uses of that.
 
-A baseline learns from cues that hold none of a lesion's structure; a network is worth what it adds to the best of them.
-An intervention takes a cue away; a network that lived on it falls. A stratum holds the photographs with a cue or
-without it; a network that lives on it recalls the ones and misses the others.
+A baseline learns from cues that hold none of a lesion's structure; what counts is how much the network adds to the best
+of them. An intervention removes a cue; if the network relied on it, its AUC falls. A stratum divides the photographs
+into those with a cue and those without; a network that relies on it finds the cancers with it and misses the others.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,126 +14,194 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from dermascreen.evidence.intervals import Lesions, auc_interval, compare_aucs, share_intervals
+from dermascreen.evidence.intervals import Difference, Intervals, Lesions, auc_interval, compare_aucs, share_intervals
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
 
 Flags = npt.NDArray[np.bool_]  # shape (n,)
 
-FEWEST = 2  # of each class: with one image, an AUC is a mere rank
+FEWEST = 2  # of each class: with only one image, an AUC is no more than its rank
 
-NOT_ASSESSABLE = ("skin type", "age", "sex", "body site", "diagnosis", "how it was confirmed", "clinic", "camera")
+NOT_ASSESSABLE = (
+    "skin type",
+    "age",
+    "sex",
+    "body site",
+    "diagnosis",
+    "how it was confirmed",
+    "acquisition site",
+    "camera",
+)
+
+
+@dataclass(frozen=True)
+class AucIntervals:
+    roc_auc: Intervals
+
+
+@dataclass(frozen=True)
+class AucReport:
+    """An AUC with its interval."""
+
+    roc_auc: float
+    intervals: AucIntervals
+
+
+@dataclass(frozen=True)
+class BaselineReport(AucReport):
+    """The AUC of a model on cues alone, and by how much the network's exceeds it."""
+
+    network_minus_baseline: float
+    low: float  # ends of the interval of that difference
+    high: float
+    p_value: float | None  # of no difference; None where too few lesions are ranked differently
+
+    @property
+    def gain(self) -> Difference:
+        """The network's AUC minus this one."""
+        return Difference(self.network_minus_baseline, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class InterventionReport:
+    """The network's AUC without a cue, and how far it falls."""
+
+    roc_auc: float
+    fall: float
+    low: float  # ends of the interval of the fall
+    high: float
+    p_value: float | None  # as for a baseline
+    largest_logit_change: float
+
+    @property
+    def change(self) -> Difference:
+        """The change of the AUC: negative if it is lower without the cue."""
+        return Difference(self.fall, self.low, self.high).turned
+
+
+@dataclass(frozen=True)
+class StratumIntervals:
+    """The intervals of a side's rates and AUC; empty where undefined."""
+
+    recall: Intervals = field(default_factory=dict)
+    specificity: Intervals = field(default_factory=dict)
+    roc_auc: Intervals = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SideReport:
+    """How the network performs on one side of a stratum; None where a measure lacks images of a class."""
+
+    n: int
+    malignant: int
+    intervals: StratumIntervals
+    recall: float | None = None
+    specificity: float | None = None
+    roc_auc: float | None = None
+
+
+@dataclass(frozen=True)
+class StratumReport:
+    """Images with a cue and without it; None for a side without images."""
+
+    yes: SideReport | None = None
+    no: SideReport | None = None
 
 
 def baseline_scores(
     features: npt.NDArray[np.floating], label: Labels, test_features: npt.NDArray[np.floating]
 ) -> Scores:
-    """Learn the label from `features`, (n, k), by gradient boosting; the probability of malignant for each test row.
+    """Learn the label from `features`, (n, k), by gradient boosting; return the probability for each test row.
 
-    The settings are scikit-learn's, chosen on no image. The same input always gives the same scores.
+    The settings are scikit-learn's and were not tuned on any image. The same input always gives the same scores.
     """
     with threadpool_limits(1, "openmp"):  # on shared cores its threads spend their time waiting for one another
         model = HistGradientBoostingClassifier(early_stopping=False, random_state=0).fit(features, label)
         return np.asarray(model.predict_proba(test_features)[:, 1])
 
 
-def report_shortcuts(
-    label: Labels,
-    network: Scores,
-    called: Flags,
-    lesion: Lesions,
-    *,
-    baselines: Mapping[str, Scores],
-    changed: Mapping[str, Scores],
-    strata: Mapping[str, Flags],
-) -> dict[str, Any]:
-    """All that follows of the test images, and what no data here can tell.
-
-    Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant at high_recall;
-    `lesion`; the scores of each of `baselines`; the logits under each intervention, `changed`; each of `strata`.
-    """
-    return {
-        "network": report_auc(label, network, lesion),
-        "baselines": report_baselines(label, network, lesion, baselines),
-        "interventions": report_interventions(label, network, lesion, changed),
-        "strata": report_strata(label, network, called, lesion, strata),
-        "not_assessable": list(NOT_ASSESSABLE),
-    }
-
-
-def report_auc(label: Labels, score: Scores, lesion: Lesions) -> dict[str, Any]:
-    """The AUC and its interval, by `intervals.auc_interval`."""
+def report_auc(label: Labels, score: Scores, lesion: Lesions) -> AucReport:
+    """The AUC and its interval, by `intervals.auc_interval`; each of shape (n,)."""
     method, interval = auc_interval(label, score, lesion)
-    return {"roc_auc": float(roc_auc_score(label, score)), "intervals": {"roc_auc": {method: interval._asdict()}}}
+    return AucReport(float(roc_auc_score(label, score)), AucIntervals({method: interval}))
 
 
 def report_baselines(
     label: Labels, network: Scores, lesion: Lesions, baselines: Mapping[str, Scores]
-) -> dict[str, dict[str, Any]]:
-    """The AUC of each baseline, and what the network has above it, with its interval and p-value: `compare_aucs`."""
+) -> dict[str, BaselineReport]:
+    """The AUC of each baseline, and how far the network's exceeds it, with interval and p-value: `compare_aucs`.
+
+    Parameters, each of shape (n,): `label`; `network`, its logits; `lesion`; the scores of each of `baselines`.
+    """
     report = {}
     for name, score in baselines.items():
         compared = compare_aucs(label, network, score, lesion)
-        report[name] = {
-            **report_auc(label, score, lesion),
-            "network_minus_baseline": compared.difference,
-            "low": compared.low,
-            "high": compared.high,
-            "p_value": compared.p_value,
-        }
+        report[name] = BaselineReport(
+            **vars(report_auc(label, score, lesion)),
+            network_minus_baseline=compared.difference,
+            low=compared.low,
+            high=compared.high,
+            p_value=compared.p_value,
+        )
     return report
 
 
 def report_interventions(
     label: Labels, network: Scores, lesion: Lesions, changed: Mapping[str, Scores]
-) -> dict[str, dict[str, Any]]:
-    """How far the network's AUC falls under each intervention, with its interval and p-value: `compare_aucs`."""
+) -> dict[str, InterventionReport]:
+    """How far the network's AUC falls under each intervention, with its interval and p-value: `compare_aucs`.
+
+    Parameters, each of shape (n,): `label`; `network`, its logits; `lesion`; the logits under each, `changed`.
+    """
     report = {}
     for name, logits in changed.items():
         compared = compare_aucs(label, network, logits, lesion)
-        report[name] = {
-            "roc_auc": compared.second,
-            "fall": compared.difference,
-            "low": compared.low,
-            "high": compared.high,
-            "p_value": compared.p_value,
-            "largest_logit_change": float(np.abs(logits - network).max()),
-        }
+        report[name] = InterventionReport(
+            roc_auc=compared.second,
+            fall=compared.difference,
+            low=compared.low,
+            high=compared.high,
+            p_value=compared.p_value,
+            largest_logit_change=float(np.abs(logits - network).max()),
+        )
     return report
 
 
 def report_strata(
     label: Labels, network: Scores, called: Flags, lesion: Lesions, strata: Mapping[str, Flags]
-) -> dict[str, Any]:
-    """What the network does on either side of each stratum, as `yes` and `no`; a side without images is left out."""
-    report: dict[str, Any] = {}
-    for name, inside in strata.items():
-        sides = {"yes": inside, "no": ~inside}
-        report[name] = {
-            side: _stratum(label[rows], network[rows], called[rows], lesion[rows])
-            for side, rows in sides.items()
-            if rows.any()
-        }
-    return report
+) -> dict[str, StratumReport]:
+    """How the network performs on both sides of each stratum.
+
+    Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant; `lesion`; which
+    images each of `strata` holds.
+    """
+
+    def side(rows: Flags) -> SideReport | None:
+        return _side(label[rows], network[rows], called[rows], lesion[rows]) if rows.any() else None
+
+    return {name: StratumReport(yes=side(inside), no=side(~inside)) for name, inside in strata.items()}
 
 
-def _stratum(label: Labels, network: Scores, called: Flags, lesion: Lesions) -> dict[str, Any]:
-    """Counts, and of recall, specificity and AUC what the classes in the stratum allow."""
-    malignant = int(label.sum())
-    benign = len(label) - malignant
-    at = rates(confusion(label, called))
-    measures, intervals = {}, {}
-    for name, correct, total in (("recall", "tp", malignant), ("specificity", "tn", benign)):
-        if total:
-            measures[name] = at[name]
-            intervals[name] = share_intervals(at["confusion"][correct], total)
-    if min(malignant, benign) >= FEWEST:
+def _side(label: Labels, network: Scores, called: Flags, lesion: Lesions) -> SideReport:
+    """Counts, and recall, specificity and AUC where there are enough images of the classes that they need."""
+    counts = confusion(label, called)
+    at, auc = rates(counts), None
+    if min(counts.malignant, counts.benign) >= FEWEST:
         auc = report_auc(label, network, lesion)
-        measures["roc_auc"] = auc["roc_auc"]
-        intervals |= auc["intervals"]
-    return {"n": len(label), "malignant": malignant, **measures, "intervals": intervals}
+    return SideReport(
+        n=counts.total,
+        malignant=counts.malignant,
+        recall=at.recall,
+        specificity=at.specificity,
+        roc_auc=auc.roc_auc if auc else None,
+        intervals=StratumIntervals(
+            recall=share_intervals(counts.tp, counts.malignant),
+            specificity=share_intervals(counts.tn, counts.benign),
+            roc_auc=auc.intervals.roc_auc if auc else {},
+        ),
+    )
 
 
-def twin_in(lesion: npt.NDArray[np.intp], folder: Flags) -> Flags:
+def near_duplicate_in(lesion: npt.NDArray[np.intp], folder: Flags) -> Flags:
     """Which photographs have another one of their lesion in `folder`; all of shape (n,)."""
     members = np.bincount(lesion, weights=folder)
     return members[lesion] - folder > 0

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 
 from dermascreen.evidence.metrics import Labels, Scores
+from dermascreen.evidence.operating_points import called_malignant
 
 THRESHOLDS = np.linspace(0, 0.5, 51).round(2)  # above 0.5 a false alarm would weigh more than a missed cancer
 
 
 def decision_curve(label: Labels, probability: Scores) -> pd.DataFrame:
-    """Net benefit of treating what has at least the threshold, of treating all and of treating none (Vickers and
+    """Net benefit of treating images at or above the threshold, of treating all and of treating none (Vickers and
     Elkin 2006): the share of true positives less the share of false positives at the odds of the threshold, at which
     one missed cancer weighs as much as (1 - threshold) / threshold false alarms.
 
@@ -17,7 +18,7 @@ def decision_curve(label: Labels, probability: Scores) -> pd.DataFrame:
     model, treat_all and treat_none, in true positives per image at the images' own share of malignant ones.
     """
     odds = THRESHOLDS / (1 - THRESHOLDS)
-    called = probability >= THRESHOLDS[:, np.newaxis]
+    called = called_malignant(probability, THRESHOLDS[:, np.newaxis])
     true_positives, false_positives = (called * label).mean(axis=1), (called * (1 - label)).mean(axis=1)
     return pd.DataFrame(
         {

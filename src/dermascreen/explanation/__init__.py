@@ -1,1 +1,1 @@
-"""What the network looked at, and whether to believe it."""
+"""Maps of the evidence for a decision, and whether to believe them."""

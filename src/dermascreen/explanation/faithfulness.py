@@ -1,13 +1,13 @@
 """Whether to believe the maps: what a map must do if it shows what the network's decision rests on.
 
-Each check gives a number, a mark that was set beforehand, and whether the number is on the right side of it. No check
-proves a map right; one that fails is a reason not to believe them. `value` is None, and the check failed, where too few
-maps show anything. Means over images come with a 95 % percentile bootstrap of the images.
+Each check gives a number, a criterion that was set beforehand, and whether the number meets it. No check
+proves that maps are right; one that fails is a reason not to believe them. Where too few maps show anything, `value` is
+None and the check has failed. Means over images have a 95 % interval, by the percentile bootstrap of the images.
 """
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,26 +19,29 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
-from dermascreen.explanation.gradcam import MapKind, finish, frame, make_cam
-from dermascreen.model.inference import Pixels, as_input, prepare, symmetries
-from dermascreen.model.network import Network
+from dermascreen.artifacts.dataset.images import Pixels
+from dermascreen.artifacts.results.details.explanation import Check, Checks
+from dermascreen.evidence.frame import frame_mask
+from dermascreen.explanation.gradcam import MapKind, finish, make_cam
+from dermascreen.network.model import Network
+from dermascreen.prediction.forward import as_input, prepare, symmetries
 
-MARKS = {
-    "randomisation": 0.3,  # of the rank correlation with the map of a network of shuffled weights: at most
+CRITERIA = {
+    "randomisation": 0.3,  # rank correlation with the map of a network with shuffled weights, without sign: at most
     "perturbation_random": 0.0,  # advantage over a random map: its interval must lie above
-    "perturbation_centre": 0.0,  # the same over a Gaussian in the centre
-    "lesion_energy": 0.0,  # energy in the pseudo mask over that of an even map: its interval must lie above
-    "frame_energy": 0.0,  # energy in the frame over that of an even map: at most
-    "infidelity": 1.0,  # times that of a random map: less
+    "perturbation_centre": 0.0,  # the same, over a Gaussian in the centre
+    "lesion_energy": 0.0,  # energy in the pseudo mask minus that of a uniform map: its interval must lie above
+    "frame_energy": 0.0,  # energy in the frame minus that of a uniform map: at most
+    "infidelity": 1.0,  # divided by that of a random map: below
     "sensitivity": 0.5,  # relative change of a map under noise: at most
-    "symmetry": 0.5,  # rank correlation of the maps of an image turned and flipped: at least
+    "symmetry": 0.5,  # rank correlation of the maps of an image rotated and flipped: at least
 }
-FEWEST = 3  # maps that show something, below which nothing is said
+FEWEST = 3  # maps that show something; with fewer, a check finds nothing
 STEPS = 10  # parts that an image is deleted or inserted in
-SAMPLES = 5  # of noise, and of squares, for each image
+SAMPLES = 5  # random draws of noise, and of squares, for each image
 NOISE = 2 / 255  # to either side of every pixel value in [0, 1]
-SQUARE = 1 / 4  # of a side: a square taken away to see what the logit loses
-BLUR = 1 / 8  # of a side: the standard deviation of the blur that stands for what is taken away
+SQUARE = 1 / 4  # of a side: the squares that are removed to see how the logit falls
+BLUR = 1 / 8  # of a side: the standard deviation of the blur that replaces what is removed
 CENTRE = 1 / 4  # of a side: the standard deviation of the Gaussian in the centre
 RESAMPLES = 2000
 
@@ -55,13 +58,18 @@ class Evidence(NamedTuple):
     shows: Tensor  # which maps are not flat; bool (n,)
 
 
+class Found(NamedTuple):
+    """What a check found, with its interval if it has one; None where too few maps show anything."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
 def check(
     network: Network, kind: MapKind, pixels: Pixels, signs: npt.NDArray[np.floating], *, seed: int, batch_size: int
-) -> dict[str, Any]:
-    """All checks on maps of images, uint8 (n, H, W, 3), whose `signs`, shape (n,), are those of `GradCam`.
-
-    Returns `images`, `flat`, `passed`, the names that `failed`, and each check's value, mark and verdict as `checks`.
-    """
+) -> Checks:
+    """All checks of the maps of images, uint8 (n, H, W, 3); `signs`, shape (n,), are as for `GradCam`."""
     network = prepare(network)
     images = as_input(network, pixels)
     evidence = gather(network, kind, images, torch.from_numpy(signs).to(images), batch_size)
@@ -70,10 +78,10 @@ def check(
     random, _ = finish(noise, (images.shape[2], images.shape[3]))
     centre = centre_map(images.shape[2], images.shape[3]).to(images).expand_as(random)
 
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Found] = {}
     bar = tqdm(total=5, desc="check maps", unit="check", disable=None)
     rho = randomisation(network, kind, evidence, seed, batch_size)
-    found["randomisation"] = {**_mean(rho["all"], evidence, seed), "by_layer": _means(rho, evidence)}
+    found["randomisation"] = _mean(rho["all"], evidence, seed)
     bar.update()
     own, *others = (
         perturbation(network, evidence, order, seed, batch_size) for order in (evidence.maps, random, centre)
@@ -91,29 +99,37 @@ def check(
     found["symmetry"] = _mean(symmetry(network, kind, evidence, batch_size), evidence, seed)
     bar.update()
     bar.close()
-    checks = {name: {**values, "mark": MARKS[name], "passed": passes(name, values)} for name, values in found.items()}
-    failed = [name for name, values in checks.items() if not values["passed"]]
-    return {
-        "images": len(pixels),
-        "flat": int((~evidence.shows).sum()),
-        "passed": len(checks) - len(failed),
-        "failed": failed,
-        "checks": checks,
+    checks = {
+        name: Check(
+            **one._asdict(),
+            by_layer=_means(rho, evidence) if name == "randomisation" else None,
+            criterion=CRITERIA[name],
+            passed=passes(name, one),
+        )
+        for name, one in found.items()
     }
+    failed = tuple(name for name, one in checks.items() if not one.passed)
+    return Checks(
+        images=len(pixels),
+        flat=int((~evidence.shows).sum()),
+        passed=len(checks) - len(failed),
+        failed=failed,
+        checks=checks,
+    )
 
 
-def passes(name: str, found: dict[str, Any]) -> bool:
-    """Whether what was found is on the right side of the check's mark."""
-    value, mark = found["value"], MARKS[name]
+def passes(name: str, found: Found) -> bool:
+    """Whether what was found meets the check's criterion."""
+    value, criterion = found.value, CRITERIA[name]
     if value is None:
         return False
     if name in {"perturbation_random", "perturbation_centre", "lesion_energy"}:
-        return bool(found["low"] > mark)
+        return found.low is not None and found.low > criterion
     if name == "symmetry":
-        return bool(value >= mark)
+        return value >= criterion
     if name == "infidelity":
-        return bool(value < mark)
-    return bool(abs(value) <= mark if name == "randomisation" else value <= mark)
+        return value < criterion
+    return abs(value) <= criterion if name == "randomisation" else value <= criterion
 
 
 def gather(network: nn.Module, kind: MapKind, images: Tensor, signs: Tensor, batch_size: int) -> Evidence:
@@ -129,12 +145,12 @@ def _maps(network: nn.Module, kind: MapKind, images: Tensor, signs: Tensor, batc
 
 
 def randomisation(network: Network, kind: MapKind, evidence: Evidence, seed: int, batch_size: int) -> dict[str, Values]:
-    """Rank correlation of each map with that of the network when layers are shuffled, one more each time.
+    """Rank correlation of each map with that of the network after layers are shuffled, one more each time.
 
-    From the head to the first layer, each tensor's values change places at random: so they keep their size, and the
-    activations theirs. A map that stays as it was did not depend on what the network has learnt (Adebayo and others
-    2018, "Sanity checks for saliency maps", arXiv 1810.03292, who draw new weights instead).
-    Returns shape (n,) under each layer's name, and under `all` the last; 0 where either map is the same everywhere.
+    From the head to the first layer, the values of each tensor are permuted, so that weights and activations keep their
+    scale. A map that does not change does not depend on what the network has learnt (Adebayo and others 2018, "Sanity
+    checks for saliency maps", arXiv 1810.03292, who draw new weights instead).
+    Returns shape (n,) under each layer's name, and under `all` the last; 0 where either map is constant.
     """
     shuffled = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
@@ -152,17 +168,17 @@ def randomisation(network: Network, kind: MapKind, evidence: Evidence, seed: int
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Values:
-    """Spearman's rank correlation of each pair of maps (n, h, w); 0 where one is the same everywhere."""
+    """Spearman's rank correlation of each pair of maps (n, h, w); 0 where one is constant."""
     pairs = zip(first.flatten(1).cpu().numpy(), second.flatten(1).cpu().numpy(), strict=True)
     return np.array([0.0 if np.ptp(one) == 0 or np.ptp(two) == 0 else spearmanr(one, two)[0] for one, two in pairs])
 
 
 def perturbation(network: nn.Module, evidence: Evidence, order: Tensor, seed: int, batch_size: int) -> Values:
-    """Insertion less deletion: how much sooner the decision comes back than it goes, pixels taken in a map's order.
+    """Insertion minus deletion, with pixels in a map's order: high if the first pixels carry the decision.
 
-    The probability of the class explained, averaged while STEPS equal parts of the image, those highest in `order`
-    first, are put onto its blurred copy, less the same while they are blurred (Petsiuk and others 2018, "RISE", arXiv
-    1806.07421). Ties are broken at random. From -1 to 1; `order` is (n, H, W).
+    The image is divided into STEPS equal parts, those highest in `order` first. Insertion is the mean probability of
+    the explained class while they are put onto the blurred image one by one, deletion the same while they are blurred
+    (Petsiuk and others 2018, "RISE", arXiv 1806.07421). Ties are broken at random. From -1 to 1; `order` is (n, H, W).
     """
     images = evidence.images
     blurred = blur(images)
@@ -187,7 +203,7 @@ def _certainty(network: nn.Module, images: Tensor, signs: Tensor, batch_size: in
 
 
 def blur(images: Tensor) -> Tensor:
-    """Images (n, 3, H, W) so blurred that no lesion is left to see."""
+    """Images (n, 3, H, W), blurred until no lesion is visible."""
     sigma = BLUR * min(images.shape[2:])
     kernel = 2 * round(1.5 * sigma) + 1  # no larger than the image
     blurred: Tensor = gaussian_blur(images, [kernel, kernel], [sigma, sigma])
@@ -201,21 +217,21 @@ def centre_map(height: int, width: int) -> Tensor:
 
 
 def lesion_advantage(pixels: Pixels, maps: Tensor) -> Values:
-    """A map's energy in the pseudo mask, less the mask's share of the image; shape (n,), from -1 to 1."""
+    """A map's energy in the pseudo mask minus the mask's share of the image; shape (n,), from -1 to 1."""
     masks = np.stack([pseudo_mask(image) for image in pixels])
     return np.asarray(_energy(maps, masks) - masks.mean((1, 2)))
 
 
 def pseudo_mask(image: Pixels) -> npt.NDArray[np.bool_]:
-    """The darker side of Otsu's threshold of the image's grey: often the lesion, never an outline by a person."""
+    """The darker side of Otsu's threshold of the grey image: often the lesion, but not an outline drawn by a person."""
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (5, 5), 0)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     return np.asarray(grey <= threshold)
 
 
 def frame_advantage(maps: Tensor) -> Values:
-    """A map's energy in the outer frame, less the frame's share of the image; shape (n,)."""
-    outer = frame(maps.shape[1], maps.shape[2])
+    """A map's energy in the frame minus the frame's share of the image; shape (n,)."""
+    outer = frame_mask(maps.shape[1], maps.shape[2])
     return _energy(maps, np.broadcast_to(outer, maps.shape)) - float(outer.mean())
 
 
@@ -225,7 +241,7 @@ def _energy(maps: Tensor, masks: npt.NDArray[np.bool_]) -> Values:
 
 
 def infidelities(network: nn.Module, evidence: Evidence, maps: Tensor, seed: int, batch_size: int) -> Values:
-    """How badly a map foretells what the logit loses when squares of the image are blurred; shape (n,).
+    """How badly a map predicts the fall of the logit when squares of the image are blurred; shape (n,).
 
     Captum's infidelity, scaled to each map's best (Yeh and others 2019, arXiv 1901.09392).
     """
@@ -255,12 +271,12 @@ def infidelities(network: nn.Module, evidence: Evidence, maps: Tensor, seed: int
 
 
 def sensitivities(network: Network, kind: MapKind, evidence: Evidence, seed: int, batch_size: int) -> Values:
-    """The largest relative change of a map under noise that nobody sees; shape (n,); Captum's (Yeh and others 2019)."""
+    """The largest relative change of a map under invisible noise; shape (n,); Captum's (Yeh and others 2019)."""
     cam = make_cam(network, kind, evidence.images[:1])
     radius = NOISE / max(network.description.std)
 
     def explained(given: Tensor | tuple[Tensor], additional_forward_args: Tensor | tuple[Tensor]) -> tuple[Tensor]:
-        """Captum gives what it was given, or a tuple of it, and wants a tuple."""
+        """Captum passes what it was given, or a tuple of it, and expects a tuple."""
         images, signs = (one[0] if isinstance(one, tuple) else one for one in (given, additional_forward_args))
         return (cam(images, signs),)
 
@@ -282,28 +298,28 @@ def _in_batches(function: Callable[..., Tensor], batch_size: int, *parts: Tensor
 
 
 def symmetry(network: nn.Module, kind: MapKind, evidence: Evidence, batch_size: int) -> Values:
-    """Mean rank correlation of a map with those of the image's other seven turns and flips, turned back; shape (n,)."""
+    """Mean rank correlation of a map with those of the image's seven other symmetries, turned back; shape (n,)."""
     views = (_maps(network, kind, view, evidence.signs, batch_size) for view in symmetries(evidence.images))
     first, *others = (undo(maps) for undo, maps in zip(_undone(), views, strict=True))
     return np.asarray(np.mean([rank_correlation(first, other) for other in others], axis=0))
 
 
 def _undone() -> Iterator[Callable[[Tensor], Tensor]]:
-    """What brings maps (n, h, w) of each of `symmetries` back."""
+    """The inverse of each of `symmetries`, for maps (n, h, w)."""
     for turns in range(4):
         yield lambda maps, turns=turns: maps.rot90(-turns, dims=(1, 2))  # type: ignore[misc]
         yield lambda maps, turns=turns: maps.flip(2).rot90(-turns, dims=(1, 2))  # type: ignore[misc]
 
 
-def _mean(values: Values, evidence: Evidence, seed: int) -> dict[str, float | None]:
-    """Their mean over the maps that show something, and its interval."""
+def _mean(values: Values, evidence: Evidence, seed: int) -> Found:
+    """The mean of `values` over the maps that show something, and its interval."""
     chosen = values[evidence.shows.cpu().numpy()]
     if len(chosen) < FEWEST:
-        return {"value": None, "low": None, "high": None}
+        return Found(None)
     if np.ptp(chosen) == 0:
-        return dict.fromkeys(("value", "low", "high"), float(chosen[0]))
+        return Found(*(float(chosen[0]),) * 3)
     interval = bootstrap((chosen,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=seed).confidence_interval
-    return {"value": float(chosen.mean()), "low": float(interval.low), "high": float(interval.high)}
+    return Found(float(chosen.mean()), float(interval.low), float(interval.high))
 
 
 def _means(values: dict[str, Values], evidence: Evidence) -> dict[str, float | None]:
@@ -314,8 +330,8 @@ def _means(values: dict[str, Values], evidence: Evidence) -> dict[str, float | N
     }  # fmt: skip
 
 
-def _ratio(own: Values, other: Values, evidence: Evidence) -> dict[str, float | None]:
+def _ratio(own: Values, other: Values, evidence: Evidence) -> Found:
     shows = evidence.shows.cpu().numpy()
     if shows.sum() < FEWEST or not other[shows].mean() > 0:
-        return {"value": None}
-    return {"value": float(own[shows].mean() / other[shows].mean())}
+        return Found(None)
+    return Found(float(own[shows].mean() / other[shows].mean()))

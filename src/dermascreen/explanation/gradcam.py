@@ -1,4 +1,4 @@
-"""Grad-CAM: where the activations lie that spoke for a decision.
+"""Grad-CAM: where the activations that supported a decision lie.
 
 Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV 2017
 (arXiv 1610.02391). With A the activations of a layer, shape (C, h, w), and y the score explained:
@@ -6,14 +6,14 @@ Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient
     alpha_k = mean over i, j of dy / dA_kij        map_ij = relu(sum over k of alpha_k A_kij)
 
 HiResCAM (Draelos and Carin 2020, arXiv 2011.08891) multiplies before it averages: map_ij = relu(sum over k of
-dy / dA_kij A_kij), Captum's gradient times activation. Where nothing but a mean and a linear layer follows, the two are
-the same but for a factor. Guided Grad-CAM multiplies Grad-CAM, enlarged, by guided backpropagation to the pixels.
+dy / dA_kij A_kij), Captum's gradient times activation. If only a mean and a linear layer follow, the two are equal up
+to a factor. Guided Grad-CAM multiplies the enlarged Grad-CAM map by guided backpropagation to the pixels.
 """
 
 import difflib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,15 @@ from captum.attr import GuidedGradCam, LayerGradCam, LayerGradientXActivation
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dermascreen.errors import LayerError
+from dermascreen.artifacts.results.details.explanation import Checks, ExplainDetails, OutcomeCounts
+from dermascreen.core.errors import LayerError
+from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.selection import OUTCOMES
-from dermascreen.model.inference import as_input, prepare
-from dermascreen.model.network import Network
+from dermascreen.network.model import Network
+from dermascreen.prediction.forward import as_input, prepare
 
-TINY = 1e-12  # a map whose maximum is at most this has nothing to show
-SAME = 1e-5  # nor has one whose values differ by at most this share of the maximum: more than rounding in 32 bits
-FRAME = 1 / 8  # of each side
+TINY = 1e-12  # a map whose maximum is at most this is flat
+SAME = 1e-5  # and so is one whose values differ by at most this share of it, which is more than 32-bit rounding
 
 Attribute = Callable[[Tensor, Tensor], Tensor]  # images and signs to maps
 
@@ -40,7 +41,7 @@ class Map(NamedTuple):
 
 
 class MapKind(NamedTuple):
-    """How maps are made: at a layer, by its dotted name, and by which of VARIANTS."""
+    """How maps are made: at which layer, by its dotted name, and by which of VARIANTS."""
 
     layer: str
     variant: str = "grad_cam"
@@ -65,7 +66,7 @@ class GradCam:
         self._attribute = VARIANTS[variant](_Score(network), layer)
 
     def __call__(self, images: Tensor, signs: Tensor) -> Tensor:
-        """Maps, not yet normalised, of what `network` takes; (N, h, w) of the layer, or of the images if guided.
+        """Maps of `network`'s inputs, not yet normalised; (N, h, w) of the layer, or of the images if guided.
 
         `signs`, shape (N,), is 1 where the decision for malignant is explained and -1 where that for benign is: the
         score is signs * logit, not its sigmoid, whose gradient vanishes where the network is sure.
@@ -90,7 +91,7 @@ def _guided_grad_cam(score: nn.Module, layer: nn.Module) -> Attribute:
 
     def attribute(images: Tensor, signs: Tensor) -> Tensor:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")  # they go when it is done
+            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")  # they are removed afterwards
             seen = images.clone().requires_grad_()
             found = captum.attribute(seen, additional_forward_args=signs, interpolate_mode="bilinear")
         maps: Tensor = found.sum(1).relu()
@@ -131,7 +132,7 @@ def explain(
 
 
 def make_cam(network: nn.Module, kind: MapKind, image: Tensor) -> GradCam:
-    """Maps of that kind; `image`, shape (1, 3, H, W), shows which layers will do. Raises LayerError if it will not."""
+    """Maps of that kind; `image`, shape (1, 3, H, W), is for `find_layer`, which raises LayerError."""
     return GradCam(network, find_layer(network, kind.layer, image), kind.variant)
 
 
@@ -170,30 +171,31 @@ def finish(maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return large.masked_fill(flat.view(-1, 1, 1), 0.0), flat
 
 
-def frame(height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Which pixels lie in the outer eighth of any side; shape (height, width)."""
-    inside = np.zeros((height, width), dtype=np.bool_)
-    top, left = round(height * FRAME), round(width * FRAME)
-    inside[top : height - top, left : width - left] = True
-    return ~inside
-
-
 def frame_energy(values: npt.NDArray[np.float32]) -> float:
     """The share of a map's sum that lies in the frame, where a lesion seldom is; `values` (H, W), not all zero."""
-    return float(values[frame(*values.shape)].sum(dtype=np.float64) / values.sum(dtype=np.float64))
+    return float(values[frame_mask(*values.shape)].sum(dtype=np.float64) / values.sum(dtype=np.float64))
 
 
-def summarise(energies: Sequence[float | None], outcomes: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:
-    """Count maps, flat maps and outcomes, and say how much of a map lies in the frame on average.
+def summarise(
+    kind: MapKind,
+    energies: Sequence[float | None],
+    outcomes: Sequence[str],
+    size: tuple[int, int],
+    believable: Checks,
+) -> ExplainDetails:
+    """Count maps, flat maps and outcomes, and average the share of a map that lies in the frame.
 
     `energies` are the `frame_energy` of each map, None of a flat one, and `size` is that of the maps. The mean
-    `frame_energy` is None where all are flat; `frame_energy_uniform` is what a map that is the same everywhere has.
+    `frame_energy` is None where all are flat; `frame_energy_uniform` is that of a uniform map.
     """
     known = [energy for energy in energies if energy is not None]
-    return {
-        "images": len(energies),
-        "flat_maps": len(energies) - len(known),
-        "outcomes": {outcome: outcomes.count(outcome) for outcome in OUTCOMES},
-        "frame_energy": float(np.mean(known)) if known else None,
-        "frame_energy_uniform": frame_energy(np.ones(size, dtype=np.float32)),
-    }
+    return ExplainDetails(
+        layer=kind.layer,
+        variant=kind.variant,
+        images=len(energies),
+        flat_maps=len(energies) - len(known),
+        outcomes=OutcomeCounts(**{outcome: outcomes.count(outcome) for outcome in OUTCOMES}),
+        frame_energy=float(np.mean(known)) if known else None,
+        frame_energy_uniform=frame_energy(np.ones(size, dtype=np.float32)),
+        believable=believable,
+    )

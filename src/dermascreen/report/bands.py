@@ -1,18 +1,17 @@
-"""How far a ROC or precision-recall curve would move with other lesions."""
+"""How far a ROC or precision-recall curve would vary with other lesions."""
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dermascreen.evidence.intervals import CONFIDENCE
-from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.resampling import Values, counts, lesion_draws, precisions
+from dermascreen.evidence.sample import Sample
 
 AT = np.linspace(0.01, 1, 100)  # at 0 nothing is called malignant, and precision is not defined
 
 
-class Band(NamedTuple):
+class CurveBand(NamedTuple):
     """The pointwise interval of a curve; each of shape (100,)."""
 
     at: Values  # false positive rate of a ROC curve, recall of a precision-recall curve
@@ -21,26 +20,19 @@ class Band(NamedTuple):
 
 
 class Bands(NamedTuple):
-    roc: Band
-    precision_recall: Band
+    roc: CurveBand
+    precision_recall: CurveBand
 
 
-def curve_bands(
-    label: Labels,
-    score: Scores,
-    lesion: npt.NDArray[np.int64],
-    *,
-    draws: int,
-    seed: int,
-    confidence: float = CONFIDENCE,
-) -> Bands:
-    """Pointwise percentile bands over draws of whole lesions, benign and malignant ones apart.
+def curve_bands(sample: Sample, *, draws: int, seed: int, confidence: float = CONFIDENCE) -> Bands:
+    """Pointwise percentile bands by the bootstrap of lesions, drawn within each class.
 
-    Of each draw: the sensitivity that can be had at a false positive rate of at most each of AT, and the precision at
-    the highest threshold with a recall of at least each of AT.
+    For each draw: the highest sensitivity at a false positive rate of at most each of AT, and the precision at the
+    highest threshold with a recall of at least each of AT.
 
-    Parameters: `label`, `score` and `lesion`, each of shape (n,); both classes must occur.
+    Parameters: `sample`, in which both classes must occur.
     """
+    label, score, lesion = sample
     sensitivity, precision = [], []
     for weights in lesion_draws(label, lesion, draws=draws, seed=seed):
         true, false = counts(label, score, weights)
@@ -49,4 +41,4 @@ def curve_bands(
             precision.append(precisions(tp, fp)[np.searchsorted(tp / tp[-1], AT, side="left")])
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low_and_high = (np.quantile(values, tails, axis=0) for values in (sensitivity, precision))
-    return Bands(*(Band(AT, low, high) for low, high in low_and_high))
+    return Bands(*(CurveBand(AT, low, high) for low, high in low_and_high))

@@ -1,4 +1,4 @@
-"""Figures that a person reads: val and test over each other, in colours that the colour-blind can tell apart."""
+"""Figures that a person reads: val and test in one plot, in colours that the colour-blind can tell apart."""
 
 import io
 import re
@@ -7,16 +7,22 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from dermascreen.evidence.intervals import CONFIDENCE
+from dermascreen.artifacts.dataset.splits import TEST, VAL
+from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.artifacts.results.shortcuts import ShortcutScores
+from dermascreen.evidence.intervals import CONFIDENCE, Intervals
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
-from dermascreen.report.bands import Band, curve_bands
-from dermascreen.report.wording import INTERVENTIONS, POINTS, percent, share, signed
+from dermascreen.evidence.operating_points import Band
+from dermascreen.report.bands import CurveBand, curve_bands
+from dermascreen.report.numbers import percent, share, signed
+from dermascreen.report.results import Results
+from dermascreen.report.wording import INTERVENTIONS, points_of
 
 INK, FAINT = "#22252a", "#8a8a8a"
 COLOURS = {"val": "#e69f00", "test": "#0072b2", "baseline": "#cc79a7"}  # Okabe and Ito
@@ -26,14 +32,14 @@ FONT: Any = {"font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none
 LEGEND: Any = {"frameon": False, "labelcolor": INK, "fontsize": 9.5}
 WIDTH = 4.0  # inches: still legible across a phone
 
-BAND = f" The band holds {percent(CONFIDENCE)} of the curves of test that redrawn lesions give, point by point."
+BAND = f" At each point, the band holds {percent(CONFIDENCE)} of the test curves of the bootstrap of lesions."
 FIGURES = {  # as `draw` names them: a caption, and a description for those who cannot see the figure
     "operating_points": (
         "Sensitivity and specificity by threshold, with the operating points.",
         "Lines of sensitivity, which falls with the threshold, and specificity, which rises, on val and test",
     ),
     "calibration": (
-        "Calibration on test: on the dotted line, of 100 images given 0.3 thirty are malignant.",
+        "Calibration on test: on the dotted line, 30 of 100 images with a probability of 0.3 are malignant.",
         "Observed share of malignant test images against predicted probability, before and after the temperature",
     ),
     "roc": (
@@ -54,12 +60,12 @@ FIGURES = {  # as `draw` names them: a caption, and a description for those who 
         "Areas under the curve with intervals; the numbers are in the table of shortcuts",
     ),
     "interventions": (
-        "How the network\u2019s AUC on test changes when a cue is taken away.",
+        "How the network\u2019s AUC on test changes when a cue is removed.",
         "Changes of the area under the curve with their intervals; the numbers are in the table of shortcuts",
     ),
-    "clinics": (
-        "AUC in each other clinic, and here.",
-        "Areas under the curve with intervals; the numbers are in the table of clinics",
+    "sites": (
+        "AUC at each other site, and here.",
+        "Areas under the curve with intervals; the numbers are in the table of sites",
     ),
 }
 NAMES = {  # short, beside a figure
@@ -78,74 +84,66 @@ class Estimate(NamedTuple):
 
 
 def draw(
-    predictions: pd.DataFrame,
-    shortcuts: pd.DataFrame,
-    decision_curve: pd.DataFrame,
-    metrics: Mapping[str, Mapping[str, Any]],
+    results: Results,
+    predictions: Predictions,
+    shortcuts: ShortcutScores,
+    decision_curve: DecisionCurve,
     *,
     draws: int,
     seed: int,
 ) -> dict[str, Figure]:
-    """The figures of the page by name, as FIGURES has them; `clinics` only where there are any.
+    """The figures of the page by name, as FIGURES has them; `sites` only where there are any.
 
-    Curves have a band only where redrawn lesions say something: where the AUC has DeLong's interval.
+    Curves have a band only where the bootstrap of lesions is informative: where the AUC has DeLong's interval.
 
-    Parameters: reports/predictions.csv; reports/shortcuts.csv; decision_curve_test.csv; metrics/<stage>.json by stage;
-    how often lesions are drawn for the bands, and the seed of that.
+    Parameters: the `decision_curve` of test; `draws`, how many times lesions are drawn for the bands, with `seed`.
     """
-    evaluate, threshold, evidence = metrics["evaluate"], metrics["threshold"], metrics["shortcuts"]
-    test = predictions[predictions["split"].eq("test")]
-    label, lesion = test["label"].to_numpy(), test["lesion"].to_numpy()
-    curves = {name: _scored(predictions[predictions["split"].eq(name)]) for name in ("val", "test")}
-    banded = "delong" in evaluate["test"]["intervals"]["roc_auc"]
-    bands = curve_bands(label, curves["test"][1], lesion, draws=draws, seed=seed) if banded else None
-    best = max(evidence["baselines"], key=lambda name: evidence["baselines"][name]["roc_auc"])
-    areas = {name: evaluate[name]["roc_auc"] for name in curves} | {"baseline": evidence["baselines"][best]["roc_auc"]}
-    scored = curves | {"baseline": (shortcuts["label"].to_numpy(), shortcuts[best].to_numpy())}
-    names = {name: name for name in curves} | {"baseline": NAMES[best]}
-    precisions = {name: evaluate[name]["average_precision"] for name in curves}
-    steps = {"before": test["probability"].to_numpy(), "after": test["calibrated_probability"].to_numpy()}
-    clinics = metrics["external"]["clinics"]
+    evaluate, threshold, evidence = results.evaluate, results.threshold, results.shortcuts
+    val, test = predictions.part(VAL), predictions.part(TEST)
+    curves = {"val": (val.label, val.probability), "test": (test.label, test.probability)}
+    bands = curve_bands(test.sample, draws=draws, seed=seed) if results.banded else None
+    best = evidence.best_baseline
+    rocs = {
+        f"val, AUC {share(evaluate.val.roc_auc)}": ("val", *curves["val"]),
+        f"test, AUC {share(evaluate.test.roc_auc)}": ("test", *curves["test"]),
+        f"{NAMES[best]}, AUC {share(evidence.baselines[best].roc_auc)}": (
+            "baseline", shortcuts.label, shortcuts.baselines[best]
+        ),
+    }  # fmt: skip
+    precisions = {
+        f"val, average {share(evaluate.val.average_precision)}": ("val", *curves["val"]),
+        f"test, average {share(evaluate.test.average_precision)}": ("test", *curves["test"]),
+    }
+    network = _auc_row("network", evidence.network.roc_auc, evidence.network.intervals.roc_auc)
+    baselines = [_auc_row(NAMES[name], row.roc_auc, row.intervals.roc_auc) for name, row in evidence.baselines.items()]
     figures = {
         "operating_points": plot_operating_points(
-            curves, {point: threshold[point]["threshold"] for point in POINTS}, threshold.get("abstention")
+            curves, {name: point.threshold for name, point in points_of(threshold).items()}, threshold.abstention
         ),
-        "calibration": plot_calibration(label, steps),
-        "roc": plot_roc(
-            {f"{names[name]}, AUC {share(areas[name])}": (name, *scored[name]) for name in scored}, bands and bands.roc
-        ),
-        "precision_recall": plot_precision_recall(
-            {f"{name}, average {share(precisions[name])}": (name, *curves[name]) for name in curves},
-            bands and bands.precision_recall,
-        ),
+        "calibration": plot_calibration(test.label, {"before": test.uncalibrated, "after": test.probability}),
+        "roc": plot_roc(rocs, bands and bands.roc),
+        "precision_recall": plot_precision_recall(precisions, bands and bands.precision_recall),
         "decision": plot_decision(decision_curve),
-        "baselines": plot_forest(_auc_rows(evidence["network"], evidence["baselines"]), "ROC AUC"),
+        "baselines": plot_forest([network._replace(strong=True), *baselines], "ROC AUC"),
         "interventions": plot_forest(
-            [Estimate(INTERVENTIONS[name], -row["fall"], -row["high"], -row["low"])
-             for name, row in evidence["interventions"].items()],
+            [Estimate(INTERVENTIONS[name], -row.fall, -row.high, -row.low)
+             for name, row in evidence.interventions.items()],
             "change of the AUC", zero=True,
         ),
     }  # fmt: skip
-    if clinics:
-        figures["clinics"] = plot_forest(_auc_rows(evaluate["test"], clinics, "here, test"), "ROC AUC")
+    if results.external.sites:
+        here = _auc_row("here, test", evaluate.test.roc_auc, evaluate.test.intervals.roc_auc)
+        sites = [_auc_row(name, site.roc_auc, site.intervals.roc_auc) for name, site in results.external.sites.items()]
+        figures["sites"] = plot_forest([here._replace(strong=True), *sites], "ROC AUC")
     return figures
 
 
-def _scored(part: pd.DataFrame) -> tuple[Labels, Scores]:
-    return part["label"].to_numpy(), part["calibrated_probability"].to_numpy()
+def _auc_row(name: str, auc: float, intervals: Intervals) -> Estimate:
+    """An AUC with the first of its intervals."""
+    return Estimate(name, auc, *next(iter(intervals.values())))
 
 
-def _auc_rows(first: Mapping[str, Any], others: Mapping[str, Any], name: str = "network") -> list[Estimate]:
-    """A row for `first`, which is strong, and one for each of `others`, with roc_auc and the first of its intervals."""
-    named = [(name, first), *((NAMES.get(name, name), row) for name, row in others.items())]
-    intervals = [next(iter(row["intervals"]["roc_auc"].values())) for _, row in named]
-    return [
-        Estimate(name, row["roc_auc"], interval["low"], interval["high"], row is first)
-        for (name, row), interval in zip(named, intervals, strict=True)
-    ]
-
-
-def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band | None) -> Figure:
+def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: CurveBand | None) -> Figure:
     """A line for each of `curves`, by legend: its key in COLOURS, labels and scores; `band` is that of test, if any."""
     figure, axes = _figure("1 - specificity", "sensitivity")
     _shade(axes, band)
@@ -158,7 +156,7 @@ def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band | None
     return figure
 
 
-def plot_precision_recall(curves: Mapping[str, tuple[str, Labels, Scores]], band: Band | None) -> Figure:
+def plot_precision_recall(curves: Mapping[str, tuple[str, Labels, Scores]], band: CurveBand | None) -> Figure:
     figure, axes = _figure("sensitivity (recall)", "precision")
     _shade(axes, band)
     for legend, (key, label, score) in curves.items():
@@ -184,9 +182,9 @@ def plot_calibration(label: Labels, probabilities: Mapping[str, Scores]) -> Figu
 def plot_operating_points(
     curves: Mapping[str, tuple[Labels, Scores]],
     thresholds: Mapping[str, float],
-    abstention: Mapping[str, Any] | None = None,
+    abstention: Band | None = None,
 ) -> Figure:
-    """Sensitivity and specificity at every threshold, a line at each of `thresholds`, and the band that is referred."""
+    """Sensitivity and specificity at every threshold, a named line at each of `thresholds`, and what is referred."""
     figure, axes = _figure("threshold", "share")
     for split, (label, probability) in curves.items():
         fpr, tpr, threshold = roc_curve(label, probability, drop_intermediate=False)
@@ -195,11 +193,11 @@ def plot_operating_points(
         axes.plot(at, np.append(tpr, tpr[-1]), **style, label=f"sensitivity, {split}")
         axes.plot(at, 1 - np.append(fpr, fpr[-1]), **style | {"linewidth": 0.9}, label=f"specificity, {split}")
     if abstention:
-        axes.axvspan(abstention["low"], abstention["high"], color=FAINT, alpha=0.2, linewidth=0, label="referred")
+        axes.axvspan(abstention.low, abstention.high, color=FAINT, alpha=0.2, linewidth=0, label="referred")
     for number, (name, threshold) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
         axes.axvline(threshold, color=FAINT, linewidth=1)
         axes.annotate(
-            f"{POINTS[name]} {share(threshold)}", (threshold, 1), (0, 5 + 12 * number), textcoords="offset points",
+            f"{name} {share(threshold)}", (threshold, 1), (0, 5 + 12 * number), textcoords="offset points",
             xycoords=("data", "axes fraction"), ha="left" if threshold < 0.5 else "right", fontsize=9, color=INK,  # noqa: PLR2004
         )  # fmt: skip
     _unit_square(axes)
@@ -208,20 +206,20 @@ def plot_operating_points(
     return figure
 
 
-def plot_decision(curve: pd.DataFrame) -> Figure:
-    """The lines of `curve`: threshold, model, treat_all and treat_none; what is far below zero is cut off."""
+def plot_decision(curve: DecisionCurve) -> Figure:
+    """The net benefit of treating by the model, everyone or no one; what is far below zero is cut off."""
     figure, axes = _figure("threshold", "net benefit")
-    axes.plot(curve["threshold"], curve["treat_all"], color=COLOURS["val"], linestyle="--", label="everyone")
-    axes.plot(curve["threshold"], curve["treat_none"], color=FAINT, linestyle=":", label="no one")
-    axes.plot(curve["threshold"], curve["model"], **_style("test"), label="the model")
-    highest = curve[["model", "treat_all"]].to_numpy().max()
+    axes.plot(curve.threshold, curve.treat_all, color=COLOURS["val"], linestyle="--", label="everyone")
+    axes.plot(curve.threshold, curve.treat_none, color=FAINT, linestyle=":", label="no one")
+    axes.plot(curve.threshold, curve.model, **_style("test"), label="the model")
+    highest = max(curve.model.max(), curve.treat_all.max())
     axes.set_ylim(-0.2 * highest, 1.08 * highest)
     axes.legend(**LEGEND)
     return figure
 
 
 def plot_forest(rows: Sequence[Estimate], xlabel: str, *, zero: bool = False) -> Figure:
-    """A point and its interval a row, from the top; with `zero`, a line there."""
+    """A point and its interval in each row, from the top; with `zero`, a line at 0."""
     figure, axes = _figure(xlabel, "", height=0.9 + 0.42 * len(rows))
     for number, row in enumerate(rows):
         colour = COLOURS["test"] if row.strong or zero else COLOURS["baseline"]
@@ -240,7 +238,7 @@ def plot_forest(rows: Sequence[Estimate], xlabel: str, *, zero: bool = False) ->
 
 
 def svg(name: str, figure: Figure) -> str:
-    """A figure as SVG for a page with other figures: its text as text, its colours the page's, its ids its own.
+    """A figure as SVG for a page with other figures: text stays text, colours are the page's, and ids are unique.
 
     The same figure gives the same text.
     """
@@ -273,7 +271,7 @@ def _style(key: str) -> dict[str, Any]:
     return {"color": COLOURS[key], "linestyle": LINES[key], "linewidth": 1.8}
 
 
-def _shade(axes: Axes, band: Band | None) -> None:
+def _shade(axes: Axes, band: CurveBand | None) -> None:
     if band is None:
         return
     axes.fill_between(band.at, band.low, band.high, color=COLOURS["test"], alpha=0.18, linewidth=0)

@@ -1,21 +1,26 @@
 """The page a person reads: results, how far to trust them, and what the network looked at. It needs no other file."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import NamedTuple
 
-import pandas as pd
 from markupsafe import Markup
 
+from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.evidence.metrics import Confusion
 from dermascreen.report.figures import BAND, FIGURES
 from dermascreen.report.pictures import Picture
 from dermascreen.report.reproduction import Reproduction
-from dermascreen.report.wording import benefit_of, environment, shared
+from dermascreen.report.results import Results
+from dermascreen.report.templates import environment, shared
+from dermascreen.report.wording import benefit_of
 
+REPORT = Path("reports/report.html")
 TEMPLATE = "page.html.jinja"
 
 SECTIONS = {  # in their order, by the address within the page
     "results": "Results",
-    "source": "Beside the source project",
+    "source": "Compared with the source project",
     "points": "Operating points",
     "screening": "In a screened population",
     "abstention": "Images that are referred",
@@ -23,8 +28,8 @@ SECTIONS = {  # in their order, by the address within the page
     "curves": "Curves",
     "decision": "Is it worth acting on?",
     "shortcuts": "Shortcuts",
-    "strata": "Where a cue is, and where it is not",
-    "clinics": "Other clinics",
+    "strata": "With and without a cue",
+    "sites": "Other sites",
     "maps": "Mistakes, and what the network looked at",
     "photographs": "The photographs",
     "again": "How to get these numbers again",
@@ -56,7 +61,7 @@ SCREENING = {  # and the style of its numbers
     "false_alarms_per_1000": ("false alarms in 1,000", "amount"),
 }
 ABSTENTION = {"coverage": "decided", "recall": "sensitivity", "specificity": "specificity", "error": "wrong"}
-CLINIC = {
+SITE = {
     "roc_auc": "ROC AUC",
     "partial_roc_auc": "ROC AUC above 80 % sensitivity",
     "average_precision": "Average precision",
@@ -69,30 +74,46 @@ OUTCOMES = {  # as explanation.selection names them; missed cancers come first
     "tp": "Cancers found",
     "tn": "Benign, called benign",
 }
-CHECKS = {  # what is found, and how it must stand to its mark
-    "randomisation": ("Rank correlation with the maps of a network of shuffled weights", "within \N{PLUS-MINUS SIGN}"),
-    "perturbation_random": ("Insertion less deletion, above that of a random map", "interval above"),
-    "perturbation_centre": ("The same, above that of a Gaussian in the centre, where lesions are", "interval above"),
-    "lesion_energy": ("Energy in a pseudo mask of the lesion (Otsu), above an even map's", "interval above"),
-    "frame_energy": ("Energy in the outer eighth of the image, above an even map's", "at most"),
-    "infidelity": ("Infidelity under squares taken away, times a random map's", "below"),
-    "sensitivity": ("Largest relative change under noise that nobody sees", "at most"),
+CHECKS = {  # what is measured, and how it must relate to its criterion
+    "randomisation": (
+        "Rank correlation with the maps of the network with shuffled weights",
+        "within \N{PLUS-MINUS SIGN}",
+    ),
+    "perturbation_random": ("Insertion minus deletion: gain over a random map", "interval above"),
+    "perturbation_centre": ("The same: gain over a Gaussian in the centre, where lesions are", "interval above"),
+    "lesion_energy": ("Energy in a pseudo mask of the lesion (Otsu): gain over a uniform map", "interval above"),
+    "frame_energy": ("Energy in the outer eighth of the image: excess over a uniform map", "at most"),
+    "infidelity": ("Infidelity when squares are removed, divided by a random map's", "below"),
+    "sensitivity": ("Largest relative change under invisible noise", "at most"),
     "symmetry": ("Rank correlation over the eight turns and flips", "at least"),
 }
-PUBLISHED = {  # the source project's test folder was its validation set, and its thresholds were chosen on it
-    "roc_auc": 0.9752,
-    "f1": 0.924,
-    "f1_threshold": 0.200,
-    "default": {"fn": 33, "tp": 267},
-    "high_recall": {"fn": 13, "tp": 287},
-    "high_recall_threshold": 0.100,
-}
+
+
+class Published(NamedTuple):
+    """Figures of the source project, which validated on its test folder and chose its thresholds there."""
+
+    roc_auc: float
+    f1: float
+    f1_threshold: float
+    default: Confusion  # of its malignant images alone
+    high_recall: Confusion
+    high_recall_threshold: float
+
+
+PUBLISHED = Published(
+    roc_auc=0.9752,
+    f1=0.924,
+    f1_threshold=0.200,
+    default=Confusion(tn=0, fp=0, fn=33, tp=267),
+    high_recall=Confusion(tn=0, fp=0, fn=13, tp=287),
+    high_recall_threshold=0.100,
+)
 
 
 def render(
-    metrics: Mapping[str, Mapping[str, Any]],
+    results: Results,
     figures: Mapping[str, str],
-    decision_curve: pd.DataFrame,
+    decision_curve: DecisionCurve,
     pictures: Sequence[Picture],
     reproduction: Reproduction,
     *,
@@ -100,16 +121,15 @@ def render(
 ) -> str:
     """The page as HTML; the same arguments give the same text.
 
-    Parameters: `metrics`, what metrics/<stage>.json holds, under audit, split, train, evaluate, threshold, shortcuts,
-    external and explain; `figures`, SVG by name, of FIGURES; `decision_curve`, that of test;
-    `kaggles`, whether the images are Kaggle's: only then do the source project's figures stand beside these.
-    Raises jinja2.UndefinedError if a metric is missing.
+    Parameters: `figures`, SVG by name, of FIGURES; `decision_curve`, that of test; `kaggles`, whether the images are
+    Kaggle's: only then are the source project's figures shown for comparison.
     """
-    there = {"source": kaggles, "abstention": "abstention" in metrics["threshold"]}
-    banded = "delong" in metrics["evaluate"]["test"]["intervals"]["roc_auc"]  # else figures.draw leaves the band out
-    captions = {name: (text if banded else text.replace(BAND, ""), about) for name, (text, about) in FIGURES.items()}
+    there = {"source": kaggles, "abstention": results.threshold.abstention is not None}
+    captions = {
+        name: (text if results.banded else text.replace(BAND, ""), about) for name, (text, about) in FIGURES.items()
+    }
     return environment(autoescape=True).get_template(TEMPLATE).render(
-        **shared(metrics, reproduction.params, kaggles),
+        **shared(results, reproduction.params, kaggles),
         sections={name: title for name, title in SECTIONS.items() if there.get(name, True)},
         figures={name: (Markup(figures[name]), *captions[name]) for name in figures},  # noqa: S704 - our own drawing
         benefit=benefit_of(decision_curve),
@@ -119,7 +139,7 @@ def render(
         calibration=CALIBRATION,
         prevalences=SCREENING,
         decided=ABSTENTION,
-        elsewhere=CLINIC,
+        elsewhere=SITE,
         outcomes=OUTCOMES,
         checks=CHECKS,
         published=PUBLISHED,
@@ -127,5 +147,5 @@ def render(
 
 
 def confidence(picture: Picture) -> float:
-    """The calibrated probability of what the picture was called at the high_recall point."""
+    """The probability of the class that the image is assigned at the high_recall point."""
     return picture.probability if picture.outcome in {"tp", "fp"} else 1 - picture.probability

@@ -1,4 +1,4 @@
-"""What it takes to get the same results again: the code's revision, the parameters, the data, the packages."""
+"""What is needed to reproduce the results: the code's revision, the parameters, the data, the packages."""
 
 import subprocess
 import sys
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from platform import python_version
-from typing import Any
 
 import yaml
+
+from dermascreen.core.params import Params
 
 PACKAGES = (
     "torch", "torchvision", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn", "pillow",
@@ -19,20 +20,21 @@ CODE = ("src", "stages", "dvc.yaml", "params.yaml", "requirements.lock")
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What the page repeats of it."""
+    """What the page shows of it."""
 
     revision: str | None  # of Git; none outside a repository
     changed: bool  # whether CODE differs from that revision
-    params: Mapping[str, Any]  # as params.yaml has them
+    params: Params
     inputs: Mapping[str, str]  # md5 of each file that the report was made from, as in dvc.lock
     packages: Mapping[str, str]  # version by name
 
     @property
     def yaml(self) -> str:
-        return yaml.safe_dump(dict(self.params), sort_keys=False, allow_unicode=True)
+        """The parameters as in params.yaml, without the tracking, which changes no result."""
+        return yaml.safe_dump(self.params.model_dump(exclude={"tracking"}), sort_keys=False, allow_unicode=True)
 
 
-def reproduction(params: Mapping[str, Any], inputs: Mapping[str, str]) -> Reproduction:
+def reproduction(params: Params, inputs: Mapping[str, str]) -> Reproduction:
     """Ask Git and the installed packages for the rest."""
     revision = _git("rev-parse", "HEAD")
     changed = bool(revision and _git("status", "--porcelain", "--", *CODE))
@@ -44,6 +46,6 @@ def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"report: Git does not say the code's revision ({type(error).__name__}).", file=sys.stderr)
+        print(f"report: Git cannot tell the code's revision ({type(error).__name__}).", file=sys.stderr)
         return None
     return done.stdout.strip()

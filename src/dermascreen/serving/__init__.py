@@ -1,1 +1,1 @@
-"""A trained model in use: on files, over HTTP, on a page, and in a registry."""
+"""A trained model in use: on files, over HTTP and on a page."""

@@ -1,6 +1,6 @@
-"""The page on this machine: `dermascreen app` serves page.py with Streamlit, to this machine alone by default.
+"""`dermascreen app`: serves page.py with Streamlit, by default to this machine alone.
 
-Streamlit keeps uploads in memory. Nothing is written to disk or logged, and the browser asks this server only.
+Streamlit keeps uploads in memory. Nothing is written to disk or logged, and the browser contacts only this server.
 """
 
 from functools import cache
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from streamlit.web import bootstrap
 
+from dermascreen.registry.files import located
 from dermascreen.serving.address import require_free
 from dermascreen.serving.bundle import Bundle
-from dermascreen.serving.judge import Judge
-from dermascreen.serving.registry import located
+from dermascreen.serving.photographs import PhotographPredictor
 
 MAX_FILES = 20  # photographs at a time
 MAX_FILE_MIB = 16  # of each
@@ -19,7 +19,7 @@ PAGE = Path(__file__).with_name("page.py")
 
 OPTIONS = {
     "browser.gatherUsageStats": False,
-    "client.showErrorDetails": "none",  # a visitor is told no more than that something went wrong
+    "client.showErrorDetails": "none",  # a visitor is told only that something went wrong
     "client.toolbarMode": "minimal",
     "global.developmentMode": False,
     "logger.level": "warning",
@@ -31,16 +31,16 @@ OPTIONS = {
 
 
 @cache
-def judge_of(model: str) -> Judge:
+def predictor_of(model: str) -> PhotographPredictor:
     """The model that is served, with maps; raises a DermascreenError if it cannot be read."""
     with located(model) as folder:
-        return Judge(Bundle.read(folder), explained=True)
+        return PhotographPredictor(Bundle.read(folder), explained=True)
 
 
 def serve(model: str, host: str, port: int) -> int:
-    """Serve the page until Ctrl-C; raises InputError where nothing can listen at `host` and `port`."""
+    """Serve the page until Ctrl-C; raises InputError if nothing can listen at `host` and `port`."""
     require_free(host, port)
-    judge_of(model)
+    predictor_of(model)
     options = {**OPTIONS, "server.address": host, "server.port": port}
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options.items()})
     print(f"Open http://{host}:{port} in a browser; Ctrl-C ends.", flush=True)

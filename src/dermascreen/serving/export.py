@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from dermascreen.errors import ExportError, InputError
-from dermascreen.files import replacing
-from dermascreen.model.network import normalise
-from dermascreen.serving.bundle import Bundle
+from dermascreen.core.errors import ExportError, InputError
+from dermascreen.core.files import replacing
+from dermascreen.network.pixels import normalise
+from dermascreen.prediction.predictor import Predictor
 
 TOLERANCE = 1e-4  # of the logit, times its size where that is above 1
 BATCH = 8
@@ -19,12 +19,12 @@ ROUNDS = 3
 
 
 class _FromPixels(torch.nn.Module):
-    """Takes what an image file holds: uint8 (N, size, size, 3)."""
+    """The network with decoded images, uint8 (N, size, size, 3), as its input."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__()
-        self.network = bundle.network
-        self.temperature = bundle.temperature
+        self.network = predictor.network
+        self.temperature = predictor.calibration.temperature
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         about = self.network.description
@@ -32,17 +32,17 @@ class _FromPixels(torch.nn.Module):
         return logit, torch.sigmoid(logit / self.temperature)
 
 
-def export(bundle: Bundle, file: Path) -> str:
+def export(predictor: Predictor, file: Path) -> str:
     """Write `file`, and say how it compares with torch.
 
     Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,), of
-    the image as it is: without TTA. Thresholds are in operating_points.json. Raises ExportError where logits differ by
-    more than TOLERANCE, and InputError where `file` is a folder.
+    the image as it is: without TTA. Thresholds are in operating_points.json. Raises ExportError if logits differ by
+    more than TOLERANCE, and InputError if `file` is a folder.
     """
     if file.is_dir():
         raise InputError(f"{file} is a folder; name a file to write.")
-    size = bundle.size
-    model = _FromPixels(bundle).cpu().eval()
+    size = predictor.size
+    model = _FromPixels(predictor).cpu().eval()
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))
     with replacing(file) as temporary:
         torch.onnx.export(
@@ -62,14 +62,14 @@ def export(bundle: Bundle, file: Path) -> str:
         ours = _fastest(lambda: model(pixels))
     theirs = _fastest(lambda: session.run(None, {"pixels": pixels.numpy()}))
     return (
-        f"{file}: logits differ from torch's by {apart:.1e} at most, where {TOLERANCE:g} is allowed. On "
+        f"{file}: logits differ from torch's by {apart:.1e} at most ({TOLERANCE:g} is allowed). On "
         f"{torch.get_num_threads()} threads, {BATCH} images at a time: torch {BATCH / ours:.1f} images/s, onnxruntime "
         f"{BATCH / theirs:.1f} ({ours / theirs:.2f} times that)."
     )
 
 
 def _fastest(step: Callable[[], object]) -> float:
-    """Seconds of the fastest of ROUNDS, after one that does not count."""
+    """Seconds of the fastest of ROUNDS, after a warm-up round."""
     times = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()

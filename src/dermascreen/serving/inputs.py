@@ -1,4 +1,4 @@
-"""Which photographs a command means: files, folders, patterns, or a list of them on standard input."""
+"""The photographs that a command names: files, folders, patterns, or a list of them on standard input."""
 
 import glob
 import os
@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from dermascreen.errors import ImageError, InputError
-from dermascreen.images.header import FORMATS
-from dermascreen.images.layouts import Parts, describe, not_a_photograph, unread_format, walk
-from dermascreen.images.photograph import read_bounded
-from dermascreen.serving.judge import Photograph
+from dermascreen.core.errors import ImageError, InputError
+from dermascreen.data.photographs.header import FORMATS
+from dermascreen.data.photographs.photograph import read_bounded
+from dermascreen.data.sources.layouts import Parts, describe, not_a_photograph, unread_format, walk
+from dermascreen.serving.photographs import Photograph
 
 LISTED = "-"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Found(NamedTuple):
-    """The photographs that are meant, and what lies among them and is none, in words."""
+    """The photographs that were found, and in words what was skipped."""
 
     photographs: list[Photograph]
     passed_over: list[str]
@@ -31,14 +31,14 @@ class _PassedOver(NamedTuple):
 
 
 def find_photographs(arguments: Iterable[str], listing: Iterable[bytes]) -> Found:
-    """The photographs that `arguments` name, each file once, in the order they are named in.
+    """The photographs that `arguments` name, each file once, in the order in which they are named.
 
-    A folder gives its photographs and those of its subfolders, sorted by path, links followed. What is known to be none
-    (`layouts.not_a_photograph`) is passed over, but for images of other formats than JPEG and PNG: those fail when they
-    are read. A pattern such as scans/*.jpg gives what it matches; - gives the names in `listing`, the bytes of standard
-    input: its lines, or what NULs separate. Each of these may be a file, a folder or a pattern. A file that is named
-    itself may have any name and may be missing: it is then for whoever reads it to say so. Raises InputError where
-    nothing is found.
+    A folder stands for its photographs and those of its subfolders, sorted by path, with links followed. Files known
+    not to be photographs (`layouts.not_a_photograph`) are skipped, except images in formats other than JPEG and PNG,
+    which fail when they are read. A pattern such as scans/*.jpg stands for what it matches; - for the names in
+    `listing`, the bytes of standard input: its lines, or names separated by NUL. Each of these may be a file, a folder
+    or a pattern. A file that is named explicitly may have any name and may be missing, which is reported when it is
+    read. Raises InputError if nothing is found.
     """
     named = list(arguments)
     photographs: dict[str, Photograph] = {}
@@ -58,14 +58,14 @@ def find_photographs(arguments: Iterable[str], listing: Iterable[bytes]) -> Foun
 
 
 def _listed(listing: Iterable[bytes]) -> Iterator[str]:
-    """The names in a list: its lines, or what NULs separate, as `find -print0` does for names with line breaks."""
+    """The names in a list: its lines, or separated by NUL, as `find -print0` writes names with line breaks."""
     content = b"".join(listing).removeprefix(BYTE_ORDER_MARK)
     names = content.split(b"\0") if b"\0" in content else map(_without_return, content.split(b"\n"))
     yield from (os.fsdecode(name) for name in names if name)
 
 
 def _without_return(line: bytes) -> bytes:
-    """A line of a list without the carriage return that ends it on Windows, unless a file's name ends so."""
+    """A line of a list without Windows' carriage return at its end, unless a file's name ends with one."""
     return line if line.endswith(b"\r") and os.path.lexists(line) else line.removesuffix(b"\r")
 
 
@@ -93,7 +93,7 @@ def _in_folder(folder: Path) -> Iterator[Photograph | _PassedOver]:
 
 
 def _matching(pattern: Parts) -> Iterator[Photograph | _PassedOver]:
-    """What a pattern with ** matches; unlike Python's own reading of it, this ends where links lead in a circle."""
+    """What a pattern with ** matches; unlike Python's own implementation, this terminates with circular links."""
     fixed = next(number for number, part in enumerate(pattern) if glob.has_magic(part))
     folder, pattern = Path(*pattern[:fixed]), pattern[fixed:]
     if _is_folder(folder):
@@ -114,10 +114,10 @@ def _matches(parts: Parts, pattern: Parts) -> bool:
 
 
 def _below(folder: Path) -> Iterator[tuple[Parts, str | None]]:
-    """What lies below a folder, sorted by path, with the reason, if there is one, for which it is passed over."""
+    """What is below a folder, sorted by path, each with the reason why it is skipped, if there is one."""
     for entry in sorted(walk(folder, skip_closed=True)):
         reason = not_a_photograph(entry)
-        # An image of another format is likely to be meant as a photograph, and a closed folder to hold some.
+        # An image in another format was probably meant as a photograph, and a closed folder probably holds some.
         yield entry.parts, None if reason == "unread_formats" or entry.kind == "closed folder" else reason
 
 
@@ -131,6 +131,6 @@ def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         content = read_bounded(file)
     other = unread_format(path.name)
-    if other is not None and not content.startswith(tuple(FORMATS)):  # a JPEG is one, whatever its name
+    if other is not None and not content.startswith(tuple(FORMATS)):  # a JPEG is a JPEG, whatever its name
         raise ImageError(str(path), f"is {other}, not JPEG or PNG")
     return content

@@ -1,4 +1,4 @@
-"""Judgements as people and programs read them, written as they come."""
+"""Predictions for people and programs, written as they come."""
 
 import csv
 import io
@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable
 from typing import Any, Protocol, TextIO
 
-from dermascreen.errors import encodable, visible
-from dermascreen.report.wording import percent, share
-from dermascreen.serving.bundle import BAND, Bundle
-from dermascreen.serving.judge import Failure, Judgement
+from dermascreen.core.program import encodable, visible
+from dermascreen.evidence.operating_points import Band, HighRecall
+from dermascreen.report.numbers import percent, share
+from dermascreen.serving.bundle import Bundle
+from dermascreen.serving.photographs import Failure, Prediction
 
 COLUMNS = (
     "path", "probability", "low", "high", "logit", "operating_point", "decision", "caveat", "warnings", "error",
@@ -18,49 +19,49 @@ NOT_A_DEVICE = "Not a medical device: nothing here is advice about a person's sk
 
 
 class Writer(Protocol):
-    def __call__(self, judged: Judgement | Failure) -> None: ...
+    def __call__(self, predicted: Prediction | Failure) -> None: ...
 
 
-def record(judged: Judgement | Failure) -> dict[str, Any]:
-    """A judgement under COLUMNS, and `decisions` at every operating point; a failure has its `error` alone."""
-    if isinstance(judged, Failure):
+def record(predicted: Prediction | Failure) -> dict[str, Any]:
+    """A prediction under COLUMNS, and `decisions` at every operating point; a failure has only its `error`."""
+    if isinstance(predicted, Failure):
         return dict.fromkeys(COLUMNS) | {
-            "path": judged.name, "error": judged.problem, "warnings": [], "decisions": None,
+            "path": predicted.name, "error": predicted.problem, "warnings": [], "decisions": None,
         }  # fmt: skip
     return {
-        "path": judged.name,
-        "probability": judged.probability,
-        "low": judged.low,
-        "high": judged.high,
-        "logit": judged.logit,
-        "operating_point": judged.point,
-        "decision": judged.decision,
-        "caveat": judged.caveat,
-        "warnings": list(judged.warnings),
+        "path": predicted.name,
+        "probability": predicted.probability,
+        "low": predicted.low,
+        "high": predicted.high,
+        "logit": predicted.logit,
+        "operating_point": predicted.point,
+        "decision": predicted.decision,
+        "caveat": predicted.caveat,
+        "warnings": list(predicted.warnings),
         "error": None,
-        "decisions": judged.decisions,
+        "decisions": predicted.decisions,
     }
 
 
 def json_lines(file: TextIO) -> Writer:
-    """Write a JSON object a line; a name comes back from it as Python has it, whatever its bytes are."""
+    """Write one JSON object per line; file names are written as Python represents them, whatever their bytes are."""
 
-    def write(judged: Judgement | Failure) -> None:
-        file.write(json.dumps(record(judged), allow_nan=False) + "\n")
+    def write(predicted: Prediction | Failure) -> None:
+        file.write(json.dumps(record(predicted), allow_nan=False) + "\n")
         file.flush()
 
     return write
 
 
 def csv_rows(file: TextIO) -> Writer:
-    """Write CSV with COLUMNS; what is missing is empty, and several warnings stand in one cell.
+    """Write CSV with COLUMNS; missing values are empty, and several warnings share one cell.
 
-    Bytes of a name that are not UTF-8 are escaped; what else it holds comes back.
+    Bytes of a name that are not UTF-8 are escaped; everything else in it can be read back.
     """
     file.write(_csv_line(COLUMNS))
 
-    def write(judged: Judgement | Failure) -> None:
-        row = record(judged)
+    def write(predicted: Prediction | Failure) -> None:
+        row = record(predicted)
         row["warnings"] = " ".join(row["warnings"])
         row["path"] = encodable(row["path"])
         file.write(_csv_line(row[column] for column in COLUMNS))
@@ -71,7 +72,7 @@ def csv_rows(file: TextIO) -> Writer:
 
 def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(values)  # with \n alone it would not quote a carriage return
+    csv.writer(line, lineterminator="\r\n").writerow(values)  # with \n alone, it would not quote a carriage return
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
@@ -80,46 +81,49 @@ def table_lines(file: TextIO) -> Writer:
     layout = "{:<10}  {:>11}  {:<14}  {}\n"
     file.write(layout.format("decision", "probability", "interval", "photograph"))
 
-    def write(judged: Judgement | Failure) -> None:
-        if isinstance(judged, Failure):
-            file.write(layout.format("failed", "", "", visible(f"{judged.name} {judged.problem}")))
+    def write(predicted: Prediction | Failure) -> None:
+        if isinstance(predicted, Failure):
+            file.write(layout.format("failed", "", "", visible(f"{predicted.name} {predicted.problem}")))
         else:
-            interval = f"{share(judged.low)} to {share(judged.high)}"
-            file.write(layout.format(judged.decision, share(judged.probability), interval, visible(judged.name)))
-            file.writelines(f"{'':<10}  {'':>11}  ! {warning}\n" for warning in judged.warnings)
+            interval = f"{share(predicted.low)} to {share(predicted.high)}"
+            file.write(
+                layout.format(predicted.decision, share(predicted.probability), interval, visible(predicted.name))
+            )
+            file.writelines(f"{'':<10}  {'':>11}  ! {warning}\n" for warning in predicted.warnings)
         file.flush()
 
     return write
 
 
 def point_in_words(bundle: Bundle, point: str) -> str:
-    """What an operating point does, and what is promised of it or must be said against it, in sentences."""
+    """What an operating point does, and its guarantee or its caveat, in sentences."""
     chosen, said = bundle.points[point], bundle.caveat(point)
-    if point == BAND:
+    if isinstance(chosen, Band):
         text = (
-            f"At {point}, a probability from {share(chosen['high'])} on is called malignant, below "
-            f"{share(chosen['low'])} benign, and what lies between is referred."
+            f"At {point}, a probability from {share(chosen.high)} on is called malignant, below "
+            f"{share(chosen.low)} benign, and what lies between is referred."
         )
     else:
-        text = f"At {point}, a probability from {share(chosen['threshold'])} on is called malignant."
-    if said is None and point != BAND and chosen.get("guaranteed"):
+        text = f"At {point}, a probability from {share(chosen.threshold)} on is called malignant."
+    if said is None and isinstance(chosen, HighRecall) and chosen.guaranteed:
         said = (
-            f"With {percent(chosen['confidence'])} confidence that finds {percent(chosen['target_recall'])} of the "
+            f"With {percent(chosen.confidence)} confidence, this finds {percent(chosen.target_recall)} of "
             "malignant lesions like those it was chosen on."
         )
     return f"{text} {said}" if said else text
 
 
 def maps_in_words(bundle: Bundle) -> str:
-    """How far the model's maps can be believed, in a sentence."""
-    failed = f"{bundle.failed_checks} of {bundle.checks} checks of whether they can be believed failed"
+    """How far the model's maps can be believed, in two sentences."""
+    about = bundle.explanation
+    failed = f"{len(about.failed)} of {len(about.checks)} checks of whether they can be believed failed"
     return f"A map is not a lesion's outline. Of this model's maps, {failed}."
 
 
-def write_all(judged: Iterable[Judgement | Failure], writer: Writer) -> int:
-    """Write judgements as they come; return how many failed."""
+def write_all(predicted: Iterable[Prediction | Failure], writer: Writer) -> int:
+    """Write predictions as they come; return how many failed."""
     failed = 0
-    for one in judged:
+    for one in predicted:
         writer(one)
         failed += isinstance(one, Failure)
     return failed

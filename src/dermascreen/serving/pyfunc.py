@@ -1,7 +1,8 @@
-"""What MLflow loads: this file as source code, beside the bundle and a copy of the package. No pickle is involved.
+"""What MLflow loads: this file as source code, with the bundle and a copy of the package. No pickle is involved.
 
 A request has a row for each photograph: `image`, its file in base64, or `path`, of a file below the folder that
-DERMASCREEN_IMAGES names where the model runs; without it no path is opened, as whoever may ask would read the disk.
+DERMASCREEN_IMAGES names where the model runs. Without it no path is opened, because anyone who can send requests could
+read the disk.
 """
 
 import base64
@@ -16,20 +17,21 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from dermascreen.errors import ImageError
-from dermascreen.images.photograph import MAX_BYTES, read_bounded
-from dermascreen.serving.bundle import REFER, Bundle
-from dermascreen.serving.judge import Failure, Judge, Judgement, Photograph
+from dermascreen.core.errors import ImageError
+from dermascreen.data.photographs.photograph import MAX_BYTES, read_bounded
+from dermascreen.evidence.operating_points import REFER
+from dermascreen.serving.bundle import Bundle
+from dermascreen.serving.photographs import Failure, Photograph, PhotographPredictor, Prediction
 
 ALLOWED = "DERMASCREEN_IMAGES"
-COLUMNS = ["probability", "low", "high", "label", "operating_point", "abstain", "caveat", "warnings", "error"]
+COLUMNS = ["probability", "low", "high", "decision", "operating_point", "abstain", "caveat", "warnings", "error"]
 
 
 class DermascreenModel(PythonModel):
-    """Judges photographs; a row that cannot be judged has an `error`, and the others are judged."""
+    """Predicts photographs; a row that cannot be predicted has an `error`, and the others are predicted."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        self._judge = Judge(Bundle.read(Path(context.artifacts["bundle"])))
+        self._predict = PhotographPredictor(Bundle.read(Path(context.artifacts["bundle"])))
 
     def predict(
         self,
@@ -37,28 +39,33 @@ class DermascreenModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """A row for each row of `model_input`, with COLUMNS; what is not known is missing."""
+        """A row for each row of `model_input`, with COLUMNS; unknown values are missing."""
         rows = model_input.reindex(columns=["image", "path"]).astype(object)
         photographs = [
             Photograph(f"row {number}", _reader(number, image, path))
             for number, (image, path) in enumerate(rows.itertuples(index=False))
         ]
-        answers = pd.DataFrame([_answer(one) for one in self._judge(photographs)], columns=COLUMNS, dtype=object)
+        answers = pd.DataFrame([_answer(one) for one in self._predict(photographs)], columns=COLUMNS, dtype=object)
         return answers.where(answers.notna(), None)  # JSON has null, and no NaN
 
 
-def _answer(judged: Judgement | Failure) -> dict[str, Any]:
-    if isinstance(judged, Failure):
-        return {"warnings": "", "error": f"{judged.name} {judged.problem}", "label": None, "operating_point": None}
+def _answer(predicted: Prediction | Failure) -> dict[str, Any]:
+    if isinstance(predicted, Failure):
+        return {
+            "warnings": "",
+            "error": f"{predicted.name} {predicted.problem}",
+            "decision": None,
+            "operating_point": None,
+        }
     return {
-        "probability": judged.probability,
-        "low": judged.low,
-        "high": judged.high,
-        "label": judged.decision,
-        "operating_point": judged.point,
-        "abstain": judged.decision == REFER,
-        "caveat": judged.caveat,
-        "warnings": " ".join(judged.warnings),
+        "probability": predicted.probability,
+        "low": predicted.low,
+        "high": predicted.high,
+        "decision": predicted.decision,
+        "operating_point": predicted.point,
+        "abstain": predicted.decision == REFER,
+        "caveat": predicted.caveat,
+        "warnings": " ".join(predicted.warnings),
         "error": None,
     }
 

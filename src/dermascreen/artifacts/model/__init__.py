@@ -1,0 +1,1 @@
+"""What is needed to use a trained model: what models/ holds."""

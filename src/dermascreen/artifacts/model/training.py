@@ -1,0 +1,24 @@
+"""What stage train found out."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from dermascreen.core.records import Details, details_file, section
+
+
+class TrainDetails(Details):
+    """What training started from, the epoch whose weights are kept, and how many were run."""
+
+    PATH: ClassVar[Path] = details_file("train")
+
+    weights: str  # model.weights of params.yaml
+    epochs: int
+    best_epoch: int  # counted from 0; the first with the best val AUC
+    best_train_loss: float
+    best_train_roc_auc: float
+    best_val_loss: float
+    best_val_roc_auc: float
+
+    @property
+    def row(self) -> dict[str, float]:
+        return section("training", epochs=self.epochs, best_epoch=self.best_epoch)

@@ -1,0 +1,51 @@
+"""Files that are whole or absent: everything is written under a temporary name and moved into place."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path` for a file or folder; move it to `path` on success, or delete it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir():  # a folder cannot be replaced in one step
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a failed write, such as on a full disk, does not name its file
+        raise
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write `content` as indented JSON; NaN and infinity, which JSON does not know, raise ValueError."""
+    write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
+
+
+def fingerprint(content: object) -> str:
+    """A hash of what JSON can hold, 32 characters."""
+    return hashlib.md5(json.dumps(content, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text in UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,281 @@
+"""Typed parameters: the only reader of params.yaml.
+
+Each section is a class, each parameter a field with its range. The values are in params.yaml: there are no defaults
+here.
+"""
+
+import itertools
+import re
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dermascreen.core.errors import ParamsError
+
+
+def _number(value: object) -> object:
+    """Turn text such as '5e-05' into the number: DVC writes it this way, and YAML 1.1 reads it back as text."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+NonNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml; unknown keys, missing keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SyntheticParams(Section):
+    images: Annotated[int, Field(ge=16)]
+    size: Annotated[int, Field(ge=32, le=1024)]
+    seed: Seed
+
+
+class DataParams(Section):
+    source: Literal["kaggle", "archive", "synthetic"]
+    slug: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    archive: Annotated[str, Field(min_length=1)]
+    max_unpacked_gib: Positive
+    synthetic: SyntheticParams
+
+
+class AuditParams(Section):
+    max_distance: Annotated[int, Field(ge=0, le=31)]
+    min_score: Positive
+
+
+class SplitParams(Section):
+    protocol: Literal["official", "grouped", "official_with_duplicates"]
+    val_fraction: Fraction
+    test_fraction: Fraction
+    folds: Whole
+    fold: Whole
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds is 1, but must be 0 for one split, or at least 2")
+        if self.fold >= max(self.folds, 1):
+            raise ValueError(f"fold is {self.fold}, but must be less than folds ({self.folds})")
+        if self.folds and self.protocol != "grouped":
+            raise ValueError(f"folds is {self.folds}, which needs protocol grouped, not {self.protocol}")
+        return self
+
+
+class PreprocessParams(Section):
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+
+
+class ModelParams(Section):
+    weights: Annotated[str, Field(min_length=1)]
+    hidden: Whole
+    dropout: Annotated[Number, Field(ge=0, lt=1)]
+
+
+class AugmentParams(Section):
+    flip: bool
+    rotation: Annotated[Number, Field(ge=0, le=180)]
+    brightness: Annotated[Number, Field(ge=0, lt=1)]
+    contrast: Annotated[Number, Field(ge=0, lt=1)]
+    saturation: Annotated[Number, Field(ge=0, lt=1)]
+    hue: Annotated[Number, Field(ge=0, le=180)]
+    jpeg: Annotated[int, Field(ge=5, le=100)]
+
+
+class TrainParams(Section):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    accumulate: Count
+    image_sizes: list[Annotated[int, Field(ge=32)]]
+    lr: Positive
+    backbone_lr_factor: NonNegative
+    layer_decay: Annotated[Number, Field(gt=0, le=1)]
+    weight_decay: NonNegative
+    warmup_epochs: Whole
+    frozen_epochs: Whole
+    frozen_views: Whole
+    unfreeze_every: Whole
+    gradient_clip: NonNegative
+    label_smoothing: Annotated[Number, Field(ge=0, lt=0.5)]
+    mixup: NonNegative
+    pos_weight: Positive | Literal["auto"]
+    ema: Annotated[Number, Field(ge=0, lt=1)]
+    patience: Count
+    precision: Literal["auto", 32, "bf16", 16]
+    channels_last: bool
+    deterministic: bool
+    devices: Count | Literal["auto"]
+    nodes: Count
+    strategy: Annotated[str, Field(min_length=1)]
+    augment: AugmentParams
+
+    @model_validator(mode="after")
+    def _processes_share_nothing(self) -> Self:
+        if self.strategy.endswith(("_spawn", "_fork", "_forkserver", "_notebook")):
+            name = self.strategy.rpartition("_")[0]
+            raise ValueError(f"strategy is {self.strategy}, whose processes cannot return their results; use {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        # Phases longer than the training are not refused but shortened, so that epochs=1 is a quick try.
+        for name in ("frozen_views", "unfreeze_every"):
+            if getattr(self, name) and not self.frozen_epochs:
+                raise ValueError(f"{name} is {getattr(self, name)}, but frozen_epochs is 0: nothing is frozen")
+        if self.frozen_views > self.frozen_epochs:
+            raise ValueError(f"frozen_views is {self.frozen_views}, but there are {self.frozen_epochs} frozen_epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _views_can_be_kept(self) -> Self:
+        for name, given in (("mixup", self.mixup), ("image_sizes", self.image_sizes), ("nodes", self.nodes - 1)):
+            if self.frozen_views and given:
+                raise ValueError(
+                    f"frozen_views keeps features of unmixed images of one size, on one machine; leave out {name}"
+                )
+        return self
+
+
+class EvaluateParams(Section):
+    batch_size: Count
+    tta: bool
+    bootstrap_draws: Annotated[int, Field(ge=100)]
+    external: Annotated[str, Field(min_length=1)]
+
+
+class ThresholdParams(Section):
+    target_recall: Fraction
+    confidence: Fraction
+    target_specificity: Fraction | None
+
+
+class ExplainParams(Section):
+    images: Count
+    layer: Annotated[str, Field(min_length=1)]
+    variant: Literal["grad_cam", "hires_cam", "guided_grad_cam"]
+    checked: Annotated[int, Field(ge=1, le=512)]  # they are held in memory together
+
+
+class RegistryParams(Section):
+    min_auc_gain: Annotated[Number, Field(ge=-1, le=1)]
+    guaranteed_recall: bool
+    max_failed_checks: Whole
+
+
+class TrackingParams(Section):
+    experiment: Annotated[str, Field(min_length=1)]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Seed
+    data: DataParams
+    audit: AuditParams
+    split: SplitParams
+    preprocess: PreprocessParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    threshold: ThresholdParams
+    explain: ExplainParams
+    registry: RegistryParams
+    tracking: TrackingParams
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        sizes = [*self.train.image_sizes, self.preprocess.image_size]
+        if any(first >= second for first, second in itertools.pairwise(sizes)):
+            raise ValueError(f"train.image_sizes is {sizes[:-1]}, but must rise, and end below preprocess.image_size")
+        if self.train.frozen_epochs and self.model.weights == "none":
+            raise ValueError("train.frozen_epochs keeps the initial weights as they are, but model.weights is none")
+        return self
+
+
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check a parameter file; raises ParamsError, which names its first problem in one sentence."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise ParamsError(f"{path} is not YAML{place}.") from None
+    return _checked(content, str(path))
+
+
+def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
+    """The parameters with new values for some dotted names, such as train.ema, checked like those of a file."""
+    source = ", ".join(f"{name}={value}" for name, value in changes.items())
+    content = params.model_dump()
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section: Any = content
+        for part in sections:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            raise ParamsError(f"{source}: params.yaml has no section {'.'.join(sections)}.")
+        section[key] = value
+    return _checked(content, source)
+
+
+def _checked(content: object, source: str) -> Params:
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{source}: {_sentence(error)}") from None
+
+
+# Replaces messages of pydantic that are written for programmers.
+MUST_BE = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "model_type": "a section of keys with values",
+    "string_pattern_mismatch": "of the form owner/name",
+    "string_too_short": "at least one character",
+    "string_type": "text",
+}
+
+
+def _sentence(error: ValidationError) -> str:
+    first: Any
+    first, *others = error.errors()
+    # Where a number or a word is allowed, the location ends with pydantic's name of the type, which is not a key.
+    key = ".".join(str(part) for part in first["loc"] if not re.search(r"[\[-]", str(part)))
+    if first["type"] == "missing":
+        return f"{key} is missing."
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        *section, name = first["loc"]
+        return f"{name} is not a key of {'.'.join(section) or 'the file'}, which has {', '.join(_keys(section))}."
+    if first["type"] == "value_error":
+        return f"{key}{'.' if key else ''}{first['ctx']['error']}."
+    value = "empty" if first["input"] is None else reprlib.repr(first["input"])
+    must_be = MUST_BE.get(first["type"]) or first["msg"].removeprefix("Input should be ")
+    words = [other for other in others if other["type"] == "literal_error" and other["input"] == first["input"]]
+    if words and isinstance(first["input"], str):
+        must_be += f" or {words[0]['ctx']['expected']}"
+    return f"{key or 'the file'} is {value}, but must be {must_be}."
+
+
+def _keys(section: list[str]) -> list[str]:
+    model: Any = Params
+    for name in section:
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)

@@ -1,0 +1,96 @@
+"""What every stage shares: its parameters, what it reads and writes, a tracked run, and how a failure ends."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dermascreen.core.definition import hand_overs
+from dermascreen.core.errors import MissingInputError
+from dermascreen.core.files import fingerprint, write_json
+from dermascreen.core.hashes import content_md5s
+from dermascreen.core.params import Params, read_params
+from dermascreen.core.program import reported
+from dermascreen.core.records import Details, Number
+from dermascreen.core.tracking.run import Run, tracked_run
+from dermascreen.core.user_data import require_private, require_whole_copy
+
+METRICS = Path("metrics")  # the headline numbers
+
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # set by torchrun, Lightning and Slurm
+
+CACHE = Path(".dermascreen")  # what may be deleted: partial downloads and checkpoints; next to dvc.yaml, never tracked
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage while it runs: its name, all parameters, the md5 of what it reads, and its MLflow run."""
+
+    name: str
+    params: Params
+    inputs: Mapping[str, str]
+    tracking: Run
+
+    leads: bool  # False in all but the first process of a distributed job: they write nothing and are not tracked
+
+    def fingerprint(self, *sections: str) -> str:
+        """A hash of these parameter sections and of the content that the stage reads."""
+        return fingerprint([self.params.model_dump(include=set(sections)), self.inputs])
+
+    def report(self, details: Details, measured: Mapping[str, Number] | None = None) -> None:
+        """Write what was found: all of it to the details, the headline numbers to metrics/<stage>.json, if any are.
+
+        Parameters: `measured`, more headline numbers, which differ from run to run, such as seconds; they are no part
+        of the details, so that what is made from those is not made again.
+        """
+        details.write()
+        if headline := details.headline | dict(measured or {}):
+            write_json({name: _rounded(number) for name, number in headline.items()}, METRICS / f"{self.name}.json")
+        self.tracking.log_metrics(details.row)
+        self.tracking.log_artifact(details.PATH)
+
+
+def _rounded(number: Number) -> Number:
+    """As many digits as a person compares; the details have them all."""
+    return round(number, 4) if isinstance(number, float) else number
+
+
+def project_root() -> Path:
+    """The folder that keeps caches and the MLflow store: DVC's root, also from inside a temporary experiment copy."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Stage]:
+    """Run a stage's body with parameters and an MLflow run; a user's error ends in one sentence and exit code 1."""
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)  # so that temporary files are removed and MLflow records the end
+    with reported(name):
+        params = read_params()
+        reads, writes = hand_overs(name)
+        given = {params.data.archive: "data.archive", params.evaluate.external: "evaluate.external"}  # by no stage
+        for path in set(reads) & given.keys():
+            require_private(given[path], Path(path))
+            if given[path] != "data.archive" or params.data.source == "archive":  # else nothing reads it
+                require_whole_copy(given[path], Path(path), project_root())
+        missing = [path for path in reads if not Path(path).exists()]
+        for path in missing:
+            if path not in given:  # the code that reads those says what is wrong with them
+                raise MissingInputError(Path(path))
+        inputs = content_md5s([path for path in reads if path not in missing])
+        if not leads():
+            yield Stage(name, params, inputs, Run(name, params), leads=False)
+            return
+        with tracked_run(name, params, project_root(), inputs) as run:
+            yield Stage(name, params, inputs, run, leads=True)
+            run.log_outputs(content_md5s(writes))
+
+
+def leads() -> bool:
+    """Whether this process is the only or the first one of a job of several."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+def _exit_on_sigterm(signum: int, _frame: object) -> None:
+    raise SystemExit(128 + signum)

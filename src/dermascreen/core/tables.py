@@ -1,0 +1,153 @@
+"""Tables that stages hand over, as CSV: what a column means is declared once, and checked where it is read.
+
+A table is a frozen dataclass with an array for each column. pandas is imported only where tables are read or written.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TextIO, TypeAlias, get_type_hints
+
+from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.core.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+
+Names: TypeAlias = "Sequence[str] | npt.NDArray[np.object_]"  # as a list, or as a column
+
+
+class Meaning(NamedTuple):
+    """What the values of a column are, in words and as a test."""
+
+    words: str
+    holds: Callable[["pd.Series[Any]"], "pd.Series[bool]"]
+    number: bool = True  # read as numbers, NaN where there is none; otherwise as text, such as 007
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a CSV file: a field for each column, an array of shape (n,), annotated with its Meaning.
+
+    Subclasses give PATH, where the pipeline keeps the table. Other columns of a file are ignored.
+    """
+
+    PATH: ClassVar[Path]
+
+    @classmethod
+    def meanings(cls) -> dict[str, Meaning]:
+        """The Meaning of each column by its name, in order."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {field.name: hints[field.name].__metadata__[0] for field in fields(cls)}
+
+    @classmethod
+    def read(cls, path: Path | None = None, splits: Sequence[str] = ()) -> Self:
+        """Read PATH, or a `path` of the same form; MissingInputError and BadTableError say what is wrong with it.
+
+        Parameters: `splits`, each of which must have images of both classes in the table.
+        """
+        path = path or cls.PATH
+        try:
+            return cls.parse(path, splits)
+        except FileNotFoundError:
+            raise MissingInputError(path) from None
+        except ValueError as problem:
+            raise BadTableError(path, str(problem)) from None
+
+    @classmethod
+    def parse(cls, file: Path | TextIO, splits: Sequence[str] = ()) -> Self:
+        """The table in `file`; ValueError says what is wrong with it, such as "lacks the column 'path'".
+
+        It has at least one row and all columns, every value passes its column's test, and no path occurs twice.
+        """
+        return cls.of(parse_table(file, cls.meanings(), splits))
+
+    @classmethod
+    def of(cls, frame: "pd.DataFrame") -> Self:
+        """The columns of a frame that has them all."""
+        return cls(**{field.name: frame[field.name].to_numpy() for field in fields(cls)})
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The same as a DataFrame."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        return pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)})
+
+    def write(self, path: Path | None = None) -> None:
+        """Write PATH, or another `path`."""
+        write_table(self.to_frame(), path or self.PATH)
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def __getitem__(self, rows: "npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice") -> Self:
+        """Some rows: a mask of shape (n,), places, or a slice."""
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def at(self, paths: Iterable[str]) -> Self:
+        """The rows of these paths, in their order; BadTableError where one is missing. For tables with a path."""
+        return self[locate(vars(self)["path"], paths, self.PATH)]
+
+
+def write_table(table: "pd.DataFrame", path: Path) -> None:
+    """Write a CSV file without the index; floats keep every digit, and text every character."""
+    text = table.select_dtypes(exclude=["number", "bool"])
+    # Python's writer does not quote a carriage return on its own, so a reader would end the line there.
+    returns = any(text[column].astype(str).str.contains("\r", regex=False).any() for column in text)
+    with replacing(path) as temporary:
+        if returns:
+            table.to_csv(temporary, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def parse_table(file: Path | TextIO, meanings: dict[str, Meaning], splits: Sequence[str] = ()) -> "pd.DataFrame":
+    """The CSV table in `file`, with the columns of `meanings` checked; as `Table.parse`."""
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    texts: dict[str, Any] = {name: str for name, meaning in meanings.items() if not meaning.number}
+    try:
+        table = pd.read_csv(file, keep_default_na=False, dtype=texts)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise ValueError("is not a CSV table") from None
+    missing = [column for column in meanings if column not in table.columns]
+    if missing:
+        raise ValueError(f"lacks the column {missing[0]!r}")
+    if table.empty:
+        raise ValueError("has no row")
+    if "path" in meanings and table["path"].duplicated().any():
+        raise ValueError(f"holds {table.loc[table['path'].duplicated(), 'path'].iloc[0]} twice")
+    for column, meaning in meanings.items():
+        table[column] = _checked(table[column], meaning)
+    for split in splits:
+        label = table.loc[table["split"].eq(split), "label"]
+        if label.empty:
+            raise ValueError(f"holds no image of split {split!r}")
+        if label.min() == label.max():
+            raise ValueError(f"holds only one class in split {split!r}")
+    return table
+
+
+def _checked(column: "pd.Series[Any]", meaning: Meaning) -> "pd.Series[Any]":
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    values = pd.to_numeric(column, errors="coerce") if meaning.number else column
+    bad = ~meaning.holds(values)
+    if bad.any():
+        raise ValueError(f"has a {column.name} that is not {meaning.words} in line {int(bad.to_numpy().argmax()) + 2}")
+    return values
+
+
+def locate(paths: "pd.Index | npt.NDArray[np.object_]", wanted: Iterable[str], source: Path) -> "npt.NDArray[np.intp]":
+    """The row of each wanted path among `paths`, of the table `source`, which must have them all; shape (wanted,)."""
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    index: pd.Index[Any] = pd.Index(list(wanted), dtype="object")
+    rows = pd.Index(paths).astype("object").get_indexer(index)
+    if (rows < 0).any():
+        raise BadTableError(source, f"lacks {index[rows < 0][0]}")
+    return rows

@@ -1,0 +1,1 @@
+"""MLflow: the only place that uses it and its environment variables."""

@@ -1,0 +1,1 @@
+"""Photographs, their labels and lesions, and how they are divided."""

@@ -1,0 +1,119 @@
+"""Which photographs show the same lesion: equal bytes, equal pixels, near-equal hashes, or matching features."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
+from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
+from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.core.params import AuditParams
+from dermascreen.core.tables import Names
+from dermascreen.data.lesions.matching import find_matches
+from dermascreen.data.photographs.photograph import read_photograph
+
+HASH_SIDE = 16  # 256 bits: at the usual 64, small round lesions on plain skin already look alike
+METHODS = ("bytes", "pixels", "hash", "features")  # from the surest to the one that finds the most pairs
+
+Hashes = npt.NDArray[np.bool_]  # shape (N, 256)
+
+
+def find_pairs(root: Path, paths: Names, sha256: Names, params: AuditParams) -> Pairs:
+    """Pairs of photographs that show one lesion, each by the surest method that finds it.
+
+    The score is 1 for equal bytes and pixels, the share of equal bits for hashes, and for features the inliers times
+    the share of the image that agrees (`matching.Match`).
+
+    Parameters: `paths` of the photographs under `root`, and `sha256` of their files.
+    """
+    pixels, hashes = fingerprints(root, paths)
+    rows = [(*pair, "bytes", 1.0, 0) for pair in equal_pairs(sha256)]
+    rows += [(*pair, "pixels", 1.0, 0) for pair in equal_pairs(pixels)]
+    rows += [(a, b, "hash", 1 - distance / hashes.shape[1], 0) for a, b, distance in near(hashes, params.max_distance)]
+    rows += [
+        (match.first, match.second, "features", match.score, match.inliers)
+        for match in find_matches(root, paths, params.min_score)
+    ]
+    pairs = pd.DataFrame(rows, columns=["a", "b", "method", "score", "inliers"])
+    pairs["method"] = pd.Categorical(pairs["method"], METHODS, ordered=True)
+    pairs = pairs.sort_values(["method", "score", "a", "b"], ascending=[True, False, True, True])
+    pairs = pairs.drop_duplicates(["a", "b"])
+    names = np.array(paths, dtype=object)
+    return Pairs(
+        names[pairs["a"].to_numpy(int)],
+        names[pairs["b"].to_numpy(int)],
+        pairs["method"].to_numpy(object),
+        pairs["score"].to_numpy(float).round(4),
+        pairs["inliers"].to_numpy(int),
+    )
+
+
+def fingerprints(root: Path, paths: Names) -> tuple[list[str], Hashes]:
+    """A digest of each image's decoded pixels, and its 256-bit DCT hash (imagehash.phash)."""
+
+    def one(path: str) -> tuple[str, npt.NDArray[np.bool_]]:
+        rgb = read_photograph(root / path)
+        digest = hashlib.blake2b(rgb.tobytes(), digest_size=16, key=repr(rgb.size).encode())
+        return digest.hexdigest(), np.asarray(imagehash.phash(rgb, hash_size=HASH_SIDE).hash).ravel()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
+        found = list(tqdm(pool.map(one, paths), "hash", len(paths), unit="image", disable=None))
+    return [digest for digest, _ in found], np.array([bits for _, bits in found], dtype=bool)
+
+
+def equal_pairs(values: Names) -> list[tuple[int, int]]:
+    """Index pairs (i < j) that chain the places of each value that occurs more than once."""
+    places = pd.Series(range(len(values))).groupby(np.asarray(values), sort=False)
+    before = places.shift(1).dropna().astype(int)
+    return [(int(i), int(j)) for j, i in before.items() if isinstance(j, int)]
+
+
+def near(hashes: Hashes, max_distance: int) -> list[tuple[int, int, int]]:
+    """All index pairs (i < j) whose hashes differ in at most `max_distance` bits, with the number of those bits.
+
+    Hashes that differ in at most d bits are equal in at least one of d + 1 parts (the pigeonhole principle), so only
+    hashes with an equal part are compared.
+    """
+    candidates: set[tuple[int, int]] = set()
+    for part in np.array_split(hashes, max_distance + 1, axis=1):
+        keys = [row.tobytes() for row in part]
+        for members in pd.Series(range(len(keys))).groupby(keys, sort=False).indices.values():
+            first, second = np.triu_indices(len(members), k=1)
+            differ = (hashes[members[first]] != hashes[members[second]]).sum(axis=1)
+            close = differ <= max_distance
+            candidates.update(zip(members[first[close]].tolist(), members[second[close]].tolist(), strict=True))
+    return [(i, j, int((hashes[i] != hashes[j]).sum())) for i, j in sorted(candidates)]
+
+
+def join(paths: Names, pairs: Pairs) -> npt.NDArray[np.intp]:
+    """Number the groups that `pairs` join among `paths` by first appearance; shape (paths,)."""
+    index = pd.Index(np.array(paths, dtype=object))
+    ends = index.get_indexer(pd.Index(pairs.path_a)), index.get_indexer(pd.Index(pairs.path_b))
+    graph = coo_array((np.ones(len(pairs), dtype=np.int8), ends), shape=(len(paths), len(paths)))
+    _, component = connected_components(graph, directed=False)
+    return np.asarray(pd.factorize(component)[0])
+
+
+def summarise(manifest: Manifest, lesions: Lesions, pairs: Pairs) -> AuditDetails:
+    """Count what was found; `lesions` has the rows of `manifest`."""
+    source = pd.Series(manifest.source_split)
+    images = manifest.to_frame().assign(lesion=lesions.lesion, in_train=source.eq("train"))
+    by_lesion = images.groupby("lesion")
+    return AuditDetails(
+        images=len(images),
+        exact_duplicates=int(images["sha256"].duplicated().sum()),
+        lesions=by_lesion.ngroups,
+        lesions_with_several_images=int(by_lesion.size().gt(1).sum()),
+        test_near_duplicates_of_train=int((source.eq("test") & by_lesion["in_train"].transform("any")).sum()),
+        label_conflicts=int(by_lesion["label"].nunique().gt(1).sum()),
+        pairs=PairCounts(**{method: int((pairs.method == method).sum()) for method in METHODS}),
+    )

@@ -1,0 +1,1 @@
+"""Where photographs and labels come from."""

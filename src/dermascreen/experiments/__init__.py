@@ -1,0 +1,1 @@
+"""Experiments: comparing two models, pooling folds, changing the recipe, and the demo."""

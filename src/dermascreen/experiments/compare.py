@@ -1,0 +1,291 @@
+"""Compare two models on the same images: `dermascreen compare A B`.
+
+A and B are predictions.csv files, DVC experiments or Git revisions. Both have predicted the same photographs, so their
+errors are correlated; a paired test detects a difference that two separate intervals hide.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dermascreen.artifacts.dataset.splits import VAL
+from dermascreen.artifacts.results.predictions import ImagePredictions
+from dermascreen.core.errors import ComparisonError
+from dermascreen.evidence import resampling
+from dermascreen.evidence.intervals import (
+    CONFIDENCE,
+    Difference,
+    Interval,
+    cluster_bootstrap,
+    compare_aucs,
+    differ_enough,
+)
+from dermascreen.evidence.metrics import Confusion
+from dermascreen.evidence.operating_points import HALF, HIGH_RECALL, OperatingPoints, Point, called_malignant
+from dermascreen.evidence.paired import Errors, compare_errors
+from dermascreen.evidence.resampling import Measure, Values
+from dermascreen.experiments.sources import read_all_predictions, read_points, read_predictions
+from dermascreen.report.numbers import by, counted, missed_range, p_value, percent
+from dermascreen.report.wording import caveat_of
+
+MEASURES = {
+    "ROC AUC": resampling.roc_auc,
+    "ROC AUC above 80 % sensitivity": resampling.partial_roc_auc,
+    "average precision": resampling.average_precision,
+    "Brier score (lower is better)": resampling.brier,
+}
+DEFAULT = "default"  # beside HIGH_RECALL, the point at which errors are compared
+GIVEN = "the given threshold"  # instead of HIGH_RECALL
+AT = {HIGH_RECALL: f"Each at its own {HIGH_RECALL} point", DEFAULT: f"Both at {HALF}"}  # as the verdict calls them
+
+Known = OperatingPoints | Point | None  # a model's own points, the threshold given in place of them, or none
+
+
+class PairedErrors(NamedTuple):
+    """The errors of two models, each at a threshold of its own, on malignant and on benign images."""
+
+    missed: Errors
+    alarms: Errors
+
+
+def pair(first: str, second: str, split: str, common: bool = False) -> pd.DataFrame:
+    """The images of `split` that both sources predict: path, label, lesion, first and second (probabilities).
+
+    Raises a DermascreenError if the labels differ, or if the images differ and `common` does not ask for shared ones.
+    """
+    return _pair(read_predictions(first, split), read_predictions(second, split), (first, second), split, common)
+
+
+def _pair(
+    first: ImagePredictions, second: ImagePredictions, names: tuple[str, str], split: str, common: bool
+) -> pd.DataFrame:
+    a, b = (one.to_frame().set_index("path") for one in (first, second))
+    shared = a.index.intersection(b.index, sort=False)
+    if len(shared) == 0 or (not common and len(shared) < max(len(a), len(b))):
+        raise ComparisonError(
+            f"{names[0]} predicts {len(a)} {split} images and {names[1]} {len(b)}, of which they share {len(shared)}; "
+            + ("--common compares them on those." if len(shared) else "there is nothing to compare.")
+        )
+    a, b = a.loc[shared], b.loc[shared]
+    differing = shared[a["label"] != b["label"]]
+    if len(differing):
+        raise ComparisonError(f"{names[0]} and {names[1]} do not agree on the label of {differing[0]}.")
+    if a["label"].nunique() < 2:  # noqa: PLR2004
+        raise ComparisonError(f"The {len(shared)} images that {names[0]} and {names[1]} share are all of one class.")
+    table = a[["label", "lesion"]].assign(first=a["probability"], second=b["probability"])
+    return table.reset_index()
+
+
+def compare(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
+    """The first model less the second: a row for each measure and method, with a 95 % interval.
+
+    If too few lesions differ for DeLong's test and for the bootstrap of lesions (`intervals.differ_enough`), both
+    intervals of the AUC are Hoeffding's bound, and the other measures have none, which is NaN.
+
+    Parameters: `table` as `pair` makes it; `draws` of lesions, and their `seed`.
+    """
+    label, lesion = table["label"].to_numpy(), table["lesion"].to_numpy()
+    scores = table[["first", "second"]].to_numpy()
+    auc = compare_aucs(label, scores[:, 0], scores[:, 1], lesion)
+    enough = auc.p_value is not None
+    rows = [{"measure": "ROC AUC", "method": "DeLong" if enough else "Hoeffding", **auc._asdict()}]
+    once = np.ones((1, len(label)), dtype=int)
+    drawn = cluster_bootstrap(
+        {name: _difference(measure) for name, measure in MEASURES.items()},
+        label,
+        scores,
+        lesion,
+        draws=draws,
+        seed=seed,
+    )
+    nothing = Interval(np.nan, np.nan)
+    for name, measure in MEASURES.items():
+        first, second = (float(measure(label, scores[:, column], once)[0]) for column in (0, 1))
+        if name == "ROC AUC" and not enough:
+            interval = Interval(auc.low, auc.high)
+        elif measure is resampling.brier:
+            moved = scores[:, 0] != scores[:, 1]
+            interval = drawn[name] if differ_enough(label, lesion, moved) or not moved.any() else nothing
+        else:
+            interval = drawn[name] if enough else nothing
+        rows.append(
+            {"measure": name, "method": "lesions", "first": first, "second": second, "difference": first - second}
+            | vars(interval)
+        )
+    columns = ["measure", "method", "first", "second", "difference", "low", "high", "p_value"]
+    return pd.DataFrame(rows, columns=columns).astype({"p_value": float})
+
+
+def _difference(measure: Measure) -> Measure:
+    def difference(label: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Values:
+        return np.asarray(measure(label, scores[:, 0], weights) - measure(label, scores[:, 1], weights))
+
+    return difference
+
+
+def errors_at(table: pd.DataFrame, thresholds: tuple[float, float]) -> PairedErrors:
+    """Missed cancers and false alarms of the two models, each at its own of `thresholds`, image by image.
+
+    Parameters: `table` as `pair` makes it.
+    """
+    first, second = (
+        called_malignant(table[name], at) for name, at in zip(("first", "second"), thresholds, strict=True)
+    )
+    label, lesion = table["label"].to_numpy(), table["lesion"].to_numpy()
+
+    def of_class(wanted: int) -> Errors:
+        rows = label == wanted
+        return compare_errors(first[rows] != wanted, second[rows] != wanted, lesion[rows])
+
+    return PairedErrors(missed=of_class(1), alarms=of_class(0))
+
+
+def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, PairedErrors]) -> list[str]:
+    """What was shown about the AUC and the errors at each operating point, in sentences.
+
+    Parameters: `table` as `pair` makes it; `found` as `compare` makes it; `errors` from `errors_at` for each point.
+    """
+    where = f"on {len(table)} images of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}"
+    auc = found[found["measure"].eq("ROC AUC") & found["method"].eq("lesions")].iloc[0]
+    if table["first"].equals(table["second"]):
+        return [f"A and B give each of {len(table)} images the same probability: there is no difference."]
+    difference = by(Difference(auc["difference"], auc["low"], auc["high"]))
+    if auc["low"] > 0:
+        sentences = [f"A ranks better than B {where}: its AUC is {difference}."]
+    elif auc["high"] < 0:
+        sentences = [f"A ranks worse than B {where}: its AUC is {difference}."]
+    else:
+        sentences = [f"No difference in AUC can be shown {where}: A's is {difference}."]
+    for point, (missed, alarms) in errors.items():
+        ranges = [
+            missed_range(Confusion(tn=alarms.n - called, fp=called, fn=count, tp=missed.n - count))
+            for count, called in ((missed.first, alarms.first), (missed.second, alarms.second))
+        ]
+        sentences.append(
+            f"{AT.get(point, 'At the thresholds given')}: of {_images(missed, 'malignant')} A misses {missed.first} "
+            f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses')}. "
+            f"Of {_images(alarms, 'benign')} A calls {alarms.first} malignant and B {alarms.second}: "
+            f"{_shown(alarms, 'raises')}."
+        )
+        for name, called in zip("AB", (alarms.first, alarms.second), strict=True):
+            if called == alarms.n:
+                sentences.append(
+                    f"{name} calls every benign image malignant there, so missing few cancers is no merit."
+                )
+    return sentences
+
+
+def _images(errors: Errors, kind: str) -> str:
+    return counted(errors.n, f"{kind} image", f"{kind} images")
+
+
+def _shown(errors: Errors, does: str) -> str:
+    p = p_value(errors.p_by_lesion)
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    if errors.p_by_lesion > 1 - CONFIDENCE or errors.first == errors.second:
+        return f"no difference can be shown ({p})"
+    return f"A {does} {'fewer' if errors.first < errors.second else 'more'} ({p})"
+
+
+def cautions(points: tuple[Known, Known], vals: tuple[set[str], set[str]], split: str) -> list[str]:
+    """What to know before calling either of the two better, in sentences.
+
+    Parameters: the operating points of each, if known; the paths of each one's val images, if it has any; the `split`
+    on which they are compared.
+    """
+    sentences = []
+    if split == VAL:
+        sentences.append("Epochs, temperatures and thresholds were chosen on val: results there are optimistic.")
+    if all(vals) and vals[0] != vals[1]:
+        sentences.append(
+            f"The two were chosen on different val images, {len(vals[0])} and {len(vals[1])}, of which they share "
+            f"{len(vals[0] & vals[1])}."
+        )
+    named = zip("AB", points, strict=True)
+    own = {name: known.high_recall for name, known in named if isinstance(known, OperatingPoints)}
+    for name, point in own.items():
+        if caveat := caveat_of(point):
+            sentences.append(f"{name}, {HIGH_RECALL}: {caveat}")
+    aims = [f"{percent(one.target_recall)} with {percent(one.confidence)} confidence" for one in own.values()]
+    if len(set(aims)) > 1:
+        sentences.append(f"A's {HIGH_RECALL} point aims at a sensitivity of {aims[0]}, B's at {aims[1]}.")
+    return sentences
+
+
+def own_points(source: str, threshold: float | None) -> Known:
+    """The operating points to compare `source` at: its own, or in place of them the `threshold` that is given."""
+    return read_points(source) if threshold is None else Point(threshold, GIVEN)
+
+
+def run(wanted: argparse.Namespace) -> int:
+    """`dermascreen compare`: print measures, errors and a verdict."""
+    names = (wanted.first, wanted.second)
+    whole = [read_all_predictions(source, wanted.split) for source in names]
+    first, second = (one.part(wanted.split) for one in whole)
+    table = _pair(first, second, names, wanted.split, wanted.common)
+    found = compare(table, draws=wanted.draws, seed=wanted.seed)
+    given = (wanted.threshold_a, wanted.threshold_b)
+    points = (own_points(names[0], given[0]), own_points(names[1], given[1]))
+    print(
+        f"A: {wanted.first}\nB: {wanted.second}\n"
+        f"{len(table)} {wanted.split} images, {table['label'].sum()} of them malignant, "
+        f"of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}\n\n{_measures(found)}\n\n"
+        f"Intervals of 95 %: {_methods(found, wanted.draws, wanted.seed)}\n"
+    )
+    errors = {}
+    if points[0] is None or points[1] is None:
+        lacking = " or ".join(name for name, known in zip("AB", points, strict=True) if known is None)
+        print(
+            f"No operating point of {lacking} was found, so the AUCs alone are compared; --threshold-a and "
+            "--threshold-b give one.\n"
+        )
+    else:
+        at = _thresholds((points[0], points[1]))
+        errors = {point: errors_at(table, thresholds) for point, thresholds in at.items()}
+        print(
+            f"{_errors(at, errors)}\n\nEach model at its own threshold, image by image; p is McNemar's exact test; "
+            "p by lesion counts each lesion once.\n"
+        )
+    vals = tuple(set(one.part(VAL).path.tolist()) for one in whole)
+    said = [*verdict(table, found, errors), *cautions(points, (vals[0], vals[1]), wanted.split)]
+    print("\n".join(["Verdict:", *(f"- {sentence}" for sentence in said)]).replace("\N{NO-BREAK SPACE}", " "))
+    return 0
+
+
+def _thresholds(points: tuple[OperatingPoints | Point, OperatingPoints | Point]) -> dict[str, tuple[float, float]]:
+    """Each of the points to compare at with the thresholds of A and B: their own, and one half for both."""
+    used = [GIVEN if isinstance(known, Point) else HIGH_RECALL for known in points]
+    first, second = ((known if isinstance(known, Point) else known.high_recall).threshold for known in points)
+    return {used[0] if used[0] == used[1] else " and ".join(used): (first, second), DEFAULT: (HALF, HALF)}
+
+
+def _measures(found: pd.DataFrame) -> str:
+    names = dict(zip(["first", "second", "difference", "p_value"], ["A", "B", "A - B", "p"], strict=True))
+    return found.rename(columns=names).to_string(index=False, float_format="{:.4f}".format, na_rep="")
+
+
+def _methods(found: pd.DataFrame, draws: int, seed: int) -> str:
+    drawn = f"percentiles of {draws} draws of lesions (seed {seed})"
+    if found["method"].iloc[0] == "DeLong":
+        return f"DeLong's, and {drawn}."
+    return (
+        "too few lesions are ranked differently for DeLong's and for a bootstrap of lesions, so those of the AUC are "
+        f"Hoeffding's bound, and the others are left out or {drawn}."
+    )
+
+
+def _errors(at: Mapping[str, tuple[float, float]], errors: Mapping[str, PairedErrors]) -> str:
+    rows = []
+    for point, thresholds in at.items():
+        for kind, one in zip(("missed cancers", "false alarms"), errors[point], strict=True):
+            rows.append(
+                {
+                    "point": point, "threshold A": thresholds[0], "threshold B": thresholds[1], "": kind, "of": one.n,
+                    "A": one.first, "B": one.second, "A alone": one.first_alone, "B alone": one.second_alone,
+                    "p": one.p_value, "p by lesion": one.p_by_lesion,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format)

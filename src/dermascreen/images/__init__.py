@@ -1,1 +1,0 @@
-"""Where pixels come from and how they are grouped."""

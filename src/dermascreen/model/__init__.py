@@ -1,1 +1,0 @@
-"""The network: what it is, how it learns, how it predicts."""

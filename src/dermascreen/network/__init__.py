@@ -1,0 +1,1 @@
+"""The network: its architecture, its initial weights and its input."""

@@ -1,0 +1,1 @@
+"""From pixels to a logit, a calibrated probability and a decision."""

@@ -1,0 +1,1 @@
+"""MLflow's registry of models: gates, versions and the champion."""

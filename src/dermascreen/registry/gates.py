@@ -1,0 +1,43 @@
+"""The conditions that a model has to meet before it is registered."""
+
+from typing import NamedTuple
+
+from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
+from dermascreen.artifacts.results.details.explanation import ExplainDetails
+from dermascreen.core.params import RegistryParams
+from dermascreen.report.numbers import percent, signed
+
+
+class Gate(NamedTuple):
+    """A condition for registering: whether it is met, and the finding as a sentence."""
+
+    passed: bool
+    found: str
+
+
+def gates(
+    shortcuts: ShortcutsDetails, threshold: ThresholdDetails, explain: ExplainDetails, params: RegistryParams
+) -> list[Gate]:
+    """The conditions of section `registry` of params.yaml."""
+    name, least = min(shortcuts.baselines.items(), key=lambda item: item[1].low)
+    checked = [
+        Gate(
+            least.low > params.min_auc_gain,
+            f"The network's AUC less that of {name} is {signed(least.network_minus_baseline)}, at least "
+            f"{signed(least.low)}, where more than {params.min_auc_gain:g} is asked for.",
+        )
+    ]
+    high_recall = threshold.high_recall
+    if params.guaranteed_recall:
+        promised = high_recall.guaranteed and high_recall.reached
+        target = percent(high_recall.target_recall)
+        checked.append(Gate(promised, f"A sensitivity of {target} is {'' if promised else 'not '}guaranteed."))
+    failed = explain.believable.failed
+    named = f" ({', '.join(failed)})" if failed else ""
+    checked.append(
+        Gate(
+            len(failed) <= params.max_failed_checks,
+            f"{len(failed)} checks of the maps failed{named}, of which {params.max_failed_checks} may.",
+        )
+    )
+    return checked

@@ -1,0 +1,266 @@
+"""MLflow's registry: a model enters only through its gates, and becomes champion only if it is shown to be better.
+
+The registered version records what was decided, and why, in its description and in tags.
+"""
+
+import shutil
+import warnings
+from importlib.metadata import version as installed
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from dermascreen.artifacts.model.description import WEIGHTS
+from dermascreen.artifacts.model.files import BUNDLE
+from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
+from dermascreen.artifacts.results.details.explanation import ExplainDetails
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.errors import (
+    ComparisonError,
+    ModelError,
+    PredictionsError,
+    StoreError,
+)
+from dermascreen.core.hashes import content_md5
+from dermascreen.core.params import Params, read_params
+from dermascreen.core.tracking.address import store_uri
+from dermascreen.core.tracking.failures import answering, says_absent
+from dermascreen.core.tracking.store import Store, alone, chosen, open_store
+from dermascreen.experiments.compare import compare, pair
+from dermascreen.registry.files import CHAMPION, NAME, NO_ALIAS, existing_store, files_of
+from dermascreen.registry.gates import gates
+from dermascreen.report.numbers import signed
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.models.model import ModelInfo
+PACKAGE = Path(__file__).parents[1]  # of which a registered model keeps a copy
+PACKAGES = (
+    "captum", "jinja2", "matplotlib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic",
+    "pyyaml", "safetensors", "scikit-learn", "scipy", "filelock", "torch", "torchvision", "tqdm",
+)  # fmt: skip
+
+# The consequence of a failure at the store, by how far the command had come.
+STAYS = "the champion stays"
+NOTHING = f"no version was registered, and {STAYS}"
+
+
+class Verdict(NamedTuple):
+    """Whether a model is better than the champion that it was compared with, and why."""
+
+    champion: str | None  # the version of the champion
+    better: bool
+    why: str
+
+
+def register(project: Path) -> str:
+    """Register the model of the pipeline at `project`; return the outcome in sentences.
+
+    Raises ModelError if the pipeline is not up to date or a gate is not passed.
+    """
+    params = read_params(project / "params.yaml")
+    _require_current(project)
+    passed = gates(
+        ShortcutsDetails.read(project / ShortcutsDetails.PATH),
+        ThresholdDetails.read(project / ThresholdDetails.PATH),
+        ExplainDetails.read(project / ExplainDetails.PATH),
+        params.registry,
+    )
+    if not all(gate.passed for gate in passed):
+        raise ModelError("not registered. " + " ".join(gate.found for gate in passed if not gate.passed))
+    found = " ".join(gate.found for gate in passed)
+    root = project.resolve()
+    with answering(store_uri(root), NOTHING):
+        store = open_store(root, params.tracking.experiment)
+    with chosen(store):
+        # First, so that nothing has been logged if it fails.
+        verdict = _compared(store, root / Predictions.PATH, params)
+        logged = _logged(store, root)
+        with alone(store, NOTHING):
+            if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
+                verdict = _compared(store, root / Predictions.PATH, params)
+            version = _entered(store, logged, found, verdict)
+            if verdict.better:
+                _promote(store, version, verdict)
+    return f"Registered {NAME} version {version}{', now champion' if verdict.better else ''}. {found} {verdict.why}"
+
+
+def rollback(project: Path, to: int | None) -> str:
+    """Make version `to`, or the previous champion, champion; return a sentence. Raises ModelError if there is none."""
+    store = existing_store(project, STAYS)
+    client = store.client
+    with alone(store, STAYS):
+        now = _champion(store, STAYS)
+        if now is None:
+            raise ModelError(f"no version of {NAME} is champion; `dermascreen register` makes the first.")
+        with answering(store.uri, STAYS):
+            before = client.get_model_version(NAME, now).tags.get("before")
+            known = {str(found.version) for found in client.search_model_versions(f"name = '{NAME}'")}
+        target = str(to) if to is not None else before
+        if target is None:
+            raise ModelError(f"which version was champion before version {now} is not known; name one with --to.")
+        if not target:
+            raise ModelError(f"version {now} of {NAME} was the first champion; name another one with --to.")
+        if target == now:
+            raise ModelError(f"version {now} of {NAME} is champion already.")
+        if target not in known:
+            raise ModelError(
+                f"{NAME} has no version {target}; it has {', '.join(sorted(known, key=int))}: name one with --to."
+            )
+        with answering(store.uri, STAYS):
+            if "before" not in client.get_model_version(NAME, target).tags:  # it has never been champion
+                client.set_model_version_tag(NAME, target, "before", now)
+        _appoint(store, target, STAYS)
+        with answering(store.uri, f"version {target} is champion again, and only the reason is not noted"):
+            client.set_model_version_tag(NAME, target, "champion", f"Rolled back from version {now}.")
+    return f"Version {target} of {NAME} is champion again; it was version {now}."
+
+
+def _require_current(project: Path) -> None:
+    from dvc.exceptions import DvcException  # noqa: PLC0415
+    from dvc.lock import LockError  # noqa: PLC0415
+    from dvc.repo import Repo  # noqa: PLC0415
+
+    try:
+        changed = Repo(str(project)).status(["report"], with_deps=True)
+    except LockError:
+        raise ModelError("not registered, as DVC is at work in this project; run it again when that ends.") from None
+    except DvcException as error:
+        raise ModelError(f"{project} is not a DVC project that can be read ({error}).") from None
+    if changed:
+        raise ModelError(f"{', '.join(sorted(changed))} changed since it ran; run `dvc repro`, then register.")
+
+
+def _compared(store: Store, predictions: Path, params: Params) -> Verdict:
+    """Whether the model whose test predictions these are becomes champion, and why."""
+    before = _champion(store, NOTHING)
+    if before is None:
+        return Verdict(None, True, "It is the first to pass the gates.")
+    with files_of(store, NAME, before, NOTHING) as files:
+        kept = files / "artifacts" / Predictions.PATH.name
+        try:
+            table = pair(str(predictions), str(kept), "test", common=True)
+        except (ComparisonError, PredictionsError) as error:
+            if str(kept) not in str(error):
+                raise
+            said = str(error).replace(str(kept), f"version {before} of {NAME}").rstrip(".")
+            raise ModelError(
+                f"not registered, as it cannot be compared with the champion ({said}); give another version the alias "
+                f"{CHAMPION} with `dermascreen rollback --to VERSION`, or remove the alias on MLflow's page."
+            ) from None
+        rows = compare(table, draws=params.evaluate.bootstrap_draws, seed=params.seed)
+    auc = rows[rows["measure"].eq("ROC AUC") & rows["method"].eq("lesions")].iloc[0]
+    better = bool(auc["low"] > 0)
+    return Verdict(
+        before,
+        better,
+        f"On {len(table)} test images in common its AUC less that of version {before} is {signed(auc['difference'])} "
+        f"({signed(auc['low'])} to {signed(auc['high'])}, by lesions): "
+        + (f"better than version {before}, the champion before it." if better else f"version {before} stays champion."),
+    )
+
+
+def _champion(store: Store, so: str) -> str | None:
+    """The champion's version; None only if the store says that there is none.
+
+    A store reports an unknown alias with the same error as any bad request, so the model's list of aliases is checked
+    before that is believed.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow is slow to import
+
+    with answering(store.uri, so):
+        try:
+            return str(store.client.get_model_version_by_alias(NAME, CHAMPION).version)
+        except MlflowException as error:
+            if not (says_absent(error) or error.error_code == NO_ALIAS):
+                raise
+            try:
+                if CHAMPION not in store.client.get_registered_model(NAME).aliases:
+                    return None
+            except MlflowException as second:
+                if says_absent(second):
+                    return None
+                raise
+            raise
+
+
+def _logged(store: Store, root: Path) -> "ModelInfo":
+    """Log the model in a run of its own."""
+    import mlflow  # noqa: PLC0415
+
+    with TemporaryDirectory() as folder:
+        bundle = Path(folder, "bundle")
+        bundle.mkdir()
+        for file in BUNDLE:
+            copy = shutil.copytree if (root / file).is_dir() else shutil.copy2
+            copy(root / file, bundle / file.name)
+        tags = {"stage": "register", "model": content_md5(root / WEIGHTS)}
+        with (
+            answering(store.uri, NOTHING),
+            mlflow.start_run(experiment_id=store.experiment_id, run_name="register", tags=tags),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "(?s).*input example", UserWarning)  # the signature is given
+            logged: ModelInfo = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(PACKAGE / "serving/pyfunc.py"),
+                # As addresses: MLflow takes a percent sign in a path for the beginning of a quoted character.
+                artifacts={"bundle": bundle.as_uri(), "predictions": (root / Predictions.PATH).as_uri()},
+                code_paths=[str(PACKAGE)],
+                pip_requirements=[f"{package}=={installed(package)}" for package in PACKAGES],
+                signature=_signature(),
+            )
+    return logged
+
+
+def _entered(store: Store, logged: "ModelInfo", found: str, verdict: Verdict) -> str:
+    """Register what was logged, with the reason and the previous champion; returns the version's number."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow is slow to import
+
+    with answering(store.uri, NOTHING):
+        try:
+            store.client.create_registered_model(NAME, description="Tells malignant from benign skin lesions.")
+        except MlflowException as error:
+            if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
+                raise
+    tags = {"gates": found, "champion": verdict.why} | ({"before": verdict.champion or ""} if verdict.better else {})
+    with answering(store.uri, f"whether a version was registered is not known, and {STAYS}"):
+        made = store.client.create_model_version(
+            NAME, logged.model_uri, model_id=logged.model_id, tags=tags, description=f"{found} {verdict.why}"
+        )
+    return str(made.version)
+
+
+def _promote(store: Store, version: str, verdict: Verdict) -> None:
+    """Make a better version champion; raises ModelError if the champion has changed in the meantime."""
+    done = f"version {version} was registered, and {STAYS}"
+    if (now := _champion(store, done)) != verdict.champion:  # a server has no lock
+        raise ModelError(
+            f"version {version} was registered, but is not champion: version {now} became champion in the meantime, "
+            "with which it was not compared; run `dermascreen register` again."
+        )
+    _appoint(store, version, done)
+
+
+def _appoint(store: Store, version: str, otherwise: str) -> None:
+    """Make a version champion, as the last step; `otherwise` says what holds if that fails."""
+    try:
+        with answering(store.uri, otherwise):
+            store.client.set_registered_model_alias(NAME, CHAMPION, version)
+    except StoreError:  # perhaps only the response was lost
+        if _champion(store, f"whether version {version} is champion is not known") != version:
+            raise
+
+
+def _signature() -> "ModelSignature":
+    from mlflow.models import ModelSignature  # noqa: PLC0415
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec  # noqa: PLC0415
+
+    text, number, truth = DataType.string, DataType.double, DataType.boolean
+    given: list[ColSpec | TensorSpec] = [ColSpec(text, "image", required=False), ColSpec(text, "path", required=False)]
+    answered: list[ColSpec | TensorSpec] = [
+        ColSpec(number, "probability"), ColSpec(number, "low"), ColSpec(number, "high"), ColSpec(text, "decision"),
+        ColSpec(text, "operating_point"), ColSpec(truth, "abstain"), ColSpec(text, "caveat"), ColSpec(text, "warnings"),
+        ColSpec(text, "error"),
+    ]  # fmt: skip
+    return ModelSignature(inputs=Schema(given), outputs=Schema(answered))

@@ -1,0 +1,171 @@
+"""Numbers as a person reads them."""
+
+import re
+from typing import Protocol
+
+from dermascreen.evidence.intervals import (
+    DELONG,
+    HOEFFDING,
+    LESION_BOOTSTRAP,
+    WILSON,
+    Difference,
+    Interval,
+    Intervals,
+    clopper_pearson,
+)
+from dermascreen.evidence.metrics import Confusion
+
+METHODS = {
+    DELONG: "DeLong",
+    HOEFFDING: "Hoeffding\u2019s bound",
+    LESION_BOOTSTRAP: "bootstrap of lesions",
+    "clopper_pearson": "exact binomial",
+    "clopper_pearson_box": "exact binomial, of both rates",
+    WILSON: "Wilson",
+}
+UNDEFINED = {  # why a rate is undefined
+    "recall": "no malignant image",
+    "specificity": "no benign image",
+    "precision": "none called malignant",
+    "ppv": "none called malignant",
+    "npv": "none called benign",
+    "f1": "no malignant image, and none called so",
+    "error": "none decided",
+    "missed_per_1000": "no malignant image",
+    "false_alarms_per_1000": "no benign image",
+}
+TOO_FEW = "too few for a range"
+
+
+class Ranged(Protocol):
+    """What has two ends: an interval, or a difference with its interval."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+class Measured(Protocol):
+    """Measures, with their intervals under the same names."""
+
+    @property
+    def intervals(self) -> object: ...
+
+
+def share(value: float) -> str:
+    """A number between 0 and 1 with three decimals; 0.000 and 1.000 only for exactly 0 and 1."""
+    if 0 < value < 0.0005:  # noqa: PLR2004
+        return "<0.001"
+    if 0.9995 <= value < 1:  # noqa: PLR2004
+        return ">0.999"
+    return f"{value:.3f}"
+
+
+def percent(value: float) -> str:
+    """A share in percent with one decimal, which is left out where it is 0; never rounded up to 100 %."""
+    text = f"{value:.1%}"
+    return (
+        ">99.9\N{NO-BREAK SPACE}%"
+        if text == "100.0%" and value < 1
+        else text.removesuffix("%").removesuffix(".0") + "\N{NO-BREAK SPACE}%"
+    )
+
+
+def signed(value: float) -> str:
+    """A difference with its sign and three decimals; what rounds to 0 has no sign."""
+    text = f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return text if any(digit in "123456789" for digit in text) else "0.000"
+
+
+def amount(value: float) -> str:
+    """A count that need not be whole, such as one per 1,000, with one decimal."""
+    return f"{value:.1f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with three decimals, never 0.000; there is none where too few lesions are ranked differently."""
+    if value is None:
+        return "too few"
+    return "<0.001" if value < 0.0005 else f"{value:.3f}"  # noqa: PLR2004
+
+
+def span(interval: Ranged, style: str = "share") -> str:
+    """The ends of an interval in one of STYLES: 0.914 to 0.952."""
+    return f"{STYLES[style](interval.low)} to {STYLES[style](interval.high)}"
+
+
+def rate(rates: object, measure: str, style: str = "share") -> str:
+    """A measure of `rates`, by the name of its field, in one of STYLES; or why it is undefined."""
+    value: float | None = getattr(rates, measure)
+    return UNDEFINED[measure] if value is None else STYLES[style](value)
+
+
+def ranges(rates: Measured, measure: str, style: str = "share") -> list[tuple[str, str]]:
+    """The intervals of a measure; with each the name of its method, if there are several or it is not the usual one."""
+    intervals: Intervals = getattr(rates.intervals, measure)
+    if not intervals:
+        return [] if getattr(rates, measure) is None else [(TOO_FEW, "")]
+    named = len(intervals) > 1 or not {HOEFFDING, WILSON}.isdisjoint(intervals)
+    return [(span(interval, style), METHODS[method] if named else "") for method, interval in intervals.items()]
+
+
+def missed(counts: Confusion) -> str:
+    """Missed cancers, of all malignant images: 3 of 80."""
+    return f"{counts.fn} of {counts.malignant}"
+
+
+def alarms(counts: Confusion) -> str:
+    """False alarms, of all benign images."""
+    return f"{counts.fp} of {counts.benign}"
+
+
+def missed_range(counts: Confusion) -> str:
+    """The exact binomial interval of the share that is missed, from a count of missed cancers."""
+    return span(_share_missed(counts), "percent")
+
+
+def most_missed(counts: Confusion) -> str:
+    """The upper end of `missed_range`: 14.2 % for 0 of 24."""
+    return percent(_share_missed(counts).high)
+
+
+def _share_missed(counts: Confusion) -> Interval:
+    return clopper_pearson(counts.fn, counts.malignant)
+
+
+def alarms_range(counts: Confusion) -> str:
+    return span(clopper_pearson(counts.fp, counts.benign), "percent")
+
+
+def by(difference: Difference, more: str = "higher", less: str = "lower") -> str:
+    """A difference in words, whatever its sign: higher by 0.035 (0.015 to 0.055)."""
+    value, low, high = difference.value, difference.low, difference.high
+    if value is None:
+        return "not defined"
+    words = f"{more if value > 0 else less} by {abs(value):.3f}"
+    if value == low == high == 0:
+        return "exactly the same"
+    if f"{abs(value):.3f}" == "0.000":
+        words = "the same to three decimals"
+    if low is None or high is None:
+        return f"{words} ({TOO_FEW})"
+    if low >= 0:
+        return f"{words} ({low:.3f} to {high:.3f})"
+    if high <= 0:
+        return f"{words} ({-high:.3f} to {-low:.3f})"
+    return f"{words} (from {-low:.3f} {less} to {high:.3f} {more})"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number and the words that fit it: 1 lesion has, 2 lesions have."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def literal(text: object) -> str:
+    """Text as Markdown shows it literally, also in a table."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(str(text).split()))
+
+
+STYLES = {"share": share, "percent": percent, "signed": signed, "amount": amount}

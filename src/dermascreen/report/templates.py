@@ -1,0 +1,115 @@
+"""What the page and the model card share: where the templates are, their filters and their variables."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dermascreen.core.params import Params
+from dermascreen.evidence.intervals import CONFIDENCE, FEWEST, main_interval
+from dermascreen.evidence.screening import OWN
+from dermascreen.report.numbers import (
+    STYLES,
+    alarms,
+    alarms_range,
+    counted,
+    literal,
+    missed,
+    missed_range,
+    most_missed,
+    p_value,
+    ranges,
+    rate,
+    span,
+)
+from dermascreen.report.results import Results
+from dermascreen.report.wording import (
+    BASELINES,
+    INTERVENTIONS,
+    NO_SITE,
+    POINTS,
+    baseline_of,
+    caveat_of,
+    chance_of,
+    extremes_of,
+    kept,
+    near_duplicates_of,
+    prevalence_of,
+    reduction_of,
+    separation_of,
+    source_of,
+    start_of,
+    verdict_of,
+)
+
+PAIRS = {
+    "bytes": "equal bytes",
+    "pixels": "equal pixels",
+    "hash": "near-equal perceptual hashes",
+    "features": "local features that agree in their geometry",
+}
+STRATA = {
+    "near_duplicate_in_source_train": "A near-duplicate in the train folder, as the images were given",
+    "coarse_jpeg": "A coarse JPEG",
+    "exif": "EXIF metadata",
+}
+
+
+@cache
+def environment(autoescape: bool) -> Environment:
+    """The Jinja environment of the templates, with their filters; a missing value is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=autoescape,  # noqa: S701 - off for Markdown only, which `literal` guards
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = (
+        p_value, span, rate, ranges, main_interval, missed, missed_range, most_missed, alarms, alarms_range,
+        counted, literal,
+    )  # fmt: skip
+    environment.filters |= STYLES | {function.__name__: function for function in filters}
+    return environment
+
+
+VARIANTS = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "guided_grad_cam": "Guided Grad-CAM"}  # of maps
+
+
+def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
+    """What both templates are given: the details by stage, the parameters, and the sentences that they share.
+
+    Parameters: `kaggles`, whether the images are Kaggle's, as `dataset.is_kaggles` finds.
+    """
+    threshold, high_recall = results.threshold, results.threshold.high_recall
+    return {
+        **vars(results),
+        "params": params,
+        "kaggles": kaggles,
+        "confidence": CONFIDENCE,
+        "fewest": FEWEST,
+        "start": start_of(results.train.weights),
+        "source": source_of(params.data, kaggles),
+        "synthetic": params.data.source == "synthetic",
+        "verdict": verdict_of(high_recall),
+        "promised": caveat_of(high_recall) is None,
+        "kept": kept(high_recall),
+        "band_caveat": threshold.abstention and caveat_of(threshold.abstention),
+        "extremes": extremes_of(threshold),
+        "reduction": reduction_of(threshold),
+        "chance": chance_of(results.evaluate.test.intervals.roc_auc),
+        "baseline": baseline_of(results.shortcuts),
+        "near_duplicates": near_duplicates_of(results.audit, kaggles),
+        "separation": separation_of(params.split.protocol),
+        "prevalence": prevalence_of(high_recall.test.screening[OWN].prevalence),
+        "points": POINTS,
+        "own": OWN,
+        "variants": VARIANTS,
+        "pairs": PAIRS,
+        "baselines": BASELINES,
+        "interventions": INTERVENTIONS,
+        "strata": STRATA,
+        "no_site": NO_SITE,
+    }

@@ -1,0 +1,108 @@
+"""Augmentation of a batch in training: one warp and one affine map of colour for each image."""
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dermascreen.core.params import AugmentParams
+from dermascreen.network.pixels import scale
+
+DRAWS = 8  # random numbers for one image
+BEST_QUALITY = 100
+GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
+
+
+def recompress(pixels: Tensor, draws: Tensor, params: AugmentParams) -> Tensor:
+    """Compress each image, uint8 (N, H, W, 3), as a JPEG of its own quality, from `params.jpeg` to 100.
+
+    Works on the CPU and takes about a millisecond for an image of 224 pixels a side; see `augment` for `draws`.
+    """
+    if params.jpeg == BEST_QUALITY:
+        return pixels
+    qualities = (params.jpeg + draws[:, 7].cpu() * (BEST_QUALITY - params.jpeg)).round().int().tolist()
+    saved = []
+    for image, quality in zip(pixels.cpu().numpy(), qualities, strict=True):
+        _, file = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])  # OpenCV's are BGR
+        saved.append(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR_RGB)))
+    return torch.from_numpy(np.stack(saved)).to(pixels.device)
+
+
+def shrink(pixels: Tensor, size: int) -> Tensor:
+    """Resize uint8 (N, H, W, 3) to (N, size, size, 3), each new pixel a weighted mean of those that it covers."""
+    if pixels.shape[1] == size:
+        return pixels
+    images = pixels.permute(0, 3, 1, 2)
+    if images.is_cuda:
+        images = images.float()
+    resized = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    return resized.round().to(torch.uint8).permute(0, 2, 3, 1) if images.is_cuda else resized.permute(0, 2, 3, 1)
+
+
+def augment(pixels: Tensor, draws: Tensor, params: AugmentParams) -> Tensor:
+    """Flip, turn and recolour each image by its row of `draws`, numbers in [0, 1) of shape (N, DRAWS).
+
+    Takes uint8 (N, H, W, 3), gives floats in [0, 1], shape (N, 3, H, W). Flip and rotation are one bilinear warp about
+    the centre that reflects at the border. Saturation, hue, contrast about the image's mean and brightness are one
+    affine map of the colours.
+    """
+    images = scale(pixels)
+    turn, across, down, brightness, contrast, saturation, hue, _ = draws.to(images.device).unbind(1)
+    if params.flip or params.rotation:
+        flips = torch.stack([across, down]).lt(0.5) if params.flip else torch.zeros_like(torch.stack([across, down]))
+        images = warp(images, _between(turn, math.radians(params.rotation)), 1 - 2 * flips.float())
+    return recolour(
+        images,
+        brightness=_between(brightness, params.brightness),
+        contrast=1 + _between(contrast, params.contrast),
+        saturation=1 + _between(saturation, params.saturation) if params.saturation else None,
+        hue=_between(hue, math.radians(params.hue)) if params.hue else None,
+    )
+
+
+def warp(images: Tensor, angle: Tensor, flips: Tensor) -> Tensor:
+    """Rotate by `angle` radians, shape (N,), after mirroring x and y where `flips`, shape (2, N), is -1."""
+    cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
+    rows = [
+        torch.stack([flips[0] * cos, flips[0] * -sin, zero], 1),
+        torch.stack([flips[1] * sin, flips[1] * cos, zero], 1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def recolour(
+    images: Tensor, *, brightness: Tensor, contrast: Tensor, saturation: Tensor | None, hue: Tensor | None
+) -> Tensor:
+    """Clamp contrast * (colour - mean) + mean + brightness to [0, 1], with each of shape (N,).
+
+    First the colour is rotated by `hue` radians about the grey axis, which keeps the sum of the channels, and its
+    distance from its own grey, the luma, is multiplied by `saturation`; None leaves it as it is. `mean` is the mean of
+    the whole image.
+    """
+    if saturation is not None or hue is not None:
+        images = torch.bmm(_mixing(images, saturation, hue), images.flatten(2)).view_as(images)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    contrast, brightness = contrast.view(-1, 1, 1, 1), brightness.view(-1, 1, 1, 1)
+    return torch.addcmul(mean * (1 - contrast) + brightness, images, contrast).clamp_(0, 1)
+
+
+def _mixing(images: Tensor, saturation: Tensor | None, hue: Tensor | None) -> Tensor:
+    """Matrices, shape (N, 3, 3), to multiply a column of red, green and blue by."""
+    mixing = torch.eye(3, device=images.device).expand(len(images), 3, 3)
+    if hue is not None:  # Rodrigues' rotation about (1, 1, 1)
+        cos, sin = hue.cos().view(-1, 1, 1), hue.sin().view(-1, 1, 1)
+        cross = mixing.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+        mixing = cos * mixing + sin * cross + (1 - cos) / 3
+    if saturation is not None:
+        factor = saturation.view(-1, 1, 1)
+        grey = mixing.new_tensor(GREY).expand(3, 3)
+        mixing = torch.bmm(factor * torch.eye(3, device=images.device) + (1 - factor) * grey, mixing)
+    return mixing
+
+
+def _between(draw: Tensor, limit: float) -> Tensor:
+    return (2 * draw - 1) * limit

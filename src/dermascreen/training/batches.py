@@ -1,0 +1,127 @@
+"""Which images are in a batch, and the random numbers of their augmentation; a function of seed and epoch alone.
+
+A batch is what one step of the optimiser learns from. It is divided into parts: one for each process, or several one
+after the other where a process accumulates. Every image is in one batch of each epoch, and batches differ in size by
+at most one image. Draws belong to the image's place in the batch, so they do not depend on how many processes share it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dermascreen.core.errors import TrainingError
+from dermascreen.core.params import TrainParams
+from dermascreen.training.augment import DRAWS
+
+RESIDENT_SHARE = 0.5  # the share of a GPU's free memory that the images of a split may take
+WORKERS = 4  # processes that read ahead for a GPU whose memory cannot hold the images
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled rows of an array of images: `pixels` uint8 (N, H, W, 3), `rows` and `labels` (0 or 1) of shape (n,)."""
+
+    pixels: npt.NDArray[np.uint8]
+    rows: npt.NDArray[np.intp]
+    labels: npt.NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """The share of a batch that one process computes at once."""
+
+    places: npt.NDArray[np.intp]  # of its n images in the split
+    draws: npt.NDArray[np.float32]  # (n, DRAWS), in [0, 1)
+    kept: float  # the share of an image that mixup keeps
+    weight: float  # so that the mean over the parts of weight * mean loss is the mean loss of the batch
+
+
+class Batch(NamedTuple):
+    """A part with its images."""
+
+    pixels: Tensor  # uint8 (n, H, W, 3)
+    labels: Tensor  # (n,)
+    places: Tensor  # (n,)
+    draws: Tensor  # (n, DRAWS)
+    kept: float
+    weight: float
+
+
+class Schedule(Sampler[Part]):
+    """The parts of an epoch for process `process` of `processes`, step by step; Lightning sets the epoch."""
+
+    def __init__(self, count: int, params: TrainParams, seed: int, process: int = 0, processes: int = 1) -> None:
+        self.count = count
+        self.params = params
+        self.seed = seed
+        self.process = process
+        self.processes = processes
+        self.epoch = 0
+        self.steps = -(-count // params.batch_size)
+        parts = params.accumulate * processes
+        smallest = count // self.steps
+        if smallest < 2 * parts:  # batch normalisation needs two
+            raise TrainingError(
+                f"With train.batch_size {params.batch_size}, the smallest batch of {count} training images has "
+                f"{smallest}, so some of the {parts} parts that it is computed in would have fewer than two; raise it, "
+                "or lower train.accumulate or train.devices."
+            )
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps * self.params.accumulate
+
+    def __iter__(self) -> Iterator[Part]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        for places in np.array_split(random.permutation(self.count), self.steps):
+            draws = random.random((len(places), DRAWS), dtype=np.float32)
+            kept = random.beta(self.params.mixup, self.params.mixup) if self.params.mixup else 1.0
+            parts = np.array_split(np.arange(len(places)), self.params.accumulate * self.processes)
+            for part in parts[self.process :: self.processes]:
+                weight = len(part) * len(parts) / len(places)
+                yield Part(places[part], draws[part], max(kept, 1 - kept), weight)
+
+
+def every_once(count: int, batch_size: int, process: int = 0, processes: int = 1) -> list[Part]:
+    """The parts of a split that is only predicted: each image in one process, in order, without augmentation."""
+    places = np.arange(process, count, processes)
+    parts = (places[start : start + batch_size] for start in range(0, len(places), batch_size))
+    return [Part(part, np.empty((len(part), 0), np.float32), 1.0, 1.0) for part in parts]
+
+
+class _Reader(Dataset[Batch]):
+    """Reads a part at once, from the memory-mapped file, or from the GPU's memory if the whole split fits."""
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.split = split
+        self.resident: Tensor | None = None
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if len(split.rows) * split.pixels[0].nbytes < free * RESIDENT_SHARE:
+                self.resident = torch.from_numpy(split.pixels[split.rows]).to(device)
+
+    def __getitem__(self, part: Part) -> Batch:
+        places = torch.from_numpy(part.places)
+        if self.resident is None:
+            pixels = torch.from_numpy(self.split.pixels[self.split.rows[part.places]])
+        else:
+            pixels = self.resident[places.to(self.resident.device)]
+        labels = torch.from_numpy(self.split.labels[part.places]).float()
+        return Batch(pixels, labels, places, torch.from_numpy(part.draws), part.kept, part.weight)
+
+
+def loader(split: Split, parts: Schedule | list[Part], device: torch.device) -> DataLoader[Any]:
+    """Batches of `split`, one for each of `parts`; read in this process, or ahead of a GPU that cannot hold them."""
+    reader = _Reader(split, device)
+    ahead = device.type == "cuda" and reader.resident is None
+    return DataLoader(
+        reader, sampler=parts, batch_size=None, pin_memory=ahead, num_workers=WORKERS if ahead else 0,
+        persistent_workers=ahead,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Train a network: the loop is Lightning's, the recipe is here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed
+
+from dermascreen.artifacts.model.training import TrainDetails
+from dermascreen.core.files import replacing
+from dermascreen.core.params import TrainParams
+from dermascreen.network.memory import keep_freed_memory
+from dermascreen.network.model import FEATURES, Network
+from dermascreen.training.batches import Schedule, Split, every_once, loader
+from dermascreen.training.checkpoints import BEST, read_checkpoint, usable
+from dermascreen.training.module import Classifier, Epoch
+from dermascreen.training.trainer import explain_lost_process, make_trainer, quiet_lightning
+
+
+class Fitted(NamedTuple):
+    """How a training went."""
+
+    epochs: list[Epoch]  # the row of each
+    seconds: float  # that they took, those before an interruption included
+
+
+def fit(
+    network: Network,
+    train: Split,
+    val: Split,
+    params: TrainParams,
+    *,
+    seed: int,
+    checkpoints: Path,
+    on_epoch: Callable[[Epoch], None],
+) -> Fitted:
+    """Train `network` in place and leave it with the weights of the epoch that had the best val AUC.
+
+    `checkpoints` is a folder for this configuration and data alone: after every epoch the state is saved there, and a
+    run that finds one continues from it, to the same weights. `on_epoch` is called with each finished epoch's row, and
+    only on rank zero. Raises TrainingError for settings that are not possible with this machine or this data, for a
+    loss that is not finite and for a lost process; CheckpointError for a checkpoint that cannot be read.
+    """
+    keep_freed_memory()
+    # Nothing reads it, and filling it takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    with quiet_lightning():
+        trainer = make_trainer(params, checkpoints)
+        place = (trainer.global_rank, trainer.world_size)
+        schedule = Schedule(len(train.rows), params, seed, *place)
+        resume = usable(checkpoints)
+        if params.channels_last:
+            network.to(memory_format=torch.channels_last)
+        balance = float(np.sum(train.labels == 0) / np.sum(train.labels == 1))
+        classifier = Classifier(
+            network,
+            params,
+            steps=schedule.steps,
+            labels={"train": train.labels, "val": val.labels},
+            pos_weight=balance if params.pos_weight == "auto" else params.pos_weight,
+            seed=seed,
+            views=checkpoints / "features.npy",
+            on_epoch=on_epoch,
+        )
+        if params.frozen_views and trainer.is_global_zero and not classifier.views.exists():
+            with replacing(classifier.views) as temporary:
+                shape = (params.frozen_views, len(train.rows), FEATURES)
+                np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        device = trainer.strategy.root_device
+        loaders = (
+            loader(train, schedule, device),
+            loader(val, every_once(len(val.rows), params.batch_size, *place), device),
+        )
+        try:
+            trainer.fit(classifier, *loaders, ckpt_path=resume, weights_only=True)
+        except SystemExit as end:
+            if end.code == 1:  # what Lightning makes of a KeyboardInterrupt
+                raise KeyboardInterrupt from None
+            raise
+        except RuntimeError as error:
+            explain_lost_process(trainer, error)
+            raise
+    if trainer.is_global_zero:
+        state = read_checkpoint(checkpoints / BEST)["state_dict"]
+        prefix = "network."
+        network.cpu().load_state_dict(
+            {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        )
+    return Fitted(classifier.history, classifier.seconds)
+
+
+def summarise(fitted: Fitted, weights: str) -> TrainDetails:
+    """The epoch whose weights are kept, that is the first with the best val AUC, and how many were run.
+
+    Parameters: `weights`, what training started from.
+    """
+    best = max(fitted.epochs, key=lambda row: row["val_roc_auc"])
+    return TrainDetails(
+        weights=weights,
+        epochs=len(fitted.epochs),
+        best_epoch=int(best["epoch"]),
+        best_train_loss=best["train_loss"],
+        best_train_roc_auc=best["train_roc_auc"],
+        best_val_loss=best["val_loss"],
+        best_val_roc_auc=best["val_roc_auc"],
+    )

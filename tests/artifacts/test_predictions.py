@@ -1,0 +1,30 @@
+"""Predictions of any model, and those of earlier versions."""
+
+from io import StringIO
+
+import pytest
+
+from dermascreen.artifacts.results.predictions import ImagePredictions, Predictions
+
+COLUMNS = "path,split,label,lesion,probability"
+ROWS = "a,test,0,0,0.1\nb,test,1,1,0.9\nc,val,1,2,0.8\n"
+
+
+def test_a_part_is_a_split_and_a_sample_what_numbers_are_made_from() -> None:
+    test = ImagePredictions.parse(StringIO(f"{COLUMNS}\n{ROWS}"), ["test"]).part("test")
+    assert test.path.tolist() == ["a", "b"]
+    label, probability, lesion = test.sample
+    assert (label.tolist(), probability.tolist(), lesion.tolist()) == ([0, 1], [0.1, 0.9], [0, 1])
+
+
+def test_a_table_whose_probability_is_not_calibrated_is_refused() -> None:
+    old = "\n".join(f"{line},{added}" for line, added in zip(
+        f"{COLUMNS}\n{ROWS}".splitlines(), ["calibrated_probability", 0.2, 0.7, 0.6], strict=True
+    ))  # fmt: skip
+    with pytest.raises(ValueError, match="is of an earlier version of dermascreen, whose column 'probability' is not"):
+        ImagePredictions.parse(StringIO(old))
+
+
+def test_what_a_stage_hands_on_needs_every_column() -> None:
+    with pytest.raises(ValueError, match="lacks the column 'logit'"):
+        Predictions.parse(StringIO(f"{COLUMNS}\n{ROWS}"))

@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from dermascreen.core.files import replacing, write_json
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def test_a_file_appears_whole_and_its_temporary_name_goes(tmp_path: Path) -> None:
+    path = tmp_path / "new/folder/file.txt"
+    with replacing(path) as temporary:
+        write(temporary, "whole")
+        assert temporary.parent == path.parent
+        assert not path.exists()
+    assert path.read_text("utf-8") == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_the_old_file_and_nothing_else(error: type[BaseException], tmp_path: Path) -> None:
+    def fail(temporary: Path) -> None:
+        write(temporary, "half")
+        raise error
+
+    path = tmp_path / "file.txt"
+    write(path, "old")
+    with pytest.raises(error), replacing(path) as temporary:
+        fail(temporary)
+    assert path.read_text("utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_and_not_merged(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "old", "old")
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        write(temporary / "new", "new")
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_process_left_under_the_same_name_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    with replacing(path) as left_over:
+        write(left_over, "first")
+    left_over.mkdir()
+    write(left_over / "remnant", "")
+    with replacing(path) as temporary:
+        assert temporary == left_over
+        assert not temporary.exists()
+        write(temporary, "second")
+    assert path.read_text("utf-8") == "second"
+
+
+def test_json_keeps_keys_in_order_and_text_as_it_is(tmp_path: Path) -> None:
+    content = {"b": 1, "a": {"note": "≥ 95 %", "x": [0.1, None, True]}}
+    write_json(content, tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text("utf-8")) == content
+    assert list(json.loads((tmp_path / "metrics.json").read_text("utf-8"))) == ["b", "a"]
+    write_json({"n": 1}, tmp_path / "metrics.json")
+    assert (tmp_path / "metrics.json").read_bytes() == b'{\n  "n": 1\n}\n'
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_json_refuses_what_it_does_not_know(number: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json({"auc": number}, tmp_path / "metrics.json")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,68 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+from dvc_data.hashfile import hash as dvc_hash
+from warmth import warm_environment
+
+from dermascreen.core.hashes import content_md5, content_md5s
+
+
+def dvc(folder: Path, *arguments: str) -> None:
+    subprocess.run(["dvc", *arguments, "--quiet"], cwd=folder, env=warm_environment(), check=True)
+
+
+def test_outside_of_a_dvc_project_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("content", encoding="utf-8")
+    assert content_md5("a") == "9a0364b9e99bb480dd25e1f0284c8555"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of DVC's own use of pygtrie
+def test_what_dvc_has_read_is_not_read_again_nor_the_other_way_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dvc(tmp_path, "init", "--no-scm")
+    (tmp_path / "photographs").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "photographs" / name).write_text(name, encoding="utf-8")
+    dvc(tmp_path, "add", "photographs")
+    (tmp_path / "mine").write_text("mine", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    read = []
+    monkeypatch.setattr(
+        dvc_hash, "_hash_file", lambda path, *rest, read=read, real=dvc_hash._hash_file, **more: (
+            read.append(Path(path).name) or real(path, *rest, **more)
+        )
+    )  # fmt: skip
+    first = content_md5s(["photographs", "mine"])
+    assert read == ["mine"]
+    assert content_md5s(["photographs", "mine"]) == first
+    assert read == ["mine"]
+    shutil.copy("photographs/a", "mine")
+    assert content_md5s(["mine"]) != {"mine": first["mine"]}
+    assert read == ["mine", "mine"]
+    Repo().add("mine")
+    assert read == ["mine", "mine"]
+
+
+@pytest.mark.slow
+def test_content_md5_is_what_dvc_records(tmp_path: Path) -> None:
+    folder = tmp_path / "photo graphs"
+    # In the order of their paths, "a.txt" and "a b" stand on either side of "a/...".
+    names = ("a/one", "a/b/c/two", "a.txt", "a-b", "a b/three", "é/ß.txt", "皮膚/slide 1.jpg", ".hidden", "A", "a0")
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"content of {name}\r\n", encoding="utf-8")
+    (folder / "empty/folder").mkdir(parents=True)
+    (tmp_path / "one file.bin").write_bytes(bytes(range(256)) * 9000)
+    for command in (["init", "--quiet", "--no-scm"], ["add", "--quiet", "photo graphs", "one file.bin"]):
+        subprocess.run(["dvc", *command], cwd=tmp_path, env=warm_environment(), check=True)
+    for name in ("photo graphs", "one file.bin"):
+        recorded = yaml.safe_load((tmp_path / f"{name}.dvc").read_text("utf-8"))["outs"][0]["md5"]
+        assert content_md5(tmp_path / name) == recorded

@@ -1,0 +1,645 @@
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from dermascreen.artifacts.model.description import WEIGHTS
+from dermascreen.core.params import Params, read_params
+from dermascreen.core.tracking import address, failures
+from dermascreen.core.tracking import run as tracking_run
+from dermascreen.core.tracking import store as tracking_store
+from dermascreen.core.tracking.address import store_uri
+from dermascreen.core.tracking.run import Run, tracked_run
+
+REPOSITORY = Path(__file__).parents[2]
+PARAMS = read_params(REPOSITORY / "params.yaml")
+MODEL = str(WEIGHTS)
+PREDICTIONS = "reports/predictions.csv"
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that has its tables, as creating them takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with failures.quiet():
+        tracking_store._client_class()(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with an empty store, seen from a temporary copy of it."""
+    root = tmp_path / "project"
+    copy = tmp_path / "copy"
+    root.mkdir()
+    copy.mkdir()
+    shutil.copy(empty_store, root)
+    monkeypatch.chdir(copy)
+    for name in {*os.environ, *tracking_store.ENVIRONMENT} - {*clean_environment()}:
+        monkeypatch.setenv(name, "")  # so that what tracking sets is undone at the end
+        monkeypatch.delenv(name)
+    yield root
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
+
+    for engine in SqlAlchemyStore._engine_map.values():
+        engine.dispose()
+
+
+def runs(root: Path, experiment: str = "dermascreen") -> list[Any]:
+    """All runs of an experiment, the oldest first."""
+    with failures.quiet():
+        client = tracking_store._client_class()(f"sqlite:///{root}/mlflow.db")
+        found = client.get_experiment_by_name(experiment)
+        return [] if found is None else [*client.search_runs([found.experiment_id], order_by=["start_time ASC"])]
+
+
+def train(root: Path, weights: str = "w1", params: Params = PARAMS, **metrics: float) -> None:
+    with tracked_run("train", params, root, {"data/splits.csv": "s1"}) as run:
+        run.log_metrics({"best_epoch": 3, **metrics})
+        run.log_outputs({MODEL: weights})
+
+
+def evaluate(root: Path, weights: str = "w1", auc: float = 0.9, params: Params = PARAMS) -> None:
+    with tracked_run("evaluate", params, root, {"data/splits.csv": "s1", MODEL: weights}) as run:
+        run.log_metrics({"test.roc_auc": auc})
+        run.log_outputs({PREDICTIONS: f"predictions of {weights}"})
+
+
+def threshold(root: Path, weights: str = "w1", recall: float = 0.95, params: Params = PARAMS) -> None:
+    with tracked_run("threshold", params, root, {PREDICTIONS: f"predictions of {weights}"}) as run:
+        run.log_metrics({"high_recall.test.recall": recall})
+        run.log_outputs({"models/operating_points.json": "o1"})
+
+
+def with_target(recall: float) -> Params:
+    return PARAMS.model_copy(update={"threshold": PARAMS.threshold.model_copy(update={"target_recall": recall})})
+
+
+def test_a_data_stage_is_a_run_with_its_parameters_metrics_and_hashes(root: Path) -> None:
+    with tracked_run("split", PARAMS, root, {"data/lesions.csv": "l1", "data/(old) raw/": "r1"}) as run:
+        run.log_metrics({"test.images": 660.0})
+        run.log_outputs({"data/splits.csv": "s1", "metrics/split.json": "m1"})
+    (logged,) = runs(root, "dermascreen-data")
+    assert (logged.info.run_name, logged.info.status) == ("split", "FINISHED")
+    assert logged.data.params == {
+        "split.protocol": "official",
+        "split.val_fraction": "0.2",
+        "split.test_fraction": "0.2",
+        "split.folds": "0",
+        "split.fold": "0",
+        "split.seed": "0",
+    }
+    assert logged.data.metrics == {"test.images": 660.0}
+    assert {name: value for name, value in logged.data.tags.items() if not name.startswith("mlflow.")} == {
+        "stage": "split",
+        "input.data/lesions.csv": "l1",
+        "input.data/_old_ raw": "r1",
+        "output.data/splits.csv": "s1",
+        "output.metrics/split.json": "m1",
+    }
+    assert logged.data.tags["mlflow.source.name"] == "stages/split.py"
+    assert runs(root) == []
+
+
+@pytest.mark.parametrize("stage", tracking_run.DATA_STAGES)
+def test_every_data_stage_logs_its_own_section_beside_the_models(stage: str, root: Path) -> None:
+    with tracked_run(stage, PARAMS, root, {}):
+        pass
+    (logged,) = runs(root, "dermascreen-data")
+    section = {"download": "data"}.get(stage, stage)
+    assert {name.split(".")[0] for name in logged.data.params} == {section}
+
+
+def test_one_row_shows_a_model_with_its_parameters_and_results(root: Path) -> None:
+    train(root)
+    evaluate(root)
+    threshold(root)
+    with tracked_run("explain", PARAMS, root, {PREDICTIONS: "predictions of w1", MODEL: "w1"}) as run:
+        run.log_metrics({"faithfulness": 0.7})
+        run.log_outputs({})
+    row, *children = runs(root)
+
+    assert {child.info.run_name for child in children} == {"evaluate", "threshold", "explain"}
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {row.info.run_id}
+    assert {child.data.tags["model"] for child in children} == {"w1"}
+    assert {name for child in children for name in child.data.params} == {
+        "evaluate.batch_size", "evaluate.tta", "evaluate.bootstrap_draws", "evaluate.external",
+        "threshold.target_recall", "threshold.confidence", "threshold.target_specificity",
+        "explain.checked", "explain.images", "explain.layer", "explain.variant",
+    }  # fmt: skip
+
+    assert row.info.status == "FINISHED"
+    assert row.data.metrics == {
+        "best_epoch": 3.0, "test.roc_auc": 0.9, "high_recall.test.recall": 0.95, "faithfulness": 0.7,
+    }  # fmt: skip
+    assert {name.split(".")[0] for name in row.data.params} == {
+        "seed", "data", "audit", "split", "preprocess", "model", "train",
+    }  # fmt: skip
+    assert row.data.params["train.lr"] == "0.001"
+    assert row.data.params["train.augment.flip"] == "true"
+    assert row.data.params["model.weights"] == "IMAGENET1K_V2"
+    assert row.data.tags["threshold.target_recall"] == "0.95"
+    assert row.data.tags["explain.layer"] == "backbone.layer4"
+    ids = {child.info.run_name: child.info.run_id for child in children}
+    assert {stage: row.data.tags[f"{stage}.run_id"] for stage in ids} == ids
+
+
+def test_a_later_choice_of_threshold_replaces_the_earlier_on_the_row(root: Path) -> None:
+    train(root)
+    evaluate(root)
+    threshold(root, recall=0.9)
+    threshold(root, recall=0.8, params=with_target(0.99))
+    row = runs(root)[0]
+    assert row.data.metrics["high_recall.test.recall"] == 0.8
+    assert row.data.tags["threshold.target_recall"] == "0.99"
+
+
+def test_results_go_to_the_model_with_these_weights_and_the_latest_of_equals(root: Path) -> None:
+    for weights in ("w1", "w2", "w1", "w3"):
+        train(root, weights)
+    evaluate(root, "w1")
+    threshold(root, "w1")
+    shown = [sorted(row.data.metrics) for row in runs(root)[:4]]
+    results = ["best_epoch", "high_recall.test.recall", "test.roc_auc"]
+    assert shown == [["best_epoch"], ["best_epoch"], results, ["best_epoch"]]
+
+
+def test_a_model_that_was_seen_before_takes_its_results_along(root: Path) -> None:
+    train(root)
+    evaluate(root)
+    threshold(root, recall=0.9)
+    threshold(root, recall=0.8, params=with_target(0.99))
+    train(root, best_val=0.6)
+    train(root, "w2")
+    *_, again, other = runs(root)
+    assert again.data.metrics == {
+        "best_epoch": 3.0, "best_val": 0.6, "test.roc_auc": 0.9, "high_recall.test.recall": 0.9,
+    }  # fmt: skip
+    assert again.data.tags["threshold.target_recall"] == "0.95"
+    assert again.data.tags["evaluate.run_id"] == runs(root)[1].info.run_id
+    assert other.data.metrics == {"best_epoch": 3.0}
+    assert "threshold.target_recall" not in other.data.tags
+
+
+def test_results_of_a_failed_stage_do_not_reach_the_row(root: Path) -> None:
+    train(root)
+
+    def fail(run: Run) -> None:
+        run.log_metrics({"test.roc_auc": 0.1})
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), tracked_run("evaluate", PARAMS, root, {MODEL: "w1"}) as run:
+        fail(run)
+    train(root)
+    shown = [sorted(logged.data.metrics) for logged in runs(root)]
+    assert shown == [["best_epoch"], ["test.roc_auc"], ["best_epoch"]]
+
+
+def test_without_its_training_run_a_stage_is_logged_on_its_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(root)
+    (logged,) = runs(root)
+    assert logged.info.status == "FINISHED"
+    assert logged.data.metrics == {"test.roc_auc": 0.9}
+    assert "mlflow.parentRunId" not in logged.data.tags
+    assert capsys.readouterr().err == (
+        "evaluate: MLflow has no run that trained these weights; this run is logged on its own.\n"
+    )
+
+
+def test_dvc_names_the_experiment_and_the_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(root)
+    monkeypatch.setenv("DVC_EXP_NAME", "brisk-lion")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123abc")
+    train(root)
+    evaluate(root)
+    first, *named = runs(root)
+    assert "dvc.exp_name" not in first.data.tags
+    assert [logged.info.run_name for logged in (first, *named)] == ["train", "brisk-lion", "evaluate"]
+    assert {logged.data.tags["dvc.exp_name"] for logged in named} == {"brisk-lion"}
+    assert {logged.data.tags["dvc.exp_baseline_rev"] for logged in named} == {"0123abc"}
+
+
+def test_the_code_is_known_by_its_revision_and_whether_it_differs(root: Path) -> None:
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        return subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "--quiet")
+    Path("src").mkdir()
+    Path("src/code.py").touch()
+    Path("params.yaml").touch()
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a")
+    Path("params.yaml").write_text("seed: 1", encoding="utf-8")  # is on record in the run itself
+    train(root)
+    Path("src/more.py").touch()
+    train(root)
+    logged = runs(root)
+    assert {run.data.tags["mlflow.source.git.commit"] for run in logged} == {git("rev-parse", "HEAD")}
+    assert [run.data.tags["mlflow.source.git.dirty"] for run in logged] == ["false", "true"]
+
+
+def test_curves_data_sets_files_and_figures(root: Path) -> None:
+    frame = pd.DataFrame({"path": ["a", "b"], "label": [0, 1]})
+    Path("note.txt").write_text("note", encoding="utf-8")
+    with tracked_run("train", PARAMS, root, {}) as run:
+        for epoch, loss in enumerate((0.7, 0.5, 0.6)):
+            run.log_metrics({"val_loss": loss}, step=epoch)
+        run.log_dataset(frame, "train", "d" * 32 + ".dir", context="train")
+        run.log_dataset(frame[:1], "val", "d1", context="val")
+        run.log_artifact("note.txt")
+        run.log_figure(Figure(), "figures/curve.png")
+    (logged,) = runs(root)
+    client = tracking_store._client_class()(f"sqlite:///{root}/mlflow.db")
+    history = client.get_metric_history(logged.info.run_id, "val_loss")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 0.7), (1, 0.5), (2, 0.6)]
+
+    inputs = {entry.dataset.name: entry for entry in logged.inputs.dataset_inputs}
+    assert {name: entry.dataset.digest for name, entry in inputs.items()} == {"train": "d" * 32 + ".dir", "val": "d1"}
+    assert inputs["train"].dataset.profile == '{"num_rows": 2, "num_elements": 4}'
+    assert {name: [(tag.key, tag.value) for tag in entry.tags] for name, entry in inputs.items()} == {
+        "train": [("mlflow.data.context", "train")],
+        "val": [("mlflow.data.context", "val")],
+    }
+
+    artifacts = root / "mlartifacts" / logged.info.run_id / "artifacts"
+    assert (artifacts / "note.txt").read_text("utf-8") == "note"
+    assert (artifacts / "figures/curve.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in Path().iterdir()] == ["note.txt"]  # nothing in the temporary copy
+
+
+def test_a_run_id_in_the_environment_takes_nothing_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(root)
+    monkeypatch.setenv("MLFLOW_RUN_ID", runs(root)[0].info.run_id)
+    train(root, "w2")
+    assert [run.data.tags[f"output.{MODEL}"] for run in runs(root)] == ["w1", "w2"]
+
+
+def test_a_deleted_experiment_is_restored(root: Path) -> None:
+    train(root)
+    client = tracking_store._client_class()(f"sqlite:///{root}/mlflow.db")
+    client.delete_experiment(runs(root)[0].info.experiment_id)
+    train(root, "w2")
+    assert [run.info.status for run in runs(root)] == ["FINISHED", "FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ZeroDivisionError(), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(143), "KILLED"),
+        (SystemExit(1), "FAILED"),
+    ],
+)
+def test_a_run_ends_as_its_stage_does(error: BaseException, status: str, root: Path) -> None:
+    with pytest.raises(type(error)), tracked_run("audit", PARAMS, root, {}):
+        raise error
+    assert [run.info.status for run in runs(root, "dermascreen-data")] == [status]
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        (None, "sqlite:////project/mlflow.db"),
+        ("", "sqlite:////project/mlflow.db"),
+        ("sqlite:///runs/x.db", "sqlite:////project/runs/x.db"),
+        ("sqlite+pysqlite:///x.db?timeout=5", "sqlite+pysqlite:////project/x.db?timeout=5"),
+        ("sqlite:////elsewhere/x.db", "sqlite:////elsewhere/x.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("./mlruns", "/project/mlruns"),
+        ("/elsewhere/mlruns", "/elsewhere/mlruns"),
+        ("file:mlruns", "file:///project/mlruns"),
+        ("file:///elsewhere/mlruns", "file:///elsewhere/mlruns"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("postgresql://host/db", "postgresql://host/db"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_a_relative_store_is_that_of_the_project(given: str | None, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if given is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert store_uri(Path("/project")) == used
+
+
+ODD = [
+    "a b",
+    "d%20e",
+    "h?i",
+    "#1",
+    "ü",
+    "it's",
+    'say "x"',
+    "a&b",
+    "a+b",
+    "back\\slash",
+    "me:you@home",
+    "line\nbreak",
+    "-",
+    "{x}",
+]
+ALL_AT_ONCE = "".join(ODD)
+
+
+@pytest.mark.parametrize("name", [*ODD, ALL_AT_ONCE])
+def test_a_project_is_tracked_whatever_its_folder_is_called(
+    name: str, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "in" / name
+    root.mkdir(parents=True)
+    if name != ALL_AT_ONCE:  # for which the store is made there
+        shutil.copy(empty_store, root)
+    monkeypatch.chdir(root)
+    note = tmp_path / "note.txt"
+    note.touch()
+    with tracked_run("train", PARAMS, root, {}) as run:
+        run.log_metrics({"loss": 1.0})
+        run.log_artifact(note)
+    assert capsys.readouterr() == ("", "")
+    with sqlite3.connect(root / "mlflow.db") as database:
+        [(run_id, status, place)] = database.execute("SELECT run_uuid, status, artifact_uri FROM runs")
+    database.close()
+    assert (status, place) == ("FINISHED", (root / "mlartifacts" / run_id / "artifacts").as_uri())
+    assert (root / "mlartifacts" / run_id / "artifacts/note.txt").exists()
+    assert [path.name for path in (tmp_path / "in").iterdir()] == [name]
+    assert address.database_file(store_uri(root)) == root / "mlflow.db"
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / os.fsdecode(b"b\xe4r")
+    root.mkdir()
+    train(root)
+    assert capsys.readouterr().err == (
+        f"train: MLflow's store cannot be in {str(root)!a}, which has a character that an address cannot hold; "
+        "rename the folder, or set MLFLOW_TRACKING_URI; this run is not tracked.\n"
+    )
+
+
+def train_with_a_file(root: Path) -> None:
+    """Train, and see the file that is logged arrive in the project."""
+    before = len([*root.rglob("note.txt")])
+    Path("note.txt").touch()
+    with tracked_run("train", PARAMS, root, {}) as run:
+        run.log_artifact("note.txt")
+    assert len([*root.rglob("note.txt")]) == before + 1
+
+
+def places(root: Path) -> set[str]:
+    """The folders that a store names."""
+    with sqlite3.connect(root / "mlflow.db") as database:
+        found = [*database.execute("SELECT artifact_uri FROM runs UNION SELECT artifact_location FROM experiments")]
+    database.close()
+    return {place.partition("/mlartifacts")[0] for (place,) in found if "mlartifacts" in place}
+
+
+def test_a_project_that_was_moved_finds_its_artifacts_and_writes_no_more_to_the_old_place(root: Path) -> None:
+    train_with_a_file(root)
+    moved = root.with_name("moved %3F")
+    root.rename(moved)
+    train_with_a_file(moved)
+    assert places(moved) == {moved.as_uri()}
+    assert not root.exists()
+    moved.rename(root)
+    train_with_a_file(root)
+    assert places(root) == {root.as_uri()}
+
+
+def test_an_old_place_that_may_not_be_looked_at_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_with_a_file(root)
+    copy = root.with_name("mine")
+    shutil.copytree(root, copy)
+    exists = Path.exists
+
+    def denied(self: Path) -> bool:
+        if self.is_relative_to(root):
+            raise PermissionError(13, "Permission denied", str(self))
+        return exists(self)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    train_with_a_file(copy)
+    assert places(copy) == {copy.as_uri()}
+
+
+@pytest.mark.parametrize("what", ["all", "store"])
+def test_a_copy_of_a_project_writes_nothing_into_the_original(what: str, root: Path) -> None:
+    train_with_a_file(root)
+    before = sorted(root.rglob("*"))
+    copy = root.with_name("another")
+    shutil.copytree(root, copy)
+    if what == "store":
+        shutil.rmtree(copy / "mlartifacts")
+    train_with_a_file(copy)
+    assert sorted(root.rglob("*")) == before
+    assert places(root) == {root.as_uri()}
+    # The files of the first run are where they are.
+    assert places(copy) == ({copy.as_uri()} if what == "all" else {copy.as_uri(), root.as_uri()})
+
+
+def test_a_store_outside_of_the_project_is_left_as_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "mlflow.db").rename(root.with_name("team.db"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root.with_name('team.db')}")
+    train(root)
+    moved = root.with_name("moved")
+    root.rename(moved)
+    train(moved)
+    assert capsys.readouterr().err == (
+        f"train: MLflow at sqlite:///{root.with_name('team.db')} keeps the files of experiment dermascreen in "
+        f"{root}/mlartifacts, which is not there; put that folder back, or give tracking.experiment in params.yaml "
+        "another name; this run is not tracked.\n"
+    )
+    assert not root.exists()
+
+
+def test_a_store_of_the_users_own_wins(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "mlflow.db").rename(root / "own.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///own.db")
+    train(root)
+    (root / "own.db").rename(root / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (logged,) = runs(root)
+    assert logged.info.artifact_uri == (root / "mlartifacts" / logged.info.run_id / "artifacts").as_uri()
+
+
+@pytest.mark.parametrize(("kind", "error"), [("text", "DatabaseError"), ("folder", "OperationalError")])
+def test_a_broken_store_is_one_line_without_a_wait(
+    kind: str, error: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(time, "sleep", naps.append)
+    store = root / "mlflow.db"
+    store.write_bytes(b"no database " * 100)
+    if kind == "folder":
+        store.unlink()
+        store.mkdir()
+    train(root)
+    assert sum(naps) < 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"train: MLflow at sqlite:///{store} failed ({error}: ")
+    assert err.endswith("; this run is not tracked.\n")
+    assert err.count("\n") == 1
+
+
+def test_an_unreachable_server_is_one_line_without_its_password(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:p@ss/w0rd@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    evaluate(root)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("evaluate: MLflow at http://***@127.0.0.1:1 failed (")
+    assert err.endswith("; this run is not tracked.\n")
+    assert err.count("\n") == 1
+    assert "w0rd" not in err
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_store_that_goes_away_is_one_line_and_no_failure(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with tracked_run("train", PARAMS, root, {}) as run:
+        with sqlite3.connect(root / "mlflow.db") as database:
+            database.execute("DROP TABLE metrics")
+        database.close()
+        run.log_metrics({"val_loss": 0.5}, step=0)
+        run.log_metrics({"val_loss": 0.4}, step=1)
+        run.log_outputs({MODEL: "w1"})
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("train: MLflow failed (")
+    assert err.endswith("; this run is tracked only in part.\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:p@ss/w0rd@host/x", "postgresql://***@host/x"),
+        ("at sqlite:////data/me@site/mlflow.db", "at sqlite:////data/me@site/mlflow.db"),
+        ("Permission denied: '/data/me@site/x'", "Permission denied: '/data/me@site/x'"),
+        ("models:/dermascreen@champion", "models:/dermascreen@champion"),
+        ("me:secret@host", "***@host"),
+        ("https://host/x?token=abc&n=1", "https://host/x?token=***&n=1"),
+    ],
+)
+def test_credentials_are_masked_and_names_are_not(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert failures.masked(text) == shown
+
+
+class Failing:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def log_artifact(self, *_: str) -> None:
+        self.calls += 1
+        raise ConnectionError("the password=hunter2 was token-1")
+
+
+@pytest.mark.parametrize(("patience", "calls"), [(60.0, 3), (0.0, 1)])
+def test_failing_calls_may_cost_only_so_much(
+    patience: float, calls: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-1")
+    monkeypatch.setattr(tracking_run, "PATIENCE", patience)
+    run = Run("train", PARAMS)
+    client = Failing()
+    run._client = client  # type: ignore[assignment]
+    for _ in range(3):
+        run.log_artifact("weights")
+    assert client.calls == calls
+    assert capsys.readouterr().err == (
+        "train: MLflow failed (ConnectionError: the password=*** was ***); this run is tracked only in part.\n"
+    )
+
+
+def test_an_interrupt_is_not_swallowed() -> None:
+    run = Run("train", PARAMS)
+
+    class Interrupted:
+        def log_artifact(self, *_: str) -> None:
+            raise KeyboardInterrupt
+
+    run._client = Interrupted()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        run.log_artifact("weights")
+
+
+def test_without_a_store_every_call_does_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    run = Run("train", PARAMS)
+    calls: list[Callable[[], None]] = [
+        lambda: run.log_metrics({"loss": 1.0}),
+        lambda: run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", "train"),
+        lambda: run.log_artifact("absent"),
+        lambda: run.log_figure(Figure(), "a.png"),
+        lambda: run.log_outputs({"a": "b"}),
+        lambda: run.close("FINISHED"),
+    ]
+    for call in calls:
+        call()
+    assert capfd.readouterr() == ("", "")
+
+
+WORKERS = """
+import os
+import sys
+from pathlib import Path
+
+from dermascreen.core.params import read_params
+from dermascreen.core.tracking import run as tracking_run
+from dermascreen.core.tracking import store as tracking_store
+
+params, root, *stages = sys.argv[1:]
+tracking_store._client_class()  # import once, so that all four meet at the store
+for stage in stages:
+    if os.fork() == 0:
+        with tracking_run.tracked_run(stage, read_params(Path(params)), Path(root), {}) as run:
+            run.log_metrics({"n": 1.0})
+        sys.exit()
+sys.exit(max(os.wait()[1] for _ in stages))
+"""
+
+
+def test_four_processes_on_a_fresh_store_lose_no_run(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    copy = tmp_path / "copy"
+    root.mkdir()
+    copy.mkdir()
+    stages = ["download", "audit", "train", "train"]
+    command = [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", WORKERS]
+    environment = {**clean_environment(), "PYTHONPATH": str(REPOSITORY / "src")}
+    workers = subprocess.run(
+        [*command, str(REPOSITORY / "params.yaml"), str(root), *stages],
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (workers.stdout, workers.returncode) == ("", 0)
+    assert not list(copy.iterdir())
+    logged = runs(root) + runs(root, "dermascreen-data")
+    assert sorted(run.info.run_name for run in logged) == sorted(stages)
+    assert {(run.info.status, run.data.metrics["n"]) for run in logged} == {("FINISHED", 1.0)}

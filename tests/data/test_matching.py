@@ -1,0 +1,113 @@
+"""What one lesion keeps when it is photographed again must join two images, and what two lesions share must not."""
+
+import cv2
+import numpy as np
+import pytest
+
+from dermascreen.data.lesions.matching import SIDE, find_matches, prepare
+
+MIN_SCORE = 9.0
+
+
+def lesion(seed: int) -> np.ndarray:
+    """A dark patterned blot on patterned skin, uint8 (SIDE, SIDE, 3)."""
+    rng = np.random.default_rng(seed)
+    skin = cv2.resize(rng.normal(0, 1, (40, 40)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    spots = cv2.resize(rng.normal(0, 1, (28, 28)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    angle = np.arctan2(y, x)
+    radius = 62 + sum(rng.normal(0, 9) * np.cos(k * angle + rng.uniform(0, 6)) for k in range(2, 6))
+    inside = cv2.GaussianBlur((np.hypot(x, y) < radius).astype(np.float32), (0, 0), 2)
+    gray = 175 + 6 * skin - inside * (70 + 14 * spots)
+    return np.clip(gray[..., None] * np.array([0.8, 0.85, 1.1]), 0, 255).astype(np.uint8)
+
+
+def ruler(image: np.ndarray) -> np.ndarray:
+    image = image.copy()
+    cv2.rectangle(image, (0, 196), (223, 223), (235, 235, 235), -1)
+    for x in range(4, 224, 8):
+        cv2.line(image, (x, 200), (x, 212 if x % 40 == 4 else 206), (20, 20, 20), 1)
+    for number, x in enumerate(range(4, 224, 40)):
+        cv2.putText(image, str(number), (x + 2, 221), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (20, 20, 20), 1)
+    return image
+
+
+def frame(image: np.ndarray) -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.circle(mask, (112, 112), 112, 255, -1, cv2.LINE_AA)
+    return (image * (mask[..., None] / 255.0) + 4).clip(0, 255).astype(np.uint8)
+
+
+def hair(image: np.ndarray) -> np.ndarray:
+    image, rng = image.copy(), np.random.default_rng(5)
+    along = np.linspace(0, 1, 40)[:, None]
+    for _ in range(12):
+        a, b, c = rng.integers(0, SIDE, (3, 2))
+        curve = (1 - along) ** 2 * a + 2 * along * (1 - along) * b + along**2 * c
+        cv2.polylines(image, [curve.astype(np.int32)], False, (30, 30, 40), 2, cv2.LINE_AA)
+    return image
+
+
+def watermark(image: np.ndarray) -> np.ndarray:
+    return cv2.putText(
+        image.copy(), "DermNet.com", (20, 205), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA
+    )
+
+
+def crop(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image[30:200, 20:190], (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+
+
+def turn(image: np.ndarray) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D((112, 112), 67, 1.0)
+    return cv2.warpAffine(image, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+
+
+def zoom(image: np.ndarray) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D((112, 112), 0, 0.65)
+    return cv2.warpAffine(image, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+
+
+def colour(image: np.ndarray) -> np.ndarray:
+    return np.clip(image * np.array([1.15, 0.85, 0.95]) + 12, 0, 255).astype(np.uint8)
+
+
+def joined(folder, first: np.ndarray, second: np.ndarray) -> bool:
+    cv2.imwrite(str(folder / "a.jpg"), first, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    cv2.imwrite(str(folder / "b.jpg"), second, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    return bool(find_matches(folder, ["a.jpg", "b.jpg"], MIN_SCORE))
+
+
+@pytest.mark.parametrize(
+    "again", [crop, turn, zoom, colour, np.flipud, np.fliplr, lambda i: turn(colour(np.fliplr(i)))]
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_lesion_photographed_again_is_joined(tmp_path, again, seed) -> None:
+    assert joined(tmp_path, lesion(seed), np.ascontiguousarray(again(lesion(seed))))
+
+
+@pytest.mark.parametrize("shared", [ruler, frame, hair, watermark, lambda image: ruler(hair(frame(image)))])
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_what_two_lesions_share_does_not_join_them(tmp_path, shared, seed) -> None:
+    assert not joined(tmp_path, shared(lesion(seed)), shared(lesion(seed + 1)))
+
+
+def test_a_lesion_is_joined_in_spite_of_a_ruler_in_one_of_the_images(tmp_path) -> None:
+    assert joined(tmp_path, ruler(lesion(0)), turn(lesion(0)))
+
+
+def test_hair_and_frame_are_found(tmp_path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), hair(frame(lesion(0))))
+    gray, hairs, framed = prepare(tmp_path / "a.png")
+    assert framed[0, 0]
+    assert framed[-1, -1]
+    assert not framed[60:160, 60:160].any()
+    assert 0.02 < hairs.mean() < 0.3
+    assert gray[hairs & ~framed].mean() > 60
+
+
+def test_images_without_features_match_nothing(tmp_path) -> None:
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((50, 70, 3), 128, np.uint8))
+    assert find_matches(tmp_path, ["a.png", "b.png"], MIN_SCORE) == []
+    assert find_matches(tmp_path, [], MIN_SCORE) == []

@@ -1,0 +1,197 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dermascreen.artifacts.dataset.details import PartCounts
+from dermascreen.artifacts.dataset.lesions import Lesions
+from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.core.errors import ParamsError, TooFewLesionsError
+from dermascreen.core.params import SplitParams
+from dermascreen.data import splits
+from dermascreen.data.splits import folders_used, summarise
+
+
+def make(lesions: list[int], labels: list[int], sources: list[str]) -> tuple[Manifest, Lesions]:
+    paths = np.array([f"{source}/{number}.jpg" for number, source in enumerate(sources)], dtype=object)
+    sides, sources = np.full(len(paths), 32), np.array(sources, dtype=object)
+    return Manifest(paths, np.array(labels), sources, sides, sides, paths), Lesions(paths, np.array(lesions))
+
+
+def split_images(manifest: Manifest, lesions: Lesions, params: SplitParams) -> pd.DataFrame:
+    return splits.split_images(manifest, lesions, params).to_frame()
+
+
+def with_a_near_duplicate_in_test() -> Lesions:
+    return Lesions(LESIONS.path, np.where(LESIONS.lesion == 3, 35, LESIONS.lesion))
+
+
+def params(protocol: str = "official", seed: int = 0, val: float = 0.25, test: float = 0.25) -> SplitParams:
+    return SplitParams(protocol=protocol, val_fraction=val, test_fraction=test, folds=0, fold=0, seed=seed)
+
+
+def fold(number: int, folds: int = 4) -> SplitParams:
+    return params("grouped").model_copy(update={"folds": folds, "fold": number})
+
+
+MANIFEST, LESIONS = make([*range(40)], [0, 1] * 20, ["train"] * 32 + ["test"] * 8)
+
+
+def test_official_keeps_the_test_folder_and_divides_the_rest_by_label() -> None:
+    split = split_images(MANIFEST, LESIONS, params())
+    assert split["path"].tolist() == MANIFEST.path.tolist()
+    assert split.loc[split["split"].eq("test"), "path"].tolist() == MANIFEST.path.tolist()[32:]
+    assert split.groupby(["split", "label"]).size().to_dict() == {
+        ("test", 0): 4, ("test", 1): 4, ("train", 0): 12, ("train", 1): 12, ("val", 0): 4, ("val", 1): 4,
+    }  # fmt: skip
+
+
+def test_official_excludes_the_training_near_duplicates_of_test_lesions() -> None:
+    lesions = with_a_near_duplicate_in_test()
+    split = split_images(MANIFEST, lesions, params())
+    assert split.loc[split["split"].eq("excluded"), "path"].tolist() == ["train/3.jpg"]
+    assert summarise(Splits.of(split)).excluded == PartCounts(images=1, lesions=1, benign=0, malignant=1)
+    assert summarise(Splits.of(split)).test == PartCounts(images=8, lesions=8, benign=4, malignant=4)
+
+
+FOLDERS = ["train"] * 24 + ["val"] * 8 + ["test"] * 8
+# Lesions on several sides: of train and val, val and test, train and test, all three.
+SHARED = {0: 24, 25: 33, 2: 34, 3: 35, 26: 35}
+
+
+def with_val() -> tuple[Manifest, Lesions]:
+    return make(
+        [SHARED.get(lesion, lesion) for lesion in range(40)], [number // 2 % 2 for number in range(40)], FOLDERS
+    )
+
+
+def test_official_uses_the_val_folder_without_lesions_of_test_and_train_without_those_of_either() -> None:
+    manifest, lesions = with_val()
+    split = split_images(manifest, lesions, params(val=0.9))["split"]
+    expected = pd.Series(FOLDERS)
+    expected[[0, 2, 3, 25, 26]] = "excluded"
+    assert split.tolist() == expected.tolist()
+    assert folders_used(manifest, params()) == ["val", "test"]
+    assert folders_used(MANIFEST, params()) == ["test"]
+
+
+def test_near_duplicates_in_train_are_left_there_those_of_val_and_in_val_are_not() -> None:
+    split = split_images(*with_val(), params("official_with_duplicates"))["split"]
+    expected = pd.Series(FOLDERS)
+    expected[[0, 25, 26]] = "excluded"
+    assert split.tolist() == expected.tolist()
+
+
+def test_grouped_pools_the_val_folder() -> None:
+    manifest, lesions = with_val()
+    split = split_images(manifest, lesions, params("grouped"))
+    assert split.groupby("lesion")["split"].nunique().max() == 1
+    assert set(split["split"]) == {"train", "val", "test"}
+    assert split.loc[manifest.source_split == "val", "split"].nunique() == 3
+    assert folders_used(manifest, params("grouped")) == []
+
+
+@pytest.mark.parametrize("protocol", ["official", "official_with_duplicates"])
+@pytest.mark.parametrize("folders", [["train"], ["none"], ["train", "val"]])
+def test_without_a_test_folder_there_is_no_official_test(protocol: str, folders: list[str]) -> None:
+    manifest, lesions = make([*range(40)], [0, 0, 1, 1] * 10, folders * (40 // len(folders)))
+    with pytest.raises(
+        ParamsError,
+        match=f"^split.protocol is {protocol}, but the data set has no test folder; set split.protocol=grouped, and",
+    ):
+        split_images(manifest, lesions, params(protocol))
+    assert set(split_images(manifest, lesions, params("grouped"))["split"]) == {"train", "val", "test"}
+
+
+def test_a_val_folder_of_one_class_is_refused() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 12 + [0] * 8 + [0, 1] * 4, FOLDERS)
+    sentence = "too few lesions for val: 8 benign and 0 malignant, .*; add images or set split.protocol=grouped"
+    with pytest.raises(TooFewLesionsError, match=sentence):
+        split_images(manifest, lesions, params())
+
+
+def test_grouped_ignores_the_folders() -> None:
+    split = split_images(MANIFEST, LESIONS, params("grouped"))
+    assert split["split"].value_counts().to_dict() == {"train": 22, "test": 10, "val": 8}
+    assert not split.loc[split["split"].eq("test"), "path"].str.startswith("test/").all()
+
+
+def test_near_duplicates_left_in_train_change_nothing_else() -> None:
+    lesions = with_a_near_duplicate_in_test()
+    purged = split_images(MANIFEST, lesions, params())["split"]
+    leaky = split_images(MANIFEST, lesions, params("official_with_duplicates"))["split"]
+    assert leaky.tolist() == purged.replace("excluded", "train").tolist()
+
+
+def test_folds_hold_every_lesion_once_and_each_class_evenly() -> None:
+    tables = [split_images(MANIFEST, LESIONS, fold(number)) for number in range(4)]
+    tested = [table.loc[table["split"].eq("test"), "lesion"].tolist() for table in tables]
+    assert sorted(itertools.chain(*tested)) == [*range(40)]
+    for table in tables:
+        assert table.loc[table["split"].eq("test"), "label"].tolist().count(1) == 5
+        assert set(table["split"]) == {"train", "val", "test"}
+
+
+def test_too_many_folds_is_one_sentence() -> None:
+    with pytest.raises(TooFewLesionsError, match="too few lesions for 11 folds: 20 benign and 20 malignant"):
+        split_images(MANIFEST, LESIONS, fold(0, 11))
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.integers(0, 59), min_size=80, max_size=80),
+    st.sampled_from(["official", "grouped"]),
+    st.sampled_from(["train", "val"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_lesion_is_in_two_splits(lesions: list[int], protocol: str, second: str, seed: int) -> None:
+    manifest, table = make(lesions, [lesion % 2 for lesion in lesions], ["train"] * 48 + [second] * 16 + ["test"] * 16)
+    try:
+        split = split_images(manifest, table, params(protocol, seed))
+    except TooFewLesionsError:
+        return
+    used = split[split["split"].ne("excluded")]
+    assert used.groupby("lesion")["split"].nunique().eq(1).all()
+    assert set(split["split"]) <= {"train", "val", "test", "excluded"}
+    if protocol == "official":
+        assert split["split"].eq("test").tolist() == (manifest.source_split == "test").tolist()
+        if second == "val":
+            assert used["split"].eq(manifest.source_split[used.index]).all()
+    else:
+        assert split["split"].ne("excluded").all()
+
+
+def test_a_seed_gives_one_split_and_another_seed_another() -> None:
+    first = split_images(MANIFEST, LESIONS, params(seed=1))
+    assert first.equals(split_images(MANIFEST, LESIONS, params(seed=1)))
+    assert not first.equals(split_images(MANIFEST, LESIONS, params(seed=2)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "val", "sentence"),
+    [
+        ([0] * 30 + [1, 1] + [0, 1] * 4, 0.25, "too few lesions for val: 8 benign and 0 malignant"),
+        ([0, 1] * 20, 0.01, "too few lesions for train and val: 16 benign and 16 malignant"),
+    ],
+)
+def test_too_few_lesions_is_one_sentence(labels: list[int], val: float, sentence: str) -> None:
+    manifest, lesions = make([*range(40)], labels, ["train"] * 32 + ["test"] * 8)
+    with pytest.raises(TooFewLesionsError, match=sentence):
+        split_images(manifest, lesions, params(val=val))
+
+
+def test_a_train_folder_whose_lesions_are_all_in_test_is_not_blamed_on_the_fractions() -> None:
+    manifest, lesions = make([*range(20)] * 2, [0, 1] * 20, ["train"] * 20 + ["test"] * 20)
+    with pytest.raises(TooFewLesionsError, match=r"0 benign and 0 malignant, .*; add images or set split"):
+        split_images(manifest, lesions, params())
+    assert set(split_images(manifest, lesions, params("grouped"))["split"]) == {"train", "val", "test"}
+
+
+def test_a_test_folder_of_one_class_is_refused() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 16 + [0] * 8, ["train"] * 32 + ["test"] * 8)
+    with pytest.raises(TooFewLesionsError, match="too few lesions for test: 8 benign and 0 malignant"):
+        split_images(manifest, lesions, params())

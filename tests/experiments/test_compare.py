@@ -1,0 +1,311 @@
+"""Two models on the same images: the numbers, and what cannot be compared."""
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import main
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar
+
+from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
+from dermascreen.evidence.intervals import compare_aucs, hoeffding
+from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
+from dermascreen.experiments.compare import compare, errors_at, pair
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+def predictions(seed: int, images: int = 80) -> pd.DataFrame:
+    """Predictions of a model that has learnt a little; a fifth of the images are val."""
+    lesion = np.arange(images) // 2
+    label = lesion % 2
+    probability = 1 / (1 + np.exp(-np.random.default_rng(seed).normal(2 * label - 1, 1.5)))
+    split = np.where(np.arange(images) < images // 5, "val", "test")
+    names = [f"train/{number}.jpg" for number in range(images)]
+    return pd.DataFrame({"path": names, "split": split, "label": label, "lesion": lesion, "probability": probability})
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("a", 0), ("b", 1)):
+        predictions(seed).to_csv(f"{name}.csv", index=False)
+    return tmp_path
+
+
+def sentence(capsys, *arguments: str) -> str:
+    """What the command says where it ends with exit code 1; it says nothing else."""
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *arguments])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("dermascreen compare: ")
+    assert said.err.count("\n") == 1
+    return said.err.removeprefix("dermascreen compare: ").strip()
+
+
+def test_differences_are_those_of_scikit_learn() -> None:
+    table = pair("a.csv", "b.csv", "test")
+    assert len(table) == 64
+    found = compare(table, draws=200, seed=0)
+    delong, *rest = found.to_dict("records")
+    assert (
+        delong
+        == {"measure": "ROC AUC", "method": "DeLong"}
+        | compare_aucs(*(table[column].to_numpy() for column in ("label", "first", "second", "lesion")))._asdict()
+    )
+    scores = {
+        "ROC AUC": roc_auc_score,
+        "average precision": average_precision_score,
+        "Brier score (lower is better)": brier_score_loss,
+    }
+    by_name = {row["measure"]: row for row in rest}
+    for name, score in scores.items():
+        first, second = (score(table["label"], table[column]) for column in ("first", "second"))
+        assert by_name[name]["first"] == pytest.approx(first)
+        assert by_name[name]["difference"] == pytest.approx(first - second)
+        assert by_name[name]["low"] < first - second < by_name[name]["high"]
+
+
+def test_images_are_paired_by_path_and_not_by_row() -> None:
+    predictions(1).sample(frac=1, random_state=0).to_csv("shuffled.csv", index=False)
+    pd.testing.assert_frame_equal(pair("a.csv", "b.csv", "test"), pair("a.csv", "shuffled.csv", "test"))
+
+
+def test_a_model_does_not_differ_from_itself() -> None:
+    found = compare(pair("a.csv", "a.csv", "test"), draws=50, seed=0)
+    assert (found[["difference", "low", "high"]] == 0).all(axis=None)
+    assert found["p_value"].iloc[0] == 1
+
+
+def test_the_command_prints_every_measure(capsys) -> None:
+    main(["compare", "a.csv", "b.csv", "--split", "val", "--draws", "20"])
+    said = capsys.readouterr().out
+    assert "16 val images, 8 of them malignant, of 8 lesions" in said
+    assert said.count("lesions  ") + said.count("lesions 0") == 4
+    assert "Hoeffding's bound" in said
+    assert "DeLong 0." not in said  # of eight lesions it says nothing
+    assert "- Epochs, temperatures and thresholds were chosen on val: results there are optimistic." in said
+
+
+def test_models_of_different_tests_are_compared_only_on_request(capsys) -> None:
+    predictions(1).iloc[10:-10].to_csv("fewer.csv", index=False)
+    said = sentence(capsys, "a.csv", "fewer.csv")
+    assert said == (
+        "a.csv predicts 64 test images and fewer.csv 54, of which they share 54; --common compares them on those."
+    )
+    main(["compare", "a.csv", "fewer.csv", "--common", "--draws", "20"])
+    assert "54 test images" in capsys.readouterr().out
+    predictions(1).assign(path=lambda table: "x" + table["path"]).to_csv("others.csv", index=False)
+    assert sentence(capsys, "a.csv", "others.csv", "--common").endswith("share 0; there is nothing to compare.")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda table: table.drop(columns="probability"), "lacks the column 'probability'"),
+        (lambda table: table[table["split"].eq("val")], "holds no image of split 'test'"),
+        (lambda table: pd.concat([table, table.tail(1)]), "holds train/79.jpg twice"),
+        (lambda table: table.assign(label="malignant"), "has a label that is not 0 or 1 in line 2;"),
+        (lambda table: table[table["label"].eq(1)], "holds only one class in split 'test'"),
+        (lambda table: table.assign(probability="?"), "has a probability that is not a number"),
+        (lambda table: table.assign(probability=1.5), "has a probability that is not a number"),
+        (lambda _: pd.DataFrame(), "is not a CSV table"),
+    ],
+)
+def test_a_table_that_is_none_of_predictions_is_named(capsys, change, problem: str) -> None:
+    change(predictions(0)).to_csv("bad.csv", index=False)
+    said = sentence(capsys, "a.csv", "bad.csv")
+    assert said.startswith(f"bad.csv {problem}")
+    assert said.endswith("give a predictions.csv as stage evaluate writes it.")
+
+
+def test_labels_that_differ_are_named(capsys) -> None:
+    table = predictions(1)
+    table.loc[[30, 40], "label"] = 1 - table.loc[[30, 40], "label"]
+    table.to_csv("other.csv", index=False)
+    assert sentence(capsys, "a.csv", "other.csv") == "a.csv and other.csv do not agree on the label of train/30.jpg."
+
+
+def test_what_is_no_file_and_no_experiment_is_named(files, capsys) -> None:
+    assert sentence(capsys, "a.csv", "nosuch.csv").startswith("nosuch.csv cannot be read (No such file or directory)")
+    (files / "folder.csv").mkdir()
+    assert sentence(capsys, "a.csv", "folder.csv").startswith("folder.csv cannot be read (Is a directory)")
+    assert sentence(capsys, "a.csv", "nosuch").startswith("nosuch is neither a file nor a DVC experiment")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("--draws", "0", 1), ("--draws", "many", 1), ("--seed", "-1", 0)]
+)
+def test_an_option_that_is_no_such_number_is_named(capsys, option: str, value: str, least: int) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", "a.csv", "b.csv", f"{option}={value}"])
+    said = capsys.readouterr().err
+    assert f"argument {option}: {value} is not a whole number of at least {least}" in said
+
+
+def points(threshold: float, **high_recall) -> OperatingPoints:
+    chosen = HighRecall(threshold, "a rule", 0.95, 0.95, True, True, 70, 0, 59)
+    half = Point(0.5, "one half")
+    return OperatingPoints(half, half, half, dataclasses.replace(chosen, **high_recall), None)
+
+
+@pytest.fixture
+def projects(files):
+    """Two projects whose models have operating points: a and b."""
+
+    def make(first: OperatingPoints, second: OperatingPoints) -> tuple[str, str]:
+        names = []
+        for name, seed, chosen in (("a", 0, first), ("b", 1, second)):
+            for folder in ("reports", "models"):
+                (files / name / folder).mkdir(parents=True, exist_ok=True)
+            predictions(seed).to_csv(files / name / "reports/predictions.csv", index=False)
+            write_operating_points(chosen, files / name / OPERATING_POINTS)
+            names.append(f"{name}/reports/predictions.csv")
+        return names[0], names[1]
+
+    return make
+
+
+def verdict_of(capsys, *arguments: str) -> list[str]:
+    main(["compare", *arguments, "--draws", "100"])
+    return capsys.readouterr().out.partition("Verdict:\n")[2].splitlines()
+
+
+def test_errors_at_each_models_own_threshold_are_paired() -> None:
+    table = pair("a.csv", "b.csv", "test")
+    missed, alarms = errors_at(table, (0.3, 0.4))
+    for found, label in ((missed, 1), (alarms, 0)):
+        part = table[table["label"].eq(label)]
+        wrong = [part[column].ge(at).ne(bool(label)) for column, at in (("first", 0.3), ("second", 0.4))]
+        assert (found.n, found.first, found.second) == (len(part), wrong[0].sum(), wrong[1].sum())
+        crossed = pd.crosstab(*wrong).reindex(index=[False, True], columns=[False, True], fill_value=0)
+        assert (found.first_alone, found.second_alone) == (crossed.loc[True, False], crossed.loc[False, True])
+        assert found.p_value == pytest.approx(min(1, mcnemar(crossed.to_numpy(), exact=True).pvalue))
+
+
+def test_missed_cancers_and_false_alarms_stand_side_by_side(projects, capsys) -> None:
+    main(["compare", *projects(points(0.2), points(0.3)), "--draws", "100"])
+    said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines() if line.lstrip().startswith(("high_recall ", "default "))]
+    missed, alarms = errors_at(pair("a.csv", "b.csv", "test"), (0.2, 0.3))
+    for row, kind, found in ((rows[0], "missed cancers", missed), (rows[1], "false alarms", alarms)):
+        assert row[:3] == ["high_recall", "0.2000", "0.3000"]
+        assert row[3:5] == kind.split()
+        assert [int(one) for one in row[5:10]] == list(found[:5])
+        assert [float(one) for one in row[10:]] == pytest.approx(found[5:], abs=5e-5)
+    assert [row[:3] for row in rows[2:]] == [["default", "0.5000", "0.5000"]] * 2
+
+
+def test_the_verdict_says_what_was_shown_on_how_many_and_what_may_be(projects, capsys) -> None:
+    first, second = projects(points(0.2), points(0.3))
+    said = verdict_of(capsys, first, second)
+    assert said[0].startswith(
+        "- No difference in AUC can be shown on 64 images of 32 lesions: A's is lower by 0.052 (from"
+    )
+    assert said[1].startswith(
+        "- Each at its own high_recall point: of 32 malignant images A misses 0 (0 % to 10.9 %) and B 1 (0.1 % to "
+        "16.2 %): no difference can be shown (p = 1.000). Of 32 benign images A calls 20 malignant and B 11: "
+        "no difference can be shown (p = 0.065)."
+    )
+    assert said[2].startswith("- Both at 0.5: of 32 malignant images A misses 7")
+    assert len(said) == 3
+
+
+def test_a_model_that_is_better_is_called_so_and_the_other_worse(projects, capsys) -> None:
+    first, second = projects(points(0.3), points(0.3))
+    better = predictions(1)
+    better["probability"] = np.where(better["label"], 0.9, 0.1) + np.linspace(-0.09, 0.09, 80)
+    better.to_csv(first, index=False)
+    said = verdict_of(capsys, first, second, "--common")
+    assert said[0].startswith("- A ranks better than B on 64 images of 32 lesions: its AUC is higher by 0.079 (0.0")
+    assert ": A raises fewer (p = 0.0" in said[1]
+    assert verdict_of(capsys, second, first)[0].startswith("- A ranks worse than B on 64 images of 32 lesions")
+
+
+def test_what_must_be_known_beside_a_verdict_is_said(projects, capsys) -> None:
+    chosen = points(0.0, reached=False), points(0.3, guaranteed=False, lesions=4, confidence=0.9)
+    first, second = projects(*chosen)
+    predictions(1).iloc[1:].to_csv(second, index=False)
+    said = verdict_of(capsys, first, second)
+    assert "- A calls every benign image malignant there, so missing few cancers is no merit." in said
+    assert "- The two were chosen on different val images, 16 and 15, of which they share 15." in said
+    assert any(line.startswith("- A, high_recall: This operating point is of no use") for line in said)
+    assert any(line.startswith("- B, high_recall: The sensitivity of 95 % that it aims at is not") for line in said)
+    assert (
+        "- A's high_recall point aims at a sensitivity of 95 % with 95 % confidence, B's at 95 % with 90 % confidence."
+        in said
+    )
+
+
+def test_without_operating_points_the_aucs_alone_are_compared_unless_thresholds_are_given(projects, capsys) -> None:
+    projects(points(0.2), points(0.3))
+    main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "20"])
+    said = capsys.readouterr().out
+    assert "No operating point of A was found, so the AUCs alone are compared; --threshold-a and" in said
+    assert "missed cancers" not in said
+    main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "20", "--threshold-a", "0.4"])
+    said = capsys.readouterr().out
+    assert "the given threshold and high_recall       0.4000       0.3000 missed cancers" in said
+    assert "- At the thresholds given: of 32 malignant images A misses" in said
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", "a.csv", "b.csv", "--threshold-a", "95%"])
+    assert "argument --threshold-a: 95% is not a number from 0 to 1" in capsys.readouterr().err
+
+
+def test_a_pooled_table_has_no_operating_point_of_its_own(projects, capsys, files) -> None:
+    projects(points(0.2), points(0.3))
+    predictions(0).to_csv(files / "a/reports/pooled_predictions.csv", index=False)
+    main(["compare", "a/reports/pooled_predictions.csv", "b/reports/predictions.csv", "--draws", "20"])
+    assert "No operating point of A was found" in capsys.readouterr().out
+
+
+def test_operating_points_that_are_none_are_named(projects, capsys) -> None:
+    first, second = projects(points(0.2), points(0.3))
+    path = Path("a") / OPERATING_POINTS
+    lacking = {name: point for name, point in json.loads(path.read_text()).items() if name != "high_recall"}
+    path.write_text(json.dumps(lacking))
+    with pytest.raises(SystemExit, match="1"):
+        main(["compare", first, second, "--draws", "20"])
+    assert "operating_points.json lacks 'high_recall'" in capsys.readouterr().err
+
+
+def test_a_revision_brings_its_own_operating_points(projects, files, monkeypatch, capsys) -> None:
+    projects(points(0.2), points(0.3))
+    monkeypatch.chdir(files / "a")
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "--quiet")
+    subprocess.run(["dvc", "init", "--quiet"], check=True, capture_output=True)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "One")
+    write_operating_points(points(0.35), files / "a" / OPERATING_POINTS)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Two")
+    main(["compare", "HEAD~1", "HEAD", "--draws", "20"])
+    said = capsys.readouterr().out
+    assert "high_recall       0.2000       0.3500 missed cancers" in said
+    assert "- A and B give each of 64 images the same probability: there is no difference." in said
+
+
+def test_two_models_without_an_error_are_not_certain_to_be_equal() -> None:
+    table = pair("a.csv", "b.csv", "test")
+    apart = table["label"] * 0.5 + np.linspace(0.1, 0.3, len(table))
+    found = compare(table.assign(first=apart, second=apart**2), draws=50, seed=0)
+    most = hoeffding(0.0, 16, 0.975).high  # 16 lesions of each class
+    for row in found[found["measure"].eq("ROC AUC")].to_dict("records"):
+        assert (row["first"], row["second"], row["difference"]) == (1, 1, 0)
+        assert (row["low"], row["high"]) == pytest.approx((-most, most))
+    rest = found[found["measure"].ne("ROC AUC")].set_index("measure")
+    assert rest.loc[["ROC AUC above 80 % sensitivity", "average precision"], ["low", "high"]].isna().all(axis=None)
+    assert rest.loc["Brier score (lower is better)", ["low", "high"]].notna().all()
+    assert found["p_value"].isna().all()

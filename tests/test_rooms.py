@@ -1,0 +1,41 @@
+"""Imports run one way: no room imports one that stands above it, nor one beside it."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src/dermascreen"
+MAY_IMPORT = {  # besides itself and core
+    "core": set(),
+    "evidence": set(),
+    "artifacts": {"evidence"},
+    "data": {"artifacts", "evidence"},
+    "network": {"artifacts"},
+    "training": {"artifacts", "network"},
+    "prediction": {"artifacts", "evidence", "network"},
+    "explanation": {"artifacts", "evidence", "network", "prediction"},
+    "report": {"artifacts", "evidence", "data"},
+    "experiments": {"artifacts", "evidence", "network", "training", "report"},
+    "registry": {"artifacts", "report", "experiments"},
+    "serving": {
+        "artifacts", "evidence", "data", "network", "prediction", "explanation", "report", "registry",
+    },
+}  # fmt: skip
+
+
+def rooms_imported(room: Path) -> set[str]:
+    found = set()
+    for file in room.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dermascreen."):
+                found.add(node.module.split(".")[1])
+    return found - {room.name, "core"}
+
+
+def test_every_room_imports_only_what_stands_below_it() -> None:
+    rooms = {room.name: room for room in PACKAGE.iterdir() if (room / "__init__.py").exists()}
+    assert rooms.keys() == MAY_IMPORT.keys()
+    assert {name: rooms_imported(room) for name, room in rooms.items()} == MAY_IMPORT
+
+
+def test_all_that_is_no_room_is_the_command() -> None:
+    assert {file.name for file in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "cli.py"}

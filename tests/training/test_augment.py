@@ -1,0 +1,158 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_training import SHIPPED
+from torchvision.transforms.functional import adjust_contrast, adjust_saturation, rotate
+
+from dermascreen.core.params import AugmentParams
+from dermascreen.network.pixels import normalise, scale
+from dermascreen.training.augment import DRAWS, augment, recolour, recompress, shrink, warp
+
+STILL = AugmentParams(flip=False, rotation=0, brightness=0, contrast=0, saturation=0, hue=0, jpeg=100)
+ALL = AugmentParams(flip=True, rotation=180, brightness=0.2, contrast=0.2, saturation=0.2, hue=20, jpeg=50)
+IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+PIXELS = torch.randint(0, 256, (3, 8, 8, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+NEUTRAL = {"brightness": torch.zeros(3), "contrast": torch.ones(3), "saturation": None, "hue": None}
+
+
+def draw(count: int = 3, seed: int = 0) -> torch.Tensor:
+    return torch.rand(count, DRAWS, generator=torch.Generator().manual_seed(seed))
+
+
+def grey_pixels(value: int, count: int) -> torch.Tensor:
+    return torch.full((count, 2, 2, 3), value, dtype=torch.uint8)
+
+
+def flips(x: float, y: float) -> torch.Tensor:
+    return torch.tensor([[x] * 3, [y] * 3])
+
+
+def test_normalise_is_the_formula() -> None:
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    found = normalise(pixels, (0.5, 0.2, 0.0), (0.5, 0.1, 2.0))
+    assert found.shape == (1, 3, 1, 1)
+    torch.testing.assert_close(found.flatten(), torch.tensor([-1.0, 0.0, 0.5]))
+
+
+def test_nothing_asked_changes_nothing() -> None:
+    torch.testing.assert_close(augment(PIXELS, draw(), STILL), scale(PIXELS))
+    assert recompress(PIXELS, draw(), STILL) is PIXELS
+    assert shrink(PIXELS, 8) is PIXELS
+
+
+@pytest.mark.parametrize(("x", "y", "axes"), [(-1, 1, [3]), (1, -1, [2]), (-1, -1, [2, 3])])
+def test_flips_are_exact(x: float, y: float, axes: list[int]) -> None:
+    torch.testing.assert_close(warp(IMAGES, torch.zeros(3), flips(x, y)), IMAGES.flip(axes), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_quarter_turns_are_exact(quarters: int) -> None:
+    turned = warp(IMAGES, torch.full((3,), quarters * math.pi / 2), flips(1, 1))
+    torch.testing.assert_close(turned, IMAGES.rot90(quarters, (2, 3)), atol=1e-5, rtol=0)
+
+
+def test_a_turn_agrees_with_torchvision_away_from_the_border() -> None:
+    smooth = torch.nn.functional.interpolate(IMAGES, size=64, mode="bicubic").clamp(0, 1)
+    angle = math.radians(30)
+    ours = warp(smooth, torch.full((3,), angle), flips(1, 1))[..., 20:44, 20:44]
+    theirs = rotate(smooth, 30, interpolation=2)[..., 20:44, 20:44]
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+def test_each_image_is_changed_by_its_own_row_of_draws_alone() -> None:
+    same = PIXELS[:1].expand(3, -1, -1, -1)
+    draws = draw()
+    found = augment(same, draws, ALL)
+    assert torch.equal(found, augment(same, draws, ALL))
+    assert not torch.equal(found[0], found[1])
+    torch.testing.assert_close(found[1:2], augment(same[1:2], draws[1:2], ALL))
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["flip", "rotation", "brightness", "contrast", "saturation", "hue"])
+def test_each_parameter_does_something_alone(name: str) -> None:
+    alone = STILL.model_copy(update={name: getattr(ALL, name)})
+    assert not torch.allclose(augment(PIXELS, draw(), alone), scale(PIXELS), atol=1e-3)
+
+
+def test_a_flip_happens_to_half_in_each_direction() -> None:
+    pixels = torch.arange(12, dtype=torch.uint8).view(1, 2, 2, 3).expand(400, -1, -1, -1)
+    found = augment(pixels, draw(400), STILL.model_copy(update={"flip": True}))
+    corners = (found[:, 0, 0, 0] * 255).round().long()
+    counts = [int((corners == value).sum()) for value in (0, 3, 6, 9)]
+    assert sum(counts) == 400
+    assert min(counts) > 70
+
+
+def test_brightness_adds_and_contrast_multiplies_about_the_mean() -> None:
+    brighter = augment(grey_pixels(102, 200), draw(200), STILL.model_copy(update={"brightness": 0.2})) - 0.4
+    assert brighter.flatten(1).std(1).max() < 1e-6
+    assert 0.19 < brighter.max() <= 0.2001
+    assert -0.2001 <= brighter.min() < -0.19
+    halves = torch.tensor([102, 153], dtype=torch.uint8).view(1, 1, 2, 1).expand(200, 2, 2, 3)
+    spread = augment(halves, draw(200), STILL.model_copy(update={"contrast": 0.5}))
+    torch.testing.assert_close(spread.mean((1, 2, 3)), torch.full((200,), 0.5))
+    width = spread[..., 1] - spread[..., 0]
+    assert 0.29 < width.max() <= 0.3001
+    assert 0.0999 <= width.min() < 0.11
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.3])
+def test_saturation_agrees_with_torchvision(factor: float) -> None:
+    ours = recolour(IMAGES, **NEUTRAL | {"saturation": torch.full((3,), factor)})
+    # Its luma has another last digit than ITU-R BT.601's.
+    torch.testing.assert_close(ours, adjust_saturation(IMAGES, factor), atol=2e-3, rtol=0)
+
+
+def test_contrast_of_grey_images_agrees_with_torchvision() -> None:
+    grey = IMAGES[:, :1].expand(-1, 3, -1, -1)
+    ours = recolour(grey, **NEUTRAL | {"contrast": torch.full((3,), 1.2)})
+    torch.testing.assert_close(ours, adjust_contrast(grey, 1.2), atol=1e-3, rtol=0)
+
+
+def test_a_third_of_a_turn_of_hue_moves_the_channels_on_and_grey_stays() -> None:
+    third = {"hue": torch.full((3,), 2 * math.pi / 3)}
+    torch.testing.assert_close(recolour(IMAGES, **NEUTRAL | third), IMAGES[:, [2, 0, 1]])
+    grey = torch.full((3, 3, 2, 2), 0.3)
+    torch.testing.assert_close(recolour(grey, **NEUTRAL | {"hue": torch.full((3,), 1.0)}), grey)
+
+
+def test_all_of_colour_at_once_is_one_after_the_other() -> None:
+    images = 0.4 + 0.2 * IMAGES  # so that nothing is clamped
+    some = {"saturation": torch.full((3,), 0.7), "hue": torch.full((3,), 0.3)}
+    last = {"brightness": torch.full((3,), 0.05), "contrast": torch.full((3,), 1.2)}
+    turned = recolour(images, **NEUTRAL | {"hue": some["hue"]})
+    paler = recolour(turned, **NEUTRAL | {"saturation": some["saturation"]})
+    torch.testing.assert_close(recolour(images, **some, **last), recolour(paler, **NEUTRAL | last))
+
+
+def test_recompression_loses_detail_by_the_quality_drawn() -> None:
+    draws = draw()
+    draws[:, 7] = torch.tensor([0.0, 0.5, 1.0])
+    found = recompress(PIXELS[:1].expand(3, -1, -1, -1), draws, STILL.model_copy(update={"jpeg": 10}))
+    assert found.shape == (3, 8, 8, 3)
+    assert found.dtype == torch.uint8
+    lost = (found.float() - PIXELS[:1].float()).abs().mean((1, 2, 3))
+    assert lost[0] > lost[1] > lost[2]
+
+
+def test_shrinking_averages_what_it_covers() -> None:
+    pixels = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    pixels[:, ::2] = 200  # stripes that plain bilinear sampling would take for one colour
+    found = shrink(pixels, 2)
+    assert found.shape == (1, 2, 2, 3)
+    assert np.abs(found.numpy().astype(int) - 100).max() <= 30
+    flat = torch.full((2, 8, 8, 3), 77, dtype=torch.uint8)
+    assert torch.equal(shrink(flat, 4), flat[:, :4, :4])
+
+
+def test_the_shipped_recipe_augments() -> None:
+    assert not torch.allclose(augment(PIXELS, draw(), SHIPPED.augment), scale(PIXELS), atol=1e-3)
+
+
+def test_scale_moves_channels_first() -> None:
+    pixels = torch.arange(24, dtype=torch.uint8).view(1, 2, 4, 3)
+    assert torch.equal(scale(pixels)[0, :, 1, 2] * 255, torch.tensor([18.0, 19.0, 20.0]))
