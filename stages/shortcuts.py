@@ -22,7 +22,8 @@ def main() -> None:
         splits = Splits.read(splits=[TRAIN, TEST])
         near_duplicate = near_duplicate_in(splits.lesion, Manifest.read().at(splits.path).source_split == TRAIN)
         train, test = splits.part(TRAIN), splits.part(TEST)
-        predictions = Predictions.read().at(test.path)
+        predictions, predictor = Predictions.read().at(test.path), Predictor()
+        called = predictor.points.flags(predictions.probability)
 
         images = Images.open()
         paths, n = [*train.path, *test.path], len(train)
@@ -32,7 +33,7 @@ def main() -> None:
             values = np.asarray(cues)
             baselines[name] = baseline_scores(values[:n], train.label, values[n:])
 
-        predictor, changed = Predictor(), {}
+        changed = {}
         with TemporaryDirectory() as folder:
             for name, read in interventions(RAW, images, mean_colour(pixels.frame[:n])).items():
                 other = write_pixels(Path(folder) / name, paths[n:], images.pixels.shape[1], read, name)
@@ -48,7 +49,6 @@ def main() -> None:
             "coarse_jpeg": coarse_jpeg(files[n:]),
             "exif": has_exif(files[n:]),
         }
-        called = predictor.points.flags(predictions.probability)
         details = ShortcutsDetails.measure(
             test.label, predictions.logit, called, test.lesion, baselines=baselines, changed=changed, strata=strata
         )

@@ -32,6 +32,9 @@ def test_operating_points_come_back_to_the_last_bit(points: OperatingPoints, tmp
         ({"default": {"rule": "a half"}}, "lacks 'default.threshold'"),
         ({"default": {"rule": "a half", "threshold": "0.5"}}, "has no number for default.threshold"),
         ({"default": {"rule": "a half", "threshold": True}}, "has no number for default.threshold"),
+        ({"default": {"rule": "a half", "threshold": 7}}, "has no number from 0 to 1 for default.threshold"),
+        ({"default": {"rule": "a half", "threshold": -0.1}}, "has no number from 0 to 1 for default.threshold"),
+        ({"abstention": vars(replace(BAND, high=0.1))}, "has abstention.low above abstention.high"),
     ],
 )
 def test_broken_operating_points_are_named(change: dict[str, object], problem: str, tmp_path: Path) -> None:

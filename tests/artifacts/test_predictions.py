@@ -21,8 +21,9 @@ def test_a_table_whose_probability_is_not_calibrated_is_refused() -> None:
     old = "\n".join(f"{line},{added}" for line, added in zip(
         f"{COLUMNS}\n{ROWS}".splitlines(), ["calibrated_probability", 0.2, 0.7, 0.6], strict=True
     ))  # fmt: skip
-    with pytest.raises(ValueError, match="is of an earlier version of dermascreen, whose column 'probability' is not"):
-        ImagePredictions.parse(StringIO(old))
+    for kind in (ImagePredictions, Predictions):
+        with pytest.raises(ValueError, match="is of an earlier version of dermascreen, whose column 'probability' is"):
+            kind.parse(StringIO(old))
 
 
 def test_what_a_stage_hands_on_needs_every_column() -> None:

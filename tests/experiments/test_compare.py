@@ -294,7 +294,11 @@ def test_a_revision_brings_its_own_operating_points(projects, files, monkeypatch
     main(["compare", "HEAD~1", "HEAD", "--draws", "20"])
     said = capsys.readouterr().out
     assert "high_recall       0.2000       0.3500 missed cancers" in said
-    assert "- A and B give each of 64 images the same probability: there is no difference." in said
+    assert "- A and B give each of 64 images the same probability: they differ in their thresholds alone.\n" in said
+    assert "- Each at its own high_recall point: of 32 malignant images A misses" in said
+    assert "Both at 0.5" not in said.partition("Verdict:")[2]
+    main(["compare", "HEAD", "HEAD", "--draws", "20"])
+    assert "the same probability: there is no difference.\n" in capsys.readouterr().out
 
 
 def test_two_models_without_an_error_are_not_certain_to_be_equal() -> None:

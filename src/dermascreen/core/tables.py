@@ -4,7 +4,7 @@ A table is a frozen dataclass with an array for each column. pandas is imported 
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TextIO, TypeAlias, get_type_hints
@@ -105,15 +105,20 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
             table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def parse_table(file: Path | TextIO, meanings: dict[str, Meaning], splits: Sequence[str] = ()) -> "pd.DataFrame":
-    """The CSV table in `file`, with the columns of `meanings` checked; as `Table.parse`."""
-    import pandas as pd  # noqa: PLC0415 - slow to import
+def parse_table(
+    file: Path | TextIO,
+    meanings: dict[str, Meaning],
+    splits: Sequence[str] = (),
+    refused: Mapping[str, str] | None = None,
+) -> "pd.DataFrame":
+    """The CSV table in `file`, with the columns of `meanings` checked; as `Table.parse`.
 
-    texts: dict[str, Any] = {name: str for name, meaning in meanings.items() if not meaning.number}
-    try:
-        table = pd.read_csv(file, keep_default_na=False, dtype=texts)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise ValueError("is not a CSV table") from None
+    Parameters: `refused`, what is wrong with a table that has some other column.
+    """
+    table = _read_csv(file, meanings)
+    for column, problem in (refused or {}).items():
+        if column in table.columns:
+            raise ValueError(problem)
     missing = [column for column in meanings if column not in table.columns]
     if missing:
         raise ValueError(f"lacks the column {missing[0]!r}")
@@ -124,12 +129,25 @@ def parse_table(file: Path | TextIO, meanings: dict[str, Meaning], splits: Seque
     for column, meaning in meanings.items():
         table[column] = _checked(table[column], meaning)
     for split in splits:
-        label = table.loc[table["split"].eq(split), "label"]
-        if label.empty:
-            raise ValueError(f"holds no image of split {split!r}")
-        if label.min() == label.max():
-            raise ValueError(f"holds only one class in split {split!r}")
+        _require_both_classes(table.loc[table["split"].eq(split), "label"], split)
     return table
+
+
+def _read_csv(file: Path | TextIO, meanings: dict[str, Meaning]) -> "pd.DataFrame":
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    texts: dict[str, Any] = {name: str for name, meaning in meanings.items() if not meaning.number}
+    try:
+        return pd.read_csv(file, keep_default_na=False, dtype=texts)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise ValueError("is not a CSV table") from None
+
+
+def _require_both_classes(label: "pd.Series[Any]", split: str) -> None:
+    if label.empty:
+        raise ValueError(f"holds no image of split {split!r}")
+    if label.min() == label.max():
+        raise ValueError(f"holds only one class in split {split!r}")
 
 
 def _checked(column: "pd.Series[Any]", meaning: Meaning) -> "pd.Series[Any]":

@@ -50,6 +50,11 @@ class PairedErrors(NamedTuple):
     missed: Errors
     alarms: Errors
 
+    @property
+    def differ(self) -> bool:
+        """Whether one of the two is wrong alone on any image."""
+        return any(one.first_alone or one.second_alone for one in self)
+
 
 def pair(first: str, second: str, split: str, common: bool = False) -> pd.DataFrame:
     """The images of `split` that both sources predict: path, label, lesion, first and second (probabilities).
@@ -150,10 +155,14 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
     """
     where = f"on {len(table)} images of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}"
     auc = found[found["measure"].eq("ROC AUC") & found["method"].eq("lesions")].iloc[0]
-    if table["first"].equals(table["second"]):
-        return [f"A and B give each of {len(table)} images the same probability: there is no difference."]
     difference = by(Difference(auc["difference"], auc["low"], auc["high"]))
-    if auc["low"] > 0:
+    if table["first"].equals(table["second"]):
+        same = f"A and B give each of {len(table)} images the same probability"
+        errors = {point: one for point, one in errors.items() if one.differ}
+        if not errors:
+            return [f"{same}: there is no difference."]
+        sentences = [f"{same}: they differ in their thresholds alone."]
+    elif auc["low"] > 0:
         sentences = [f"A ranks better than B {where}: its AUC is {difference}."]
     elif auc["high"] < 0:
         sentences = [f"A ranks worse than B {where}: its AUC is {difference}."]

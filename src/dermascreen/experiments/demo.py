@@ -13,6 +13,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from dermascreen.artifacts.results.details.evaluation import EvaluateDetails, ThresholdDetails
+from dermascreen.core.errors import InputError
 from dermascreen.evidence.point_reports import PointReport
 from dermascreen.report.numbers import alarms, missed
 
@@ -38,7 +39,10 @@ COMPARE = "dvc exp show --only-changed --drop 'Created|State|Executor|.*/.*'"
 
 
 def make_workspace(folder: Path, overrides: Mapping[str, Any]) -> None:
-    """Make `folder` a Git and DVC repository of this pipeline with some parameters changed; keep its cache."""
+    """Make `folder` a Git and DVC repository of this pipeline with some parameters changed; keep its cache.
+
+    What stands in the way is replaced, so `require_demo` comes first where somebody names the folder.
+    """
     for name in SHIPPED:
         source, target = ROOT / name, folder / name
         if source.is_dir():
@@ -119,9 +123,18 @@ def result_table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def require_demo(folder: Path) -> None:
+    """Raise InputError unless `folder` is absent, empty, or one that the demo has made: all else would be replaced."""
+    config = folder / ".git/config"
+    made = config.is_file() and IDENTITY["user.email"] in config.read_text(encoding="utf-8")
+    if folder.exists() and not made and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is neither empty nor a folder that the demo made; name another one.")
+
+
 def demo(folder: Path) -> int:
     """`dermascreen demo`: run the pipeline in `folder`, and print the results and where they are."""
     folder = folder.resolve()
+    require_demo(folder)
     make_workspace(folder, SMALL)
     try:
         reproduce(folder)

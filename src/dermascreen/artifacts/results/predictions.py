@@ -10,6 +10,9 @@ from dermascreen.core.tables import Table, parse_table
 from dermascreen.evidence.sample import Sample
 
 PREDICTIONS = Path("reports/predictions.csv")
+EARLIER = {
+    "calibrated_probability": "is of an earlier version of dermascreen, whose column 'probability' is not calibrated"
+}
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,7 @@ class ImagePredictions(Table):
 
     @classmethod
     def parse(cls, file: Path | TextIO, splits: Sequence[str] = ()) -> Self:
-        table = parse_table(file, cls.meanings(), splits)
-        if "calibrated_probability" in table:
-            raise ValueError("is of an earlier version of dermascreen, whose column 'probability' is not calibrated")
-        return cls.of(table)
+        return cls.of(parse_table(file, cls.meanings(), splits, EARLIER))
 
     def part(self, split: str) -> Self:
         """The images of a split."""
