@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_curve
+from worked_samples import LABEL, PROBABILITY
 
 from dermascreen.evidence.metrics import (
     Confusion,
@@ -15,9 +16,6 @@ from dermascreen.evidence.metrics import (
     partial_roc_auc,
     rates,
 )
-
-LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
 
 
 def test_worked_by_hand() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
+from worked_samples import LABEL, PROBABILITY, WORKED, of_classes, single
 
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band
@@ -21,23 +22,7 @@ from dermascreen.evidence.point_reports import (
     report_point,
     report_source_protocol,
 )
-from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import choose_high_recall, choose_points
-
-LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
-
-
-def single(label, probability) -> Sample:
-    """Every photograph shows a lesion of its own."""
-    return Sample(np.asarray(label), np.asarray(probability), np.arange(len(label)))
-
-
-def of_classes(benign, malignant) -> Sample:
-    return single(np.repeat([0, 1], [len(benign), len(malignant)]), np.concatenate([benign, malignant]))
-
-
-WORKED = single(LABEL, PROBABILITY)
 
 
 def band(low: float, high: float) -> Band:

@@ -9,6 +9,7 @@ from mapie.risk_control.risks import BinaryRisk
 from scipy.stats import binom
 from sklearn.metrics import f1_score, recall_score
 from statsmodels.stats.proportion import proportion_confint
+from worked_samples import LABEL, PROBABILITY, WORKED, of_classes, single
 
 from dermascreen.evidence.operating_points import Band, HighRecall, OperatingPoints
 from dermascreen.evidence.point_reports import decided, report_source_protocol
@@ -25,22 +26,6 @@ from dermascreen.evidence.thresholds import (
     shortfalls,
     sweep,
 )
-
-LABEL = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-PROBABILITY = np.array([0.1, 0.2, 0.5, 0.8, 0.4, 0.6, 0.7, 0.9])
-
-
-def single(label, probability) -> Sample:
-    """Every photograph shows a lesion of its own."""
-    return Sample(np.asarray(label), np.asarray(probability), np.arange(len(label)))
-
-
-def of_classes(benign, malignant) -> Sample:
-    return single(np.repeat([0, 1], [len(benign), len(malignant)]), np.concatenate([benign, malignant]))
-
-
-WORKED = single(LABEL, PROBABILITY)
-
 
 # The rule
 

@@ -65,7 +65,7 @@ def orientation(image: Opened) -> Transpose | None:
     try:
         with quiet():
             return UPRIGHT.get(image.getexif().get(Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - nor for a broken EXIF block, with which viewers show the picture as it lies
+    except Exception:  # noqa: BLE001 - Pillow has no one exception for a broken EXIF block; viewers then do not turn
         return None
 
 

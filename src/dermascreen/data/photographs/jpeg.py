@@ -216,7 +216,7 @@ def _decoded(content: bytes, scale: int) -> JpegImageFile | None:
     try:
         with quiet():
             image = JpegImageFile(io.BytesIO(content))
-    except Exception:  # noqa: BLE001 - as in header: with other bytes behind it, the file may be no JPEG to Pillow
+    except Exception:  # noqa: BLE001 - Pillow has no one exception for bytes that are no JPEG, as these may now be
         return None
     return image if _load(image, content, scale) else None
 
