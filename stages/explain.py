@@ -12,7 +12,7 @@ from dermascreen.core.files import replacing
 from dermascreen.core.stage import stage
 from dermascreen.explanation.drawing import marked, save_image
 from dermascreen.explanation.faithfulness import check
-from dermascreen.explanation.gradcam import MapKind, explain, frame_energy, summarise
+from dermascreen.explanation.gradcam import explain, frame_energy, kind_of, summarise
 from dermascreen.explanation.selection import draw, select
 from dermascreen.prediction.forward import embed
 from dermascreen.prediction.predictor import Predictor
@@ -28,7 +28,8 @@ def main() -> None:
         called = predictor.points.flags(test.probability)
         signs = np.where(called, 1.0, -1.0)
         shown, checked = select(test, called, params.images, seed), draw(test, params.checked, seed)
-        images, network, kind = Images.open(), predictor.network, MapKind(params.layer, params.variant)
+        images, network = Images.open(), predictor.network
+        kind = kind_of(params, network)
 
         chosen = test[shown.rows]
         rows = images.rows(chosen.path)

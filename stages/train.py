@@ -11,10 +11,13 @@ from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.core.stage import CACHE, project_root, stage
 from dermascreen.core.tables import write_table
+from dermascreen.network.layers import require_map_layer
 from dermascreen.network.model import build, save
+from dermascreen.network.weights import in_words
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit, summarise
 from dermascreen.training.module import Epoch
+from dermascreen.training.trainer import resolve_precision
 
 
 def main() -> None:
@@ -33,6 +36,9 @@ def main() -> None:
 
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess.image_size)
+        require_map_layer(network, params.explain.layer)
+        precision = resolve_precision(params.train.precision, network)
+        print(f"train: {in_words(network.description)}; precision {precision}", flush=True)
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
         fitted = fit(
             network, part(TRAIN), part(VAL), params.train,
@@ -47,7 +53,7 @@ def main() -> None:
         for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)
         run.tracking.log_metrics({"training/seconds": fitted.seconds})
-        run.report(summarise(fitted, params.model.weights), {"seconds": round(fitted.seconds, 1)})
+        run.report(summarise(fitted, network.description), {"seconds": round(fitted.seconds, 1)})
         shutil.rmtree(checkpoints)
 
 

@@ -58,15 +58,13 @@ class SiteError(DermascreenError):
 
 
 class WeightsError(DermascreenError):
-    """model.weights cannot be found or fetched, or is not a ResNet50."""
+    """model.weights cannot be found or fetched, or does not fit model.architecture."""
 
 
 class ArchitectureError(DermascreenError):
-    def __init__(self, path: Path, found: object, known: str) -> None:
-        super().__init__(
-            f"{path} describes the architecture {found}, and this version of dermascreen builds {known} alone; use the "
-            "version that trained the model."
-        )
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"model.architecture: {problem}.")
 
 
 class TrainingError(DermascreenError):
@@ -86,6 +84,14 @@ class LayerError(DermascreenError):
         super().__init__(
             f"explain.layer: {layer} is not a layer of the network whose output is N x C x h x w; "
             f"layers with a similar name that will do are {', '.join(choices)}."
+        )
+
+
+class VariantError(DermascreenError):
+    def __init__(self, variant: str) -> None:
+        super().__init__(
+            f"explain.variant: {variant} acts on the ReLUs of a network, and this one has none; use grad_cam or "
+            "hires_cam."
         )
 
 

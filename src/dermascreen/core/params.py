@@ -39,6 +39,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+KNOWN_WEIGHTS = ("packaged", "pretrained", "IMAGENET1K_V2", "IMAGENET1K_V1", "none")  # anything else is a path
+
+
 class SyntheticParams(Section):
     images: Annotated[int, Field(ge=16)]
     size: Annotated[int, Field(ge=32, le=1024)]
@@ -82,9 +85,27 @@ class PreprocessParams(Section):
 
 
 class ModelParams(Section):
+    architecture: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, Field(min_length=1)]
+    own_weights: Annotated[str, Field(min_length=1)]
     hidden: Whole
     dropout: Annotated[Number, Field(ge=0, lt=1)]
+
+    @property
+    def names_a_file(self) -> bool:
+        """Whether training starts from a file of the user's."""
+        return self.weights not in KNOWN_WEIGHTS
+
+    @model_validator(mode="after")
+    def _changes_are_noticed(self) -> Self:
+        own, weights = Path(self.own_weights), Path(self.weights)
+        if self.names_a_file and own != weights and own not in weights.parents:
+            raise ValueError(
+                f"weights is {weights}, which is none of {', '.join(KNOWN_WEIGHTS)} and lies outside own_weights "
+                f"({own}), where DVC notices when a file changes: put the file there, or add "
+                f"`-S model.own_weights={weights}`"
+            )
+        return self
 
 
 class AugmentParams(Section):
@@ -95,6 +116,8 @@ class AugmentParams(Section):
     saturation: Annotated[Number, Field(ge=0, lt=1)]
     hue: Annotated[Number, Field(ge=0, le=180)]
     jpeg: Annotated[int, Field(ge=5, le=100)]
+    zoom: Annotated[Number, Field(ge=0, le=1)]
+    blur: Annotated[Number, Field(ge=0, le=10)]
 
 
 class TrainParams(Section):

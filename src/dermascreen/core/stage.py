@@ -69,10 +69,15 @@ def stage(name: str) -> Iterator[Stage]:
     with reported(name):
         params = read_params()
         reads, writes = hand_overs(name)
-        given = {params.data.archive: "data.archive", params.evaluate.external: "evaluate.external"}  # by no stage
+        given = {  # by no stage
+            params.data.archive: "data.archive",
+            params.model.own_weights: "model.own_weights",
+            params.evaluate.external: "evaluate.external",
+        }
+        unread = {"data.archive": params.data.source != "archive", "model.own_weights": not params.model.names_a_file}
         for path in set(reads) & given.keys():
             require_private(given[path], Path(path))
-            if given[path] != "data.archive" or params.data.source == "archive":  # else nothing reads it
+            if not unread.get(given[path]):
                 require_whole_copy(given[path], Path(path), project_root())
         missing = [path for path in reads if not Path(path).exists()]
         for path in missing:

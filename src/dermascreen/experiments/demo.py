@@ -20,7 +20,7 @@ from dermascreen.report.numbers import alarms, missed
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = (
     "dvc.yaml", "params.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive",
-    "data/external", "models/.gitignore", "reports/.gitignore", "reports/details/.gitignore",
+    "data/external", "data/weights", "models/.gitignore", "reports/.gitignore", "reports/details/.gitignore",
 )  # fmt: skip
 IDENTITY = {"user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false"}
 SMALL = {

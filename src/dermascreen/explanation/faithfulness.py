@@ -23,6 +23,7 @@ from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.results.details.explanation import Check, Checks
 from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.gradcam import MapKind, finish, make_cam
+from dermascreen.network.backbones import Layer
 from dermascreen.network.model import Network
 from dermascreen.prediction.forward import as_input, prepare, symmetries
 
@@ -154,9 +155,12 @@ def randomisation(network: Network, kind: MapKind, evidence: Evidence, seed: int
     """
     shuffled = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
-    names = ["head", "layer4", "layer3", "layer2", "layer1", "stem"]
+    parts: dict[str, nn.Module | Layer] = {
+        "head": shuffled.head,
+        **{layer.name: layer for layer in reversed(shuffled.layers())},
+    }
     correlation: dict[str, Values] = {}
-    for name, part in zip(names, [shuffled.head, *reversed(shuffled.layers())], strict=True):
+    for name, part in parts.items():
         with torch.no_grad():
             for tensor in [*part.parameters(), *part.buffers()]:
                 if tensor.is_floating_point():
@@ -164,7 +168,7 @@ def randomisation(network: Network, kind: MapKind, evidence: Evidence, seed: int
                     tensor.copy_(tensor.flatten()[order].view_as(tensor))
         maps = _maps(shuffled, kind, evidence.images, evidence.signs, batch_size)
         correlation[name] = rank_correlation(evidence.raw, maps)
-    return correlation | {"all": correlation[names[-1]]}
+    return correlation | {"all": correlation[[*parts][-1]]}
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Values:

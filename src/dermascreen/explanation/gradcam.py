@@ -10,7 +10,6 @@ dy / dA_kij A_kij), Captum's gradient times activation. If only a mean and a lin
 to a factor. Guided Grad-CAM multiplies the enlarged Grad-CAM map by guided backpropagation to the pixels.
 """
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -23,14 +22,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dermascreen.artifacts.results.details.explanation import Checks, ExplainDetails, OutcomeCounts
-from dermascreen.core.errors import LayerError
+from dermascreen.core.errors import VariantError
+from dermascreen.core.params import ExplainParams
 from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.selection import OUTCOMES
+from dermascreen.network.layers import find_layer, layer_for_maps
 from dermascreen.network.model import Network
 from dermascreen.prediction.forward import as_input, prepare
 
 TINY = 1e-12  # a map whose maximum is at most this is flat
 SAME = 1e-5  # and so is one whose values differ by at most this share of it, which is more than 32-bit rounding
+
+GUIDED = "guided_grad_cam"
 
 Attribute = Callable[[Tensor, Tensor], Tensor]  # images and signs to maps
 
@@ -45,6 +48,11 @@ class MapKind(NamedTuple):
 
     layer: str
     variant: str = "grad_cam"
+
+
+def kind_of(params: ExplainParams, network: Network) -> MapKind:
+    """The kind of map that section explain of params.yaml asks for."""
+    return MapKind(layer_for_maps(network, params.layer), params.variant)
 
 
 class _Score(nn.Module):
@@ -103,7 +111,7 @@ def _guided_grad_cam(score: nn.Module, layer: nn.Module) -> Attribute:
 VARIANTS: Mapping[str, Callable[[nn.Module, nn.Module], Attribute]] = {
     "grad_cam": _grad_cam,
     "hires_cam": _hires_cam,
-    "guided_grad_cam": _guided_grad_cam,
+    GUIDED: _guided_grad_cam,
 }
 
 
@@ -132,30 +140,13 @@ def explain(
 
 
 def make_cam(network: nn.Module, kind: MapKind, image: Tensor) -> GradCam:
-    """Maps of that kind; `image`, shape (1, 3, H, W), is for `find_layer`, which raises LayerError."""
+    """Maps of that kind; `image`, shape (1, 3, H, W), is for `find_layer`, which raises LayerError.
+
+    Raises VariantError for guided_grad_cam of a network that has no ReLU, which guided backpropagation acts on.
+    """
+    if kind.variant == GUIDED and not any(type(module) is nn.ReLU for module in network.modules()):
+        raise VariantError(kind.variant)
     return GradCam(network, find_layer(network, kind.layer, image), kind.variant)
-
-
-def find_layer(network: nn.Module, name: str, image: Tensor) -> nn.Module:
-    """The module called `name`, if its output for `image`, shape (1, 3, H, W), is N x C x h x w; else LayerError."""
-    modules: dict[str, nn.Module] = {known: module for known, module in network.named_modules() if known}
-    spatial: set[nn.Module] = set()
-
-    def remember(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:  # noqa: PLR2004
-            spatial.add(module)
-
-    hooks = [module.register_forward_hook(remember) for module in modules.values()]
-    try:
-        with torch.no_grad():
-            network(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    choices = [known for known, module in modules.items() if module in spatial]
-    if name not in choices:
-        raise LayerError(name, difflib.get_close_matches(name, choices, n=3, cutoff=0))
-    return modules[name]
 
 
 def finish(maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""ResNet50 with a head of one logit: how it is built, saved and loaded."""
+"""A backbone with a head of one logit: how it is built, saved and loaded."""
 
 from pathlib import Path
 
@@ -6,61 +6,59 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
-from torchvision.models import resnet50
 
 from dermascreen.artifacts.model.description import WEIGHTS, Description
-from dermascreen.core.errors import ArchitectureError, BadTableError, MissingInputError, WeightsError
+from dermascreen.core.errors import ArchitectureError, BadTableError, MissingInputError
 from dermascreen.core.files import replacing
 from dermascreen.core.params import ModelParams
-from dermascreen.network.pixels import IMAGENET_MEAN, IMAGENET_STD
-from dermascreen.network.weights import start_state
-
-ARCHITECTURE = "resnet50"  # the only one that can be built
-FEATURES = 2048  # of ResNet50, after pooling
+from dermascreen.network.backbones import Backbone, Layer, check_input, make_backbone
+from dermascreen.network.weights import NONE, load_start
 
 
 class Network(nn.Module):
-    """ResNet50 and a head; takes normalised images (N, 3, H, W), gives the logit of malignant, shape (N,)."""
+    """A backbone and a head; takes normalised images (N, 3, H, W), gives the logit of malignant, shape (N,)."""
 
-    def __init__(self, description: Description) -> None:
+    def __init__(self, description: Description, backbone: Backbone) -> None:
         super().__init__()
         self.description = description
-        self.backbone = resnet50(zero_init_residual=description.weights == "none")
-        self.backbone.fc = nn.Identity()
+        self.about = backbone
+        self.backbone = backbone.module
         hidden, dropout = description.hidden, nn.Dropout(description.dropout)
-        inner: list[nn.Module] = [nn.Linear(FEATURES, hidden), nn.ReLU(), dropout] if hidden else []
-        self.head = nn.Sequential(dropout, *inner, nn.Linear(hidden or FEATURES, 1))
+        inner: list[nn.Module] = [nn.Linear(backbone.features, hidden), nn.ReLU(), dropout] if hidden else []
+        self.head = nn.Sequential(dropout, *inner, nn.Linear(hidden or backbone.features, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.decide(self.backbone(images))
 
     def decide(self, features: Tensor) -> Tensor:
-        """The logits, shape (N,), of the backbone's features, shape (N, FEATURES)."""
+        """The logits, shape (N,), of the backbone's features, shape (N, n)."""
         logits: Tensor = self.head(features)
         return logits.squeeze(1)
 
-    def layers(self) -> list[nn.Module]:
-        """The backbone's five layers from input to output: the stem and ResNet's four."""
-        backbone = self.backbone
-        stem = nn.ModuleList([backbone.conv1, backbone.bn1])
-        return [stem, backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
+    @property
+    def features(self) -> int:
+        """How many features the backbone gives of an image."""
+        return self.about.features
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The backbone's layers from input to output."""
+        return self.about.layers
 
 
 def build(params: ModelParams, image_size: int) -> Network:
-    """A network to train: the backbone from `model.weights`, the head random from torch's global generator."""
+    """A network to train: the backbone from `model.weights`, the head random from torch's global generator.
+
+    Raises ArchitectureError and WeightsError for what cannot be built, or cannot take images of `image_size`.
+    """
+    backbone = make_backbone(params.architecture, zero_init=params.weights == NONE)
+    check_input(backbone, params.architecture, image_size)
     description = Description(
-        architecture=ARCHITECTURE, weights=params.weights, hidden=params.hidden, dropout=params.dropout,
-        image_size=image_size, mean=IMAGENET_MEAN, std=IMAGENET_STD, classes=("benign", "malignant"),
+        architecture=params.architecture, weights=params.weights, hidden=params.hidden, dropout=params.dropout,
+        image_size=image_size, mean=backbone.mean, std=backbone.std, classes=("benign", "malignant"),
     )  # fmt: skip
-    network = Network(description)
-    if params.weights != "none":
-        state = {name: tensor for name, tensor in start_state(params.weights).items() if not name.startswith("fc.")}
-        try:
-            network.backbone.load_state_dict(state)
-        except RuntimeError:
-            raise WeightsError(
-                f"model.weights: {params.weights} is not a state dict of torchvision's ResNet50."
-            ) from None
+    network = Network(description, backbone)
+    start = load_start(network.backbone, params.architecture, params.weights)
+    network.description = description.model_copy(update={"start": start})
     return network
 
 
@@ -75,12 +73,16 @@ def save(network: Network, weights: Path = WEIGHTS, description: Path = Descript
 def load_model(weights: Path = WEIGHTS, description: Path = Description.PATH) -> Network:
     """Read what `save` wrote; the network comes back in evaluation mode, its parameters frozen.
 
-    Raises a DermascreenError if a file is missing or broken, or describes an architecture other than ARCHITECTURE.
+    Raises a DermascreenError if a file is missing or broken, or describes an architecture that cannot be built here.
     """
     about = Description.read(description)
-    if about.architecture != ARCHITECTURE:
-        raise ArchitectureError(description, about.architecture, ARCHITECTURE)
-    network = Network(about)
+    try:
+        network = Network(about, make_backbone(about.architecture))
+    except ArchitectureError as error:
+        raise BadTableError(
+            description, f"describes a network that cannot be built here: {error.problem}",
+            "use the version that trained the model",
+        ) from None  # fmt: skip
     try:
         network.load_state_dict(load_file(weights))
     except FileNotFoundError:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]  # of which a registered model keeps a copy
 PACKAGES = (
     "captum", "jinja2", "matplotlib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic",
-    "pyyaml", "safetensors", "scikit-learn", "scipy", "filelock", "torch", "torchvision", "tqdm",
+    "pyyaml", "safetensors", "scikit-learn", "scipy", "filelock", "timm", "torch", "torchvision", "tqdm",
 )  # fmt: skip
 
 # The consequence of a failure at the store, by how far the command had come.

@@ -12,7 +12,7 @@ import yaml
 from dermascreen.core.params import Params
 
 PACKAGES = (
-    "torch", "torchvision", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn", "pillow",
+    "torch", "torchvision", "timm", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn", "pillow",
     "opencv-python-headless", "imagehash", "matplotlib", "dvc", "mlflow",
 )  # fmt: skip
 CODE = ("src", "stages", "dvc.yaml", "params.yaml", "requirements.lock")

@@ -3,6 +3,8 @@
 import numpy as np
 
 from dermascreen.artifacts.dataset.details import AuditDetails
+from dermascreen.artifacts.model.description import IMAGENET, NOTHING
+from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
 from dermascreen.core.params import DataParams
@@ -46,13 +48,26 @@ def points_of(threshold: ThresholdDetails) -> dict[str, PointReport]:
     return {name: getattr(threshold, point) for point, name in POINTS.items()}
 
 
-def start_of(weights: str) -> str:
-    """What training started from, in a sentence; `weights` is model.weights of params.yaml."""
-    if weights == "none":
+def network_of(architecture: str) -> str:
+    """The network as the subject of a sentence; `architecture` is model.architecture of params.yaml."""
+    return "A ResNet50" if architecture == "resnet50" else f"The network {architecture} of timm"
+
+
+def start_of(train: TrainDetails) -> str:
+    """What training started from, and whether that can have held the test images, in sentences."""
+    start = train.start
+    if start is None or start.trained_on == NOTHING:
         return "It was trained from random weights, not by transfer learning."
-    if weights.startswith("IMAGENET"):
-        return f"It was fine-tuned from ImageNet weights ({weights}): transfer learning."
-    return f"It was fine-tuned from the weights in {weights}; how those were trained is not known here."
+    licence = f"licence {start.licence}" if start.licence else "licence not known"
+    if start.trained_on == IMAGENET:
+        return (
+            f"It was fine-tuned from {IMAGENET} weights ({start.source}; {licence}): transfer learning. Of the classes "
+            f"of {IMAGENET} none is a skin lesion, so these weights have learnt nothing from the test images."
+        )
+    return (
+        f"It was fine-tuned from the weights of {start.source} ({licence}); what those were trained on is not known "
+        "here, so they may have learnt from the test images."
+    )
 
 
 def source_of(data: DataParams, kaggles: bool) -> str:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from dermascreen.core.params import AugmentParams
 from dermascreen.network.pixels import scale
 
-DRAWS = 8  # random numbers for one image
+DRAWS = 10  # random numbers for one image
 BEST_QUALITY = 100
 GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
@@ -43,28 +43,35 @@ def shrink(pixels: Tensor, size: int) -> Tensor:
 
 
 def augment(pixels: Tensor, draws: Tensor, params: AugmentParams) -> Tensor:
-    """Flip, turn and recolour each image by its row of `draws`, numbers in [0, 1) of shape (N, DRAWS).
+    """Flip, turn, zoom, recolour and blur each image by its row of `draws`, numbers in [0, 1) of shape (N, DRAWS).
 
-    Takes uint8 (N, H, W, 3), gives floats in [0, 1], shape (N, 3, H, W). Flip and rotation are one bilinear warp about
-    the centre that reflects at the border. Saturation, hue, contrast about the image's mean and brightness are one
-    affine map of the colours.
+    Takes uint8 (N, H, W, 3), gives floats in [0, 1], shape (N, 3, H, W). Flip, rotation and zoom are one bilinear warp
+    about the centre that reflects at the border. Saturation, hue, contrast about the image's mean and brightness are
+    one affine map of the colours.
     """
     images = scale(pixels)
-    turn, across, down, brightness, contrast, saturation, hue, _ = draws.to(images.device).unbind(1)
-    if params.flip or params.rotation:
+    turn, across, down, brightness, contrast, saturation, hue, _, zoom, blurred = draws.to(images.device).unbind(1)
+    if params.flip or params.rotation or params.zoom:
         flips = torch.stack([across, down]).lt(0.5) if params.flip else torch.zeros_like(torch.stack([across, down]))
-        images = warp(images, _between(turn, math.radians(params.rotation)), 1 - 2 * flips.float())
-    return recolour(
+        signs = 1 - 2 * flips.float()
+        if params.zoom:
+            signs = signs * torch.exp(_between(zoom, math.log1p(params.zoom)))
+        images = warp(images, _between(turn, math.radians(params.rotation)), signs)
+    images = recolour(
         images,
         brightness=_between(brightness, params.brightness),
         contrast=1 + _between(contrast, params.contrast),
         saturation=1 + _between(saturation, params.saturation) if params.saturation else None,
         hue=_between(hue, math.radians(params.hue)) if params.hue else None,
     )
+    return blur(images, params.blur * blurred, params.blur) if params.blur else images
 
 
 def warp(images: Tensor, angle: Tensor, flips: Tensor) -> Tensor:
-    """Rotate by `angle` radians, shape (N,), after mirroring x and y where `flips`, shape (2, N), is -1."""
+    """Rotate by `angle` radians, shape (N,), after mirroring x and y where `flips`, shape (2, N), is -1.
+
+    Where it is not 1 or -1, an image shows that many times as much of what is there: 2 halves the lesion.
+    """
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
     rows = [
         torch.stack([flips[0] * cos, flips[0] * -sin, zero], 1),
@@ -88,6 +95,22 @@ def recolour(
     mean = images.mean((1, 2, 3), keepdim=True)
     contrast, brightness = contrast.view(-1, 1, 1, 1), brightness.view(-1, 1, 1, 1)
     return torch.addcmul(mean * (1 - contrast) + brightness, images, contrast).clamp_(0, 1)
+
+
+def blur(images: Tensor, sigma: Tensor, most: float) -> Tensor:
+    """Blur each image, (N, C, H, W), by a Gaussian with its own standard deviation, shape (N,), of at most `most`.
+
+    Borders are reflected; a deviation of 0 leaves an image as it is.
+    """
+    n, channels, height, width = images.shape
+    radius = min(math.ceil(2.5 * most), min(height, width) - 1)
+    apart = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    weights = torch.exp(-0.5 * (apart / sigma.clamp_min(1e-3).view(-1, 1)) ** 2)
+    weights = (weights / weights.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    flat = functional.pad(images, [radius] * 4, mode="reflect").reshape(1, n * channels, -1, width + 2 * radius)
+    flat = functional.conv2d(flat, weights.view(n * channels, 1, -1, 1), groups=n * channels)
+    flat = functional.conv2d(flat, weights.view(n * channels, 1, 1, -1), groups=n * channels)
+    return flat.view_as(images)
 
 
 def _mixing(images: Tensor, saturation: Tensor | None, hue: Tensor | None) -> Tensor:

@@ -20,6 +20,7 @@ from dermascreen.core.params import TrainParams
 from dermascreen.training.augment import DRAWS
 
 RESIDENT_SHARE = 0.5  # the share of a GPU's free memory that the images of a split may take
+FIRST_DRAWS = 8  # of an image, from the generator that also draws the batches
 WORKERS = 4  # processes that read ahead for a GPU whose memory cannot hold the images
 
 
@@ -80,8 +81,14 @@ class Schedule(Sampler[Part]):
 
     def __iter__(self) -> Iterator[Part]:
         random = np.random.default_rng([self.seed, self.epoch])
+        later = np.random.default_rng([self.seed, self.epoch, 1])  # for what was added since, so that old draws stay
         for places in np.array_split(random.permutation(self.count), self.steps):
-            draws = random.random((len(places), DRAWS), dtype=np.float32)
+            draws = np.hstack(
+                [
+                    random.random((len(places), FIRST_DRAWS), dtype=np.float32),
+                    later.random((len(places), DRAWS - FIRST_DRAWS), dtype=np.float32),
+                ]
+            )
             kept = random.beta(self.params.mixup, self.params.mixup) if self.params.mixup else 1.0
             parts = np.array_split(np.arange(len(places)), self.params.accumulate * self.processes)
             for part in parts[self.process :: self.processes]:

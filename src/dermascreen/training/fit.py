@@ -8,11 +8,12 @@ import numpy as np
 import torch
 import torch.distributed
 
+from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.core.files import replacing
 from dermascreen.core.params import TrainParams
 from dermascreen.network.memory import keep_freed_memory
-from dermascreen.network.model import FEATURES, Network
+from dermascreen.network.model import Network
 from dermascreen.training.batches import Schedule, Split, every_once, loader
 from dermascreen.training.checkpoints import BEST, read_checkpoint, usable
 from dermascreen.training.module import Classifier, Epoch
@@ -47,7 +48,7 @@ def fit(
     # Nothing reads it, and filling it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with quiet_lightning():
-        trainer = make_trainer(params, checkpoints)
+        trainer = make_trainer(params, checkpoints, network)
         place = (trainer.global_rank, trainer.world_size)
         schedule = Schedule(len(train.rows), params, seed, *place)
         resume = usable(checkpoints)
@@ -66,7 +67,7 @@ def fit(
         )
         if params.frozen_views and trainer.is_global_zero and not classifier.views.exists():
             with replacing(classifier.views) as temporary:
-                shape = (params.frozen_views, len(train.rows), FEATURES)
+                shape = (params.frozen_views, len(train.rows), network.features)
                 np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         device = trainer.strategy.root_device
         loaders = (
@@ -91,14 +92,13 @@ def fit(
     return Fitted(classifier.history, classifier.seconds)
 
 
-def summarise(fitted: Fitted, weights: str) -> TrainDetails:
-    """The epoch whose weights are kept, that is the first with the best val AUC, and how many were run.
-
-    Parameters: `weights`, what training started from.
-    """
+def summarise(fitted: Fitted, network: Description) -> TrainDetails:
+    """The epoch whose weights are kept, that is the first with the best val AUC, and how many were run."""
     best = max(fitted.epochs, key=lambda row: row["val_roc_auc"])
     return TrainDetails(
-        weights=weights,
+        architecture=network.architecture,
+        weights=network.weights,
+        start=network.start,
         epochs=len(fitted.epochs),
         best_epoch=int(best["epoch"]),
         best_train_loss=best["train_loss"],

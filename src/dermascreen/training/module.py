@@ -119,7 +119,7 @@ class Classifier(lightning.LightningModule):
         return images.contiguous(memory_format=torch.channels_last) if self.params.channels_last else images
 
     def _kept_features(self, batch: Batch) -> Tensor:
-        """Features of the frozen backbone, (n, FEATURES): computed in the first epochs, one view each, then read.
+        """Features of the frozen backbone, (n, features): computed in the first epochs, one view each, then read.
 
         A view is drawn by its epoch, so with as many views as frozen epochs the result is the same as without.
         """

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dermascreen.core.params import TrainParams
+from dermascreen.network.backbones import Layer
 from dermascreen.network.model import Network
 
 
@@ -33,7 +34,7 @@ def make_optimiser(network: Network, params: TrainParams, steps: int, *, fused: 
     return optimiser, schedule
 
 
-def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(module: nn.Module | Layer, lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Matrices and kernels have weight decay; vectors, that is norms and biases, have none."""
     decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
@@ -52,7 +53,7 @@ def freeze(network: Network, epoch: int, params: TrainParams) -> None:
     layers = network.layers()
     learning = learning_layers(len(layers), epoch, params)
     for depth, layer in enumerate(reversed(layers)):
-        layer.train(depth < learning).requires_grad_(depth < learning)
+        layer.learn(depth < learning)
 
 
 def learning_layers(layers: int, epoch: int, params: TrainParams) -> int:

@@ -15,16 +15,18 @@ import torch
 import torch.distributed
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from torch import nn
 
 from dermascreen.core.errors import TrainingError
 from dermascreen.core.params import TrainParams
+from dermascreen.network.backbones import uses_depthwise_convolutions
 from dermascreen.training.checkpoints import BEST, LAST, WholeFiles
 from dermascreen.training.optimiser import moving_average
 
 
-def make_trainer(params: TrainParams, checkpoints: Path) -> lightning.Trainer:
+def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> lightning.Trainer:
     cuda = torch.cuda.is_available()
-    precision = resolve_precision(params.precision)
+    precision = resolve_precision(params.precision, network)
     if precision == "16-mixed" and not cuda:
         raise TrainingError("train.precision is 16, which needs a GPU; use bf16, 32 or auto.")
     devices = params.devices if cuda or params.devices != "auto" else 1
@@ -95,11 +97,17 @@ def explain_lost_process(trainer: lightning.Trainer, error: RuntimeError) -> Non
     ) from error
 
 
-def resolve_precision(precision: str | int) -> Any:  # noqa: ANN401 - Lightning's literal
-    """Lightning's name for `train.precision`; auto is bf16 if the device has instructions for it, else 32."""
+def resolve_precision(precision: str | int, network: nn.Module) -> Any:  # noqa: ANN401 - Lightning's literal
+    """Lightning's name for `train.precision`; auto is bf16 if that is faster on this device, else 32.
+
+    It is where the device has instructions for it, except for depthwise convolutions on a processor, for which it is
+    half as fast as 32 bits. That is decided by the kind of network and not by timing steps, so that a busy machine, or
+    a training that continues, never comes to another result.
+    """
     if precision == "auto":
-        supported = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
-        precision = "bf16" if supported else 32
+        cuda = torch.cuda.is_available()
+        supported = torch.cuda.is_bf16_supported() if cuda else _cpu_has_bf16()
+        precision = "bf16" if supported and (cuda or not uses_depthwise_convolutions(network)) else 32
     names: Mapping[str | int, str] = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed"}
     return names[precision]
 

@@ -3,9 +3,22 @@
 from pathlib import Path
 from typing import ClassVar
 
-from dermascreen.core.records import Record
+from dermascreen.core.records import Part, Record
 
 WEIGHTS = Path("models/weights.safetensors")
+IMAGENET, NOTHING = "ImageNet-1k", "nothing"
+
+
+class Start(Part):
+    """The weights that training started from."""
+
+    source: str  # where they came from
+    licence: str | None  # of the weights; None if it is not known
+    trained_on: str | None  # the images that they were trained on; None if that is not known
+    sha256: str | None  # of the file that held them, if there was one
+
+
+RANDOM = Start(source="drawn at random", licence=None, trained_on=NOTHING, sha256=None)
 
 
 class Description(Record):
@@ -13,8 +26,9 @@ class Description(Record):
 
     PATH: ClassVar[Path] = Path("models/model.json")
 
-    architecture: str
-    weights: str  # what training started from
+    architecture: str  # model.architecture of params.yaml
+    weights: str  # model.weights of params.yaml, from which training started
+    start: Start | None = None  # what is known of those; models made before it was kept lack it
     hidden: int
     dropout: float
     image_size: int  # pixels a side

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
+from dermascreen.artifacts.model.description import Start
 from dermascreen.core.records import Details, details_file, section
 
 
@@ -11,7 +12,9 @@ class TrainDetails(Details):
 
     PATH: ClassVar[Path] = details_file("train")
 
-    weights: str  # model.weights of params.yaml
+    architecture: str  # model.architecture of params.yaml
+    weights: str  # model.weights
+    start: Start | None  # what is known of those
     epochs: int
     best_epoch: int  # counted from 0; the first with the best val AUC
     best_train_loss: float

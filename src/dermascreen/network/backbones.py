@@ -1,0 +1,164 @@
+"""Backbones: the one place that knows an architecture.
+
+`resnet50` is torchvision's; any other name is an image model of timm. What the rest of the project asks of a backbone
+is in `Backbone`; no other module names a layer of one.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet50
+
+from dermascreen.core.errors import ArchitectureError
+from dermascreen.network.pixels import IMAGENET_MEAN, IMAGENET_STD
+
+RESNET50 = "resnet50"
+SPATIAL = 4  # dimensions of activations N x C x h x w
+SUGGESTED = "resnet50, tf_efficientnet_lite0 or convnext_tiny"
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What learns, is frozen and is shuffled together: modules that hold parameters and buffers, without children."""
+
+    name: str  # such as layer4
+    modules: tuple[nn.Module, ...]
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        for module in self.modules:
+            yield from module.parameters(recurse=False)
+
+    def buffers(self) -> Iterator[Tensor]:
+        for module in self.modules:
+            yield from module.buffers(recurse=False)
+
+    def learn(self, learning: bool) -> None:
+        """Train the layer from here on, or keep its weights and running statistics as they are."""
+        for module in self.modules:
+            module.training = learning
+        for parameter in self.parameters():
+            parameter.requires_grad_(learning)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, and what has to be known of it."""
+
+    module: nn.Module  # normalised images (N, 3, H, W) to features (N, features)
+    features: int
+    layers: tuple[Layer, ...]  # from input to output; together they hold every parameter
+    map_layer: str  # the dotted name in `module` of the layer that maps are made at, unless explain.layer names one
+    mean: Channels  # of each channel in [0, 1], of the images that its published weights were trained on
+    std: Channels
+    image_size: int  # pixels a side of those images
+
+
+def make_backbone(architecture: str, *, zero_init: bool = False) -> Backbone:
+    """A backbone with random weights, from torch's global generator.
+
+    Parameters: `zero_init`, whether ResNet50's residual branches start at zero, which helps where training starts from
+    these weights. Raises ArchitectureError for a name that timm does not know.
+    """
+    return _resnet50(zero_init) if architecture == RESNET50 else _timm(architecture)
+
+
+def published(architecture: str) -> dict[str, Any]:
+    """What timm says of the weights that it would fetch: their tag, address and licence; empty if there are none."""
+    import timm  # noqa: PLC0415 - takes a second, which ResNet50 does not need
+
+    found: Any = timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    return found.to_dict() if found and (found.url or found.hf_hub_id or found.file) else {}
+
+
+def fetch_published(architecture: str) -> dict[str, Tensor]:
+    """The state dict that timm fetches, without the classifier; raises whatever goes wrong."""
+    import huggingface_hub  # noqa: PLC0415
+    import timm  # noqa: PLC0415
+
+    quiet: Any = huggingface_hub.logging.set_verbosity_error
+    quiet()  # each of its retries would be a warning
+    fetched: dict[str, Tensor] = timm.create_model(architecture, pretrained=True, num_classes=0).state_dict()
+    return fetched
+
+
+def uses_depthwise_convolutions(module: nn.Module) -> bool:
+    """Whether a convolution has a kernel for each channel; processors have no fast instructions for those in bf16."""
+    return any(isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1 for part in module.modules())
+
+
+def check_input(backbone: Backbone, architecture: str, size: int) -> None:
+    """Raise ArchitectureError unless the backbone takes images of `size` and gives maps of them."""
+    activations: dict[str, Tensor] = {}
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        activations["found"] = output
+
+    hook = backbone.module.get_submodule(backbone.map_layer).register_forward_hook(keep)
+    was_training = backbone.module.training
+    try:
+        with torch.no_grad():
+            backbone.module.eval()(torch.zeros(1, 3, size, size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ArchitectureError(f"{architecture} does not take images of {size} x {size} pixels ({reason})") from None
+    finally:
+        backbone.module.train(was_training)
+        hook.remove()
+    found = activations["found"]
+    if not isinstance(found, Tensor) or found.ndim != SPATIAL or found.shape[-1] != found.shape[-2]:
+        raise ArchitectureError(
+            f"{architecture} has no layer whose output is N x C x h x w, and maps of what the network looked at are "
+            f"made from one, as in {SUGGESTED}"
+        )
+
+
+def _resnet50(zero_init: bool) -> Backbone:
+    module = resnet50(zero_init_residual=zero_init)
+    features = module.fc.in_features
+    module.fc = nn.Identity()
+    stages = {f"layer{depth}": getattr(module, f"layer{depth}") for depth in range(1, 5)}
+    layers = [Layer("stem", (module.conv1, module.bn1))]
+    layers += [Layer(name, tuple(stage.modules())) for name, stage in stages.items()]
+    return Backbone(module, features, tuple(layers), "layer4", IMAGENET_MEAN, IMAGENET_STD, 224)
+
+
+def _timm(architecture: str) -> Backbone:
+    import timm  # noqa: PLC0415
+
+    name = architecture.partition(".")[0]
+    if not timm.is_model(name):
+        known = timm.list_models()
+        similar = difflib.get_close_matches(name, known, n=3, cutoff=0.6) or ["tf_efficientnet_lite0"]
+        raise ArchitectureError(
+            f"{architecture} is neither resnet50 nor an image model of timm, which has {', '.join(similar)}"
+        )
+    try:
+        module: Any = timm.create_model(architecture, pretrained=False, num_classes=0)
+        about, matcher = module.pretrained_cfg, module.group_matcher(coarse=True)
+        map_layer = module.feature_info[-1]["module"]
+    except (AttributeError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ArchitectureError(f"{architecture} cannot be built ({reason})") from None
+    width = getattr(module, "head_hidden_size", None) or module.num_features
+    layers = _grouped(module, timm.models.group_modules(module, matcher).values())
+    size = about["input_size"][-1]
+    return Backbone(module, width, layers, map_layer, tuple(about["mean"]), tuple(about["std"]), size)
+
+
+def _grouped(module: nn.Module, groups: Iterable[list[str]]) -> tuple[Layer, ...]:
+    """Groups of module names as layers; the first is the stem, and the others have the name that their parts share."""
+    parts = dict(module.named_modules())
+    layers: list[Layer] = []
+    for depth, names in enumerate(groups):
+        shared = [words[0] for words in zip(*(name.split(".") for name in names), strict=False) if len(set(words)) == 1]
+        name = "stem" if depth == 0 else ".".join(shared)
+        if not name or any(layer.name == name for layer in layers):
+            name = names[0]
+        layers.append(Layer(name, tuple(parts[part] for part in names)))
+    return tuple(layers)

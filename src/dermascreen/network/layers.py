@@ -1,0 +1,47 @@
+"""Layers that maps can be made at."""
+
+import difflib
+
+import torch
+from torch import Tensor, nn
+
+from dermascreen.core.errors import LayerError
+from dermascreen.network.model import Network
+
+AUTO = "auto"  # explain.layer: the architecture's own layer for maps
+
+
+def layer_for_maps(network: Network, name: str) -> str:
+    """The dotted name of the layer that explain.layer names."""
+    return f"backbone.{network.about.map_layer}" if name == AUTO else name
+
+
+def require_map_layer(network: Network, name: str) -> None:
+    """Raise LayerError if maps cannot be made at the layer that explain.layer names: before training, not after it."""
+    size, training = network.description.image_size, network.training
+    try:
+        find_layer(network.eval(), layer_for_maps(network, name), torch.zeros(1, 3, size, size))
+    finally:
+        network.train(training)
+
+
+def find_layer(network: nn.Module, name: str, image: Tensor) -> nn.Module:
+    """The module called `name`, if its output for `image`, shape (1, 3, H, W), is N x C x h x w; else LayerError."""
+    modules: dict[str, nn.Module] = {known: module for known, module in network.named_modules() if known}
+    spatial: set[nn.Module] = set()
+
+    def remember(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:  # noqa: PLR2004
+            spatial.add(module)
+
+    hooks = [module.register_forward_hook(remember) for module in modules.values()]
+    try:
+        with torch.no_grad():
+            network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    choices = [known for known, module in modules.items() if module in spatial]
+    if name not in choices:
+        raise LayerError(name, difflib.get_close_matches(name, choices, n=3, cutoff=0))
+    return modules[name]
