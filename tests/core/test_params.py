@@ -8,7 +8,7 @@ import yaml
 
 from dermascreen.core.errors import ParamsError
 from dermascreen.core.params import read_params, with_changes
-from dermascreen.experiments.demo import override_params
+from dermascreen.experiments.workspace import override_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 Write = Callable[[str, Any], Path]

@@ -13,7 +13,7 @@ from dermascreen.core.errors import BadTableError, ParamsError
 from dermascreen.core.params import read_params, with_changes
 from dermascreen.experiments import ablate
 from dermascreen.experiments.ablate import BASE, compare, parse_change, read_runs
-from dermascreen.experiments.demo import override_params
+from dermascreen.experiments.workspace import override_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import warm
 
-from dermascreen.experiments.demo import clean_environment
+from dermascreen.experiments.workspace import clean_environment
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from warmth import warm_environment
 
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
-from dermascreen.experiments.demo import make_workspace, reproduce
+from dermascreen.experiments.workspace import make_workspace, run_pipeline
 
 KNOWN = 8
 
@@ -73,7 +73,7 @@ def finished(tmp_path_factory, worker_id) -> Path:
         if not ready.exists():
             make_site(shared / "sites/elsewhere")
             make_workspace(folder, TINY | {"evaluate.external": str(shared / "sites")})
-            reproduce(folder)
+            run_pipeline(folder)
             ready.touch()
     return folder
 

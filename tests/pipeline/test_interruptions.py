@@ -10,7 +10,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from dermascreen.experiments.demo import clean_environment, override_params
+from dermascreen.experiments.workspace import clean_environment, override_params
 
 from .conftest import shell
 

@@ -23,7 +23,7 @@ from PIL import Image
 from programs import free_port, wait_for
 from serving_samples import encoded, pixels
 
-from dermascreen.experiments.demo import clean_environment, override_params
+from dermascreen.experiments.workspace import clean_environment, override_params
 
 from .conftest import shell
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
-from dermascreen.experiments.demo import override_params
+from dermascreen.experiments.workspace import override_params
 
 from .conftest import KNOWN, TINY, shell
 

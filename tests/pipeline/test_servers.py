@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from programs import wait_for
 
-from dermascreen.experiments.demo import clean_environment, override_params
+from dermascreen.experiments.workspace import clean_environment, override_params
 
 from .conftest import BLOCK, DOCS, shell
 

@@ -28,7 +28,7 @@ from dermascreen.core.errors import ModelError, StoreError
 from dermascreen.core.tables import write_table
 from dermascreen.core.tracking import relocation
 from dermascreen.core.tracking import store as tracking_store
-from dermascreen.experiments.demo import override_params
+from dermascreen.experiments.workspace import override_params
 from dermascreen.registry import files as registry_files
 from dermascreen.registry import versions as registry
 from dermascreen.registry.files import located
