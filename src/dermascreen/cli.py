@@ -112,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = command("demo", "Run the whole pipeline on synthetic lesions", _demo, uses_model=False)
     demo.add_argument("folder", nargs="?", type=Path, default=DEMO, help=f"where (default: {DEMO})")
+
+    keep = command("keep", "Keep what a finished run was made from, its numbers and the kind of machine", _keep,
+                   uses_model=False)  # fmt: skip
+    keep.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder, or one of an earlier keep")
     return parser
 
 
@@ -238,6 +242,12 @@ def _demo(wanted: argparse.Namespace) -> int:
     from dermascreen.experiments.demo import demo  # noqa: PLC0415
 
     return demo(wanted.folder)
+
+
+def _keep(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.kept import keep  # noqa: PLC0415
+
+    return keep(wanted.folder)
 
 
 def _bundle(model: str) -> "Bundle":

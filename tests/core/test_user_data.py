@@ -14,6 +14,8 @@ PLACES = [
     "mine/README.md", "mine/deep/site.py", "data/a.zip",
     "data/archive/train/benign/1.jpg", "data/archive/README.txt", "data/archive/train/README.md",
     "data/external/site/metadata.csv", "data/mine/README.md", "data/übung/a.JPG", "docs/a.zip", "docs/set/1.jpeg",
+    "docs/results/mine/1.jpg", "docs/results/mine/patients.json", "docs/results/mine/metrics/1.csv",
+    ".reproduced/dvc.yaml",
     "metrics/1.jpg", "models/1.png", "reports/1", "src/mine/photograph", "src/mine/1.tif", "stages/1.jpg",
     "tests/set/table.csv", "tools/archive", ".dvc/photographs/1.jpg",
 ]  # fmt: skip
@@ -59,7 +61,10 @@ def test_git_takes_every_file_of_the_project() -> None:
 
 
 @pytest.mark.parametrize(
-    "made", ["dvc.lock", "metrics/train.json", "src/dermascreen/new.py", "docs/new.md", "params.yaml"]
+    "made",
+    ["dvc.lock", "metrics/train.json", "src/dermascreen/new.py", "docs/new.md", "params.yaml"]
+    + [f"docs/results/mine/{name}" for name in ("dvc.lock", "params.yaml", "machine.json", "intervals.json")]
+    + ["docs/results/mine/metrics/train.json"],
 )
 @pytest.mark.usefixtures("clone")
 def test_git_takes_what_the_pipeline_and_its_authors_make(made) -> None:
