@@ -1,7 +1,8 @@
 """Every command: `dermascreen --help` lists them.
 
-Exit codes: 0 success; 1 an error, named in one sentence on stderr, and nothing was done; 2 the command line is not
-valid; 3 some photographs could not be predicted, and the others were; 130 Ctrl-C.
+Exit codes: 0 success; 1 an error, named in one sentence on stderr, and nothing was done (by `reproduce`: or a number is
+outside its interval); 2 the command line is not valid; 3 some photographs could not be predicted, and the others were;
+130 Ctrl-C.
 """
 
 import argparse
@@ -29,6 +30,7 @@ UI_PORT = 5000
 POOLED = Path("reports/pooled_predictions.csv")
 ABLATION = Path("reports/ablation.csv")
 DEMO = Path(".demo")
+REPRODUCED = Path(".reproduced")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     keep = command("keep", "Keep what a finished run was made from, its numbers and the kind of machine", _keep,
                    uses_model=False)  # fmt: skip
     keep.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder, or one of an earlier keep")
+
+    again = command("reproduce", "Make a kept run again, and say what came out equal", _reproduce, uses_model=False)
+    again.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that keep wrote")
+    again.add_argument("--archive", type=Path, metavar="ZIP", help="what the kept run had in data.archive")
+    again.add_argument("--into", type=Path, default=REPRODUCED, metavar="DIR", help=f"where (default: {REPRODUCED})")
     return parser
 
 
@@ -248,6 +255,12 @@ def _keep(wanted: argparse.Namespace) -> int:
     from dermascreen.experiments.kept import keep  # noqa: PLC0415
 
     return keep(wanted.folder)
+
+
+def _reproduce(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.reproduce import reproduce  # noqa: PLC0415
+
+    return reproduce(wanted.folder, wanted.archive, wanted.into)
 
 
 def _bundle(model: str) -> "Bundle":

@@ -175,3 +175,12 @@ class ComparisonError(DermascreenError):
 
 class FoldsError(DermascreenError):
     """Predictions do not belong to the folds of one cross-validation."""
+
+
+class ReproductionError(DermascreenError):
+    def __init__(self, folder: Path, outside: list[str]) -> None:
+        many = len(outside) > 1
+        super().__init__(
+            f"{folder} is not reproduced: {' and '.join(outside)} {'are' if many else 'is'} outside "
+            f"{'their intervals' if many else 'its interval'}."
+        )

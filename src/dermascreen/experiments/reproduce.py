@@ -1,0 +1,135 @@
+"""Make a kept run again: `dermascreen reproduce FOLDER --archive ZIP`.
+
+It says of each output whether it came out equal to the bit, and of each headline number whether it is within its
+interval, and on which kinds of machine the two runs were made.
+"""
+
+import json
+import posixpath
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from dermascreen.core.errors import InputError, MissingInputError, ReproductionError
+from dermascreen.core.hashes import content_md5
+from dermascreen.core.params import Params
+from dermascreen.core.records import Number
+from dermascreen.evidence.intervals import Interval
+from dermascreen.experiments.kept import LOCK, PARAMS, KeptRun, Lock, read_numbers
+from dermascreen.experiments.machine import Machine
+from dermascreen.experiments.workspace import make_workspace, require_workspace, run_pipeline
+
+EQUAL, DIFFERS = "equal to the bit", "differs"
+SAME, WITHIN, OUTSIDE, SHOWN = "equal", "within its interval", "outside", "a measurement"
+MEASURED = "seconds"  # differs from run to run
+ON_ANY_MACHINE = (
+    "These differ on any machine: metrics/train.json holds the seconds that training took, reports/report.html and "
+    "models/MODEL_CARD.md the Git revision and data.archive."
+)
+
+
+def compare_outputs(kept: Lock, new: Lock) -> pd.DataFrame:
+    """A row for each output of the kept run: `stage`, `output` and `result`."""
+    rows = [(*output, EQUAL if new.outputs.get(output) == md5 else DIFFERS) for output, md5 in kept.outputs.items()]
+    return pd.DataFrame(rows, columns=["stage", "output", "result"])
+
+
+def compare_numbers(
+    kept: Mapping[str, Number], new: Mapping[str, Number], intervals: Mapping[str, Interval]
+) -> pd.DataFrame:
+    """A row for each headline number of either run: `number`, `kept`, `new`, its `interval` and `result`."""
+    rows = [
+        {
+            "number": name,
+            "kept": _shown(kept.get(name)),
+            "new": _shown(new.get(name)),
+            "interval": f"{intervals[name].low:g} to {intervals[name].high:g}" if name in intervals else "",
+            "result": _result(name, kept.get(name), new.get(name), intervals.get(name)),
+        }
+        for name in [*kept, *(name for name in new if name not in kept)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _result(name: str, kept: Number | None, new: Number | None, interval: Interval | None) -> str:
+    if name == MEASURED:
+        return SHOWN
+    if kept == new:
+        return SAME
+    if interval is None:
+        return DIFFERS
+    return WITHIN if new is not None and interval.low <= new <= interval.high else OUTSIDE
+
+
+def _shown(number: Number | None) -> str:
+    return "" if number is None else json.dumps(number)
+
+
+def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
+    """`dermascreen reproduce`: run the pipeline in `into` with the kept parameters, and print what came out equal."""
+    kept = KeptRun.read(folder)
+    require_archive(folder, kept, archive)
+    into = into.resolve()
+    require_workspace(into)
+    make_workspace(into, {} if archive is None else {"data.archive": str(archive.resolve())}, folder / PARAMS)
+    _require_given(folder, kept.params, into)
+    try:
+        run_pipeline(into, "--no-run-cache")  # a cache that projects share must not stand in for the work
+    except subprocess.CalledProcessError:
+        return 1  # dvc and the stage have said why
+    new = Lock.read(into / LOCK)
+    outputs = compare_outputs(kept.lock, new)
+    numbers = compare_numbers(kept.numbers, read_numbers(into), kept.intervals)
+    for table in (outputs, numbers):
+        print(f"\n{table.to_string(index=False)}")
+    print(f"\n{outputs['result'].eq(EQUAL).sum()} of {len(outputs)} outputs are {EQUAL}. {ON_ANY_MACHINE}")
+    print(_about_inputs(kept, new))
+    print(f"Kept run:     {kept.machine}\nThis machine: {Machine.here()}")
+    outside = numbers.loc[numbers["result"].eq(OUTSIDE), "number"].tolist()
+    if outside:
+        raise ReproductionError(folder, outside)
+    return 0
+
+
+def _about_inputs(kept: KeptRun, new: Lock) -> str:
+    """Whether outputs may differ because of something else than the machine: code, or data besides the archive."""
+    others = {path: md5 for path, md5 in kept.lock.inputs.items() if path != _archive_of(kept)}
+    differing = [path for path, md5 in others.items() if new.inputs.get(path) != md5]
+    if differing:
+        return f"Not as in the kept run, which may be why outputs differ: {', '.join(differing)}."
+    return "The code and all other inputs are those of the kept run."
+
+
+def require_archive(folder: Path, kept: KeptRun, archive: Path | None) -> None:
+    """Raise InputError unless `archive` is what the kept run was made from; None where that was no archive."""
+    name = _archive_of(kept)
+    if kept.params.data.source != "archive":
+        if archive is not None:
+            raise InputError(
+                f"{folder} was made with data.source {kept.params.data.source}, which takes no archive; leave "
+                "--archive out."
+            )
+        return
+    used = f"{folder} was made from {posixpath.basename(name)} with md5 {kept.lock.inputs.get(name)}"
+    if archive is None:
+        raise InputError(f"{used}; give that with --archive.")
+    if not archive.exists():
+        raise MissingInputError(archive)
+    if (found := content_md5(archive)) != kept.lock.inputs.get(name):
+        raise InputError(f"{used}; {archive} has md5 {found}.")
+
+
+def _archive_of(kept: KeptRun) -> str:
+    """data.archive, as dvc.lock writes it."""
+    return posixpath.normpath(kept.params.data.archive)
+
+
+def _require_given(folder: Path, params: Params, into: Path) -> None:
+    """Raise InputError if the workspace lacks what the kept run was given besides the archive."""
+    for key, path in (("model.own_weights", params.model.own_weights), ("evaluate.external", params.evaluate.external)):
+        if not (into / path).exists():
+            raise InputError(
+                f"{folder} was made with {key} {path}; put that in {into / path} and run the same command again."
+            )
