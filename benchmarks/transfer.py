@@ -1,0 +1,183 @@
+"""What a recipe is worth on the real images: many trainings, on one machine, from one table of runs.
+
+`python benchmarks/transfer.py runs.json --data FOLDER --out FOLDER` trains each run with params.yaml and its changes,
+and where it says `predict`, predicts val and test as stage evaluate does, and every site in FOLDER/sites. The
+predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow, so it
+runs where only the network's packages are, such as on a machine with a GPU.
+
+FOLDER holds raw/, manifest.csv and lesions.csv as stages download and audit leave them, and for each site a folder
+sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and changes, which are
+parameters by their dotted names; `constant` makes colours constant, `maps` checks the maps of every layer and variant.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.lesions import Lesions
+from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL
+from dermascreen.artifacts.model.calibration import ProbabilityIntervals
+from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.params import Params, read_params, with_changes
+from dermascreen.data.photographs.decode import decode
+from dermascreen.data.splits import split_images
+from dermascreen.evidence.calibration import fit_temperature, probability_intervals, with_interval
+from dermascreen.evidence.intervals import auc_interval
+from dermascreen.evidence.metrics import at_threshold, classification_metrics
+from dermascreen.evidence.thresholds import choose_points
+from dermascreen.explanation.faithfulness import check
+from dermascreen.explanation.gradcam import MapKind
+from dermascreen.explanation.selection import draw
+from dermascreen.network.model import Network, build, save
+from dermascreen.prediction.forward import predict_logits, sigmoid
+from dermascreen.training.batches import Split
+from dermascreen.training.fit import fit
+
+
+def constant(pixels: np.ndarray) -> np.ndarray:
+    """Colour constancy: each channel scaled so that its Minkowski mean, p = 6, is grey (Finlayson and Trezzi 2004)."""
+    values = pixels.astype(np.float32) / 255
+    light = (values**6).mean((1, 2), keepdims=True) ** (1 / 6)
+    light /= np.linalg.norm(light, axis=-1, keepdims=True)
+    return ((values / (light * 3**0.5)).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def prepare(data: Path, sizes: list[int], constancy: bool) -> None:
+    """Decode everything once for each size."""
+    places = [(data / "raw", Manifest.read(data / "manifest.csv").path, "own")]
+    for table in sorted((data / "sites").glob("*.csv")):
+        paths = pd.read_csv(table).query("not known")["path"].to_numpy(dtype=object)
+        places.append((table.with_suffix(""), paths, table.stem))
+    for size in sizes:
+        for root, paths, name in places:
+            folder = data / f"arrays-{size}" / name
+            if not folder.exists():
+                decode(root, paths, size, folder)
+            if constancy and not (other := data / f"arrays-{size}-constant" / name).exists():
+                other.mkdir(parents=True)
+                pixels = np.load(folder / "images.npy")
+                np.save(other / "images.npy", np.concatenate([constant(part) for part in np.array_split(pixels, 20)]))
+                (other / "index.csv").write_bytes((folder / "index.csv").read_bytes())
+
+
+def logits_of(network: Network, images: Images, paths: Any, tta: bool) -> np.ndarray:  # noqa: ANN401
+    return predict_logits(network, images.pixels, images.rows(paths), tta).astype(float)
+
+
+def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[str, Any]:
+    """Train and predict once; leaves predictions of val, test and each site in out/NAME."""
+    size = params.preprocess.image_size
+    arrays = data / f"arrays-{size}{'-constant' if run.get('constant') else ''}"
+    images = Images.open(arrays / "own")
+    splits = split_images(Manifest.read(data / "manifest.csv"), Lesions.read(data / "lesions.csv"), params.split)
+    parts = {name: splits.part(name) for name in (TRAIN, VAL, TEST)}
+    torch.manual_seed(params.seed)
+    network = build(params.model, size)
+    train, val = (Split(images.pixels, images.rows(parts[name].path), parts[name].label) for name in (TRAIN, VAL))
+    began, folder = time.perf_counter(), out / run["name"]
+    fitted = fit(network, train, val, params.train, seed=params.seed, checkpoints=folder / "checkpoints", on_epoch=str)
+    seconds = time.perf_counter() - began
+
+    found: dict[str, Any] = {
+        "name": run["name"], "seed": params.seed, "seconds": round(seconds, 1),
+        "val_by_epoch": [round(row["val_roc_auc"], 4) for row in fitted.epochs],
+    }  # fmt: skip
+    if not run.get("predict"):
+        return found
+    tta = params.evaluate.tta
+    shown = splits.part(VAL, TEST)
+    logit = logits_of(network, images, shown.path, tta)
+    in_val = shown.split == VAL
+    known = shown.label[in_val], logit[in_val]
+    temperature = fit_temperature(*known)
+    table = ProbabilityIntervals.of(probability_intervals(*known)).to_frame()
+    probability, low, high = with_interval(logit, temperature, table)
+    predictions = Predictions(
+        shown.path, shown.split, shown.label, shown.lesion, probability, logit, sigmoid(logit), low, high
+    )
+    predictions.write(folder / "predictions.csv")
+    samples = {name: predictions.part(name).sample for name in (VAL, TEST)}
+    points = choose_points(samples[VAL], params.threshold.target_recall, params.threshold.confidence, None)
+    at = at_threshold(samples[TEST].label, samples[TEST].probability, points.high_recall.threshold)
+    found |= {
+        "temperature": temperature, "guaranteed": points.high_recall.guaranteed,
+        "specificity": at.specificity, "missed": at.confusion.fn,
+        **{name: vars(classification_metrics(sample.label, sample.probability)) for name, sample in samples.items()},
+        "low_high": vars(auc_interval(*samples[TEST])[1]),
+    }  # fmt: skip
+    for site in sorted((data / "sites").glob("*.csv")):
+        there = pd.read_csv(site).query("not known")
+        seen = logits_of(network, Images.open(arrays / site.stem), there["path"], tta)
+        score, *_ = with_interval(seen, temperature, table)
+        there.assign(logit=seen, probability=score).to_csv(folder / f"{site.stem}.csv", index=False)
+        rates = at_threshold(there["label"].to_numpy(), score, points.high_recall.threshold)
+        plain = classification_metrics(there["label"].to_numpy(), score)
+        found[site.stem] = {"roc_auc": plain.roc_auc, "recall": rates.recall, "specificity": rates.specificity}
+    if run.get("maps"):
+        test = parts[TEST]
+        checked = draw(predictions.part(TEST), params.explain.checked, params.seed)
+        signs = np.where(points.flags(samples[TEST].probability)[checked], 1.0, -1.0)
+        pixels = images.pixels[images.rows(test.path[checked])]
+        found["maps"] = [
+            {"layer": layer, "variant": variant, **failed_checks(network, MapKind(layer, variant), pixels, signs)}
+            for layer in run["maps"]
+            for variant in ("grad_cam", "hires_cam")
+        ]
+    if run.get("keep"):
+        save(network, folder / "weights.safetensors", folder / "model.json")
+    return found
+
+
+def failed_checks(network: Network, kind: MapKind, pixels: np.ndarray, signs: np.ndarray) -> dict[str, Any]:
+    """Which checks of the maps fail, and what each found."""
+    found = check(network, kind, pixels, signs, seed=0, batch_size=32)
+    return {"failed": found.failed, "values": {name: one.value for name, one in found.checks.items()}}
+
+
+def plain(value: object) -> object:
+    """What json cannot write by itself."""
+    return value.item() if isinstance(value, np.generic) else vars(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    runs = json.loads(given.runs.read_text())
+    if given.worker is None:
+        base = read_params()
+        sizes = sorted({with_changes(base, run["changes"]).preprocess.image_size for run in runs})
+        prepare(given.data, sizes, any(run.get("constant") for run in runs))
+        command = [sys.executable, *sys.argv]
+        workers = [subprocess.Popen([*command, "--worker", str(number)]) for number in range(given.jobs)]
+        sys.exit(max(worker.wait() for worker in workers))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // given.jobs))
+    for run in runs:
+        claim = given.out / run["name"]
+        try:
+            claim.mkdir(parents=True)  # by the first worker that comes
+        except FileExistsError:
+            continue
+        params = with_changes(read_params(), {"seed": run.get("seed", 0), **run["changes"]})
+        found = measure(run, params, given.data, given.out)
+        (claim / "found.json").write_text(json.dumps(found, default=plain))
+        print(f"{run['name']}: {found['seconds']} s, val {max(found['val_by_epoch']):.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
