@@ -132,7 +132,7 @@ def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: 
         (
             "train.augment.flop",
             "flop is not a key of train.augment, which has flip, rotation, brightness, contrast, "
-            "saturation, hue, jpeg.",
+            "saturation, hue, jpeg, zoom, blur.",
         ),
         ("evaluate.images", "images is not a key of evaluate, which has batch_size, tta, bootstrap_draws, external."),
         (

@@ -16,11 +16,11 @@ from dermascreen.explanation.gradcam import (
     GradCam,
     MapKind,
     explain,
-    find_layer,
     finish,
     frame_energy,
     summarise,
 )
+from dermascreen.network.layers import find_layer
 
 KIND = MapKind("backbone.layer2")
 NO_CHECKS = Checks(images=0, flat=0, passed=0, failed=(), checks={})

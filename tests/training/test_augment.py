@@ -10,8 +10,10 @@ from dermascreen.core.params import AugmentParams
 from dermascreen.network.pixels import normalise, scale
 from dermascreen.training.augment import DRAWS, augment, recolour, recompress, shrink, warp
 
-STILL = AugmentParams(flip=False, rotation=0, brightness=0, contrast=0, saturation=0, hue=0, jpeg=100)
-ALL = AugmentParams(flip=True, rotation=180, brightness=0.2, contrast=0.2, saturation=0.2, hue=20, jpeg=50)
+STILL = AugmentParams(flip=False, rotation=0, brightness=0, contrast=0, saturation=0, hue=0, jpeg=100, zoom=0, blur=0)
+ALL = AugmentParams(
+    flip=True, rotation=180, brightness=0.2, contrast=0.2, saturation=0.2, hue=20, jpeg=50, zoom=0.3, blur=2
+)
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 PIXELS = torch.randint(0, 256, (3, 8, 8, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 NEUTRAL = {"brightness": torch.zeros(3), "contrast": torch.ones(3), "saturation": None, "hue": None}
@@ -72,7 +74,7 @@ def test_each_image_is_changed_by_its_own_row_of_draws_alone() -> None:
     assert found.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["flip", "rotation", "brightness", "contrast", "saturation", "hue"])
+@pytest.mark.parametrize("name", ["flip", "rotation", "brightness", "contrast", "saturation", "hue", "zoom", "blur"])
 def test_each_parameter_does_something_alone(name: str) -> None:
     alone = STILL.model_copy(update={name: getattr(ALL, name)})
     assert not torch.allclose(augment(PIXELS, draw(), alone), scale(PIXELS), atol=1e-3)

@@ -53,8 +53,8 @@ def load_start(backbone: nn.Module, architecture: str, weights: str) -> Start:
 
 def in_words(network: Description) -> str:
     """What is trained and what it starts from, as a part of a sentence."""
-    start = network.start
-    if start is None or start.trained_on == NOTHING:
+    start = network.start or Start.unrecorded(network.weights)
+    if start.trained_on == NOTHING:
         return f"{network.architecture} from random weights"
     licence, images = start.licence or "licence not known", start.trained_on or "images that are not known"
     return f"{network.architecture} from weights of {start.source} ({licence}), trained on {images}"
