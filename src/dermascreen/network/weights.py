@@ -107,7 +107,7 @@ def _timm(architecture: str) -> tuple[dict[str, Tensor], Start]:
         state = fetch_published(architecture)
     except Exception as error:  # noqa: BLE001 - each way that timm fetches by raises errors of its own
         packaged = f", to {PACKAGED}" if architecture in PACKAGES else ""
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise WeightsError(
             f"model.weights: the pretrained weights of {architecture} could not be fetched from {source} ({reason}); "
             f"connect to the network and run again, or set model.weights{packaged} to the path of a state dict or to "
