@@ -228,16 +228,19 @@ def test_weights_are_fetched_without_the_classifier(monkeypatch) -> None:
 
 def test_what_timm_groups_in_no_layer_or_in_several_is_in_one() -> None:
     class Tied(nn.Module):
-        """A module under two names, and a parameter of the whole network."""
+        """A module under two names, a parameter of the whole network, and buffers that are saved and that are not."""
 
         def __init__(self) -> None:
             super().__init__()
             self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
             self.third = nn.Sequential(self.first, nn.BatchNorm1d(2))
             self.last = nn.Parameter(torch.ones(1))
+            self.plain = nn.BatchNorm1d(2, affine=False)
+            self.filter = nn.Identity()
+            self.filter.register_buffer("fixed", torch.ones(1), persistent=False)
 
     module = Tied()
     stem, last = _grouped(module, [["first"], ["second", "third.0", "third.1"]])
     assert (stem.name, last.name) == ("stem", "second")
     assert stem.modules == (module.first,)
-    assert last.modules == (module.second, module.third[1], module)
+    assert last.modules == (module.second, module.third[1], module, module.plain)

@@ -158,9 +158,8 @@ def _grouped(module: nn.Module, groups: Iterable[list[str]]) -> tuple[Layer, ...
     A module of several names is in the first group that names it; what no group names is in the last one.
     """
     parts = dict(module.named_modules(remove_duplicate=False))
-    rest = dict.fromkeys(
-        part for part in module.modules() if [*part.parameters(recurse=False), *part.buffers(recurse=False)]
-    )
+    saved = {id(tensor) for tensor in module.state_dict(keep_vars=True).values()}
+    rest = dict.fromkeys(part for part in module.modules() if not saved.isdisjoint(map(id, _own(part))))
     layers: list[Layer] = []
     for depth, names in enumerate(groups):
         shared = [words[0] for words in zip(*(name.split(".") for name in names), strict=False) if len(set(words)) == 1]
@@ -171,6 +170,10 @@ def _grouped(module: nn.Module, groups: Iterable[list[str]]) -> tuple[Layer, ...
         rest = {part: None for part in rest if part not in held}
         layers.append(Layer(name, held))
     return (*layers[:-1], Layer(layers[-1].name, (*layers[-1].modules, *rest)))
+
+
+def _own(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 def _reason(error: Exception) -> str:
