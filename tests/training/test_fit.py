@@ -110,6 +110,27 @@ def test_precision_names() -> None:
     assert resolve_precision("auto", small()) in {"32-true", "bf16-mixed"}
 
 
+@pytest.mark.parametrize(("has_bf16", "plain"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_is_bf16_on_a_processor_that_has_it_but_for_depthwise_convolutions(monkeypatch, has_bf16, plain) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("dermascreen.training.trainer._cpu_has_bf16", lambda: has_bf16)
+    network = small()
+    assert resolve_precision("auto", network) == plain
+    network.backbone[2] = nn.Conv2d(4, 4, 3, groups=4)
+    assert resolve_precision("auto", network) == "32-true"
+    assert resolve_precision("bf16", network) == "bf16-mixed"  # as asked
+    network.backbone[2] = nn.Conv2d(4, 4, 3, groups=2)  # grouped, but not a kernel for each channel
+    assert resolve_precision("auto", network) == plain
+
+
+def test_auto_is_bf16_on_a_gpu_that_has_it_whatever_the_convolutions(monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    network = nn.Conv2d(4, 4, 3, groups=4)
+    for supported, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: supported)  # noqa: B023
+        assert resolve_precision("auto", network) == expected
+
+
 def test_bf16_and_channels_last_train_too(tmp_path) -> None:
     _, history = train(tmp_path, params=PARAMS.model_copy(update={"precision": "bf16", "channels_last": True}))
     assert all(np.isfinite(row["train_loss"]) for row in history)
