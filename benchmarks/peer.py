@@ -143,7 +143,10 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
     curve: Curve = []
     began = time.perf_counter()
     torch.manual_seed(settings["seed"])
-    network = build(ModelParams(weights="none", hidden=0, dropout=0.0), pixels.shape[1])
+    network = build(
+        ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0),
+        pixels.shape[1],
+    )
     fit(
         network, *splits, params, seed=settings["seed"], checkpoints=folder / "checkpoints",
         on_epoch=lambda row: curve.append((time.perf_counter() - began, row["val_roc_auc"])),

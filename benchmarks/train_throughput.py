@@ -39,7 +39,7 @@ from dermascreen.training.trainer import resolve_precision
 ROOT = Path(__file__).parents[1]
 PARAMS = read_params(ROOT / "params.yaml").train
 EPOCHS = 2
-RANDOM = ModelParams(weights="none", hidden=0, dropout=0.0)
+RANDOM = ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -60,7 +60,7 @@ def layout(params: TrainParams) -> torch.memory_format:
 def stepping(params: TrainParams, size: int, steps: int) -> float:
     """Images a second of forward, backward and optimiser on a fixed batch, after two steps to warm up."""
     network = build(RANDOM, size).to(DEVICE, memory_format=layout(params))
-    precision = resolve_precision(params.precision)
+    precision = resolve_precision(params.precision, network)
     optimiser, _ = make_optimiser(network, params, steps, fused=precision == "32-true")
     images = torch.randn(params.batch_size, 3, size, size, device=DEVICE).contiguous(memory_format=layout(params))
     labels = torch.randint(2, (params.batch_size,), device=DEVICE).float()
@@ -103,7 +103,10 @@ def forwarding(network: Network, batch_size: int, size: int, batches: int) -> fl
 
 def ceiling(size: int, steps: int, batch_size: int) -> None:
     params = PARAMS.model_copy(update={"batch_size": batch_size, "patience": 99})
-    print(f"{size} pixels, batches of {batch_size}, {resolve_precision(params.precision)}", flush=True)
+    print(
+        f"{size} pixels, batches of {batch_size}, {resolve_precision(params.precision, build(RANDOM, size))}",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shape = (steps * batch_size + 16, size, size, 3)

@@ -29,7 +29,7 @@ from dermascreen.core.params import ModelParams
 from dermascreen.evidence.calibration import probability_intervals
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.explanation.gradcam import MapKind, explain
-from dermascreen.network.model import FEATURES, Network, build
+from dermascreen.network.model import Network, build
 from dermascreen.network.pixels import normalise
 from dermascreen.prediction.forward import prepare
 from dermascreen.prediction.predictor import Predictor
@@ -87,7 +87,7 @@ def prediction_cost(network: Network, folder: Path, count: int, batches: list[Te
     logits, labels = generator.normal(size=300), generator.integers(0, 2, 300)
     names = np.array([f"{n}.jpg" for n in range(TRAINED_ON)], dtype=object)
     known = ReferenceImages(names, np.arange(TRAINED_ON) % 2, names)
-    features = generator.random((TRAINED_ON, FEATURES), dtype=np.float32)
+    features = generator.random((TRAINED_ON, network.features), dtype=np.float32)
     half, high_recall = Point(0.5, ""), HighRecall(0.2, "", 0.95, 0.95, True, True, 80, 1, 59)
     model = Predictor(folder)
     vars(model).update(  # in place of the files of a trained model
@@ -118,7 +118,12 @@ def main() -> None:
     given = parser.parse_args()
     count = given.images // BATCH_SIZE * BATCH_SIZE
     torch.manual_seed(0)
-    network = prepare(build(ModelParams(weights="none", hidden=0, dropout=0.0), given.size))
+    network = prepare(
+        build(
+            ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0),
+            given.size,
+        )
+    )
     network.requires_grad_(requires_grad=False)  # as it is loaded
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {given.size} pixels, batches of {BATCH_SIZE}")
     pixels = np.random.default_rng(0).integers(0, 256, (count, given.size, given.size, 3), dtype=np.uint8)

@@ -111,6 +111,13 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("split.folds", 5, "split.folds is 5, which needs protocol grouped, not official."),
         ("split.folds", 1, "split.folds is 1, but must be 0 for one split, or at least 2."),
         ("split.fold", 2, "split.fold is 2, but must be less than folds (0)."),
+        (
+            "model.weights",
+            "weights/mine.pth",
+            "model.weights is weights/mine.pth, which is none of packaged, pretrained, IMAGENET1K_V2, IMAGENET1K_V1, "
+            "none and lies outside own_weights (data/weights), where DVC notices when a file changes: put the file "
+            "there, or add `-S model.own_weights=weights/mine.pth`.",
+        ),
         # a number or a word
         ("train.pos_weight", -1, "train.pos_weight is -1, but must be greater than 0."),
         ("train.pos_weight", "balanced", "train.pos_weight is 'balanced', but must be a number or 'auto'."),
@@ -132,7 +139,7 @@ def test_an_impossible_value_is_one_sentence(key: str, value: object, sentence: 
         (
             "train.augment.flop",
             "flop is not a key of train.augment, which has flip, rotation, brightness, contrast, "
-            "saturation, hue, jpeg.",
+            "saturation, hue, jpeg, zoom, blur.",
         ),
         ("evaluate.images", "images is not a key of evaluate, which has batch_size, tta, bootstrap_draws, external."),
         (
@@ -165,6 +172,40 @@ def test_parameters_that_contradict_each_other(changes: dict[str, object], sente
     override_params(path, changes)
     with pytest.raises(ParamsError, match=re.escape(sentence.removeprefix("params.yaml: "))):
         read_params(path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "own"),
+    [
+        ("data/weights/mine.pth", "data/weights"),
+        ("data/weights/deeper/mine.pth", "./data/weights/"),
+        ("elsewhere/mine.pth", "elsewhere/mine.pth"),
+        ("/elsewhere/mine.pth", "/elsewhere"),
+        ("packaged", "data/weights"),
+        ("pretrained", "data/weights"),
+        ("IMAGENET1K_V1", "nowhere"),
+        ("none", "nowhere"),
+    ],
+)
+def test_start_weights_are_where_dvc_notices_a_change(weights: str, own: str) -> None:
+    changed = with_changes(read_params(SHIPPED), {"model.weights": weights, "model.own_weights": own})
+    assert changed.model.names_a_file == ("mine.pth" in weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "own"),
+    [
+        ("mine.pth", "data/weights"),
+        ("data/weights2/mine.pth", "data/weights"),
+        ("data/mine.pth", "data/weights"),
+        ("data/weights/../mine.pth", "data/weights"),
+        ("elsewhere/other.pth", "elsewhere/mine.pth"),
+        ("imagenet1k_v2", "data/weights"),
+    ],
+)
+def test_start_weights_elsewhere_are_refused(weights: str, own: str) -> None:
+    with pytest.raises(ParamsError, match=r"model\.weights is .* and lies outside own_weights \("):
+        with_changes(read_params(SHIPPED), {"model.weights": weights, "model.own_weights": own})
 
 
 @pytest.mark.parametrize("key", ["train.lr", 3])

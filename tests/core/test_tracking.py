@@ -152,7 +152,7 @@ def test_one_row_shows_a_model_with_its_parameters_and_results(root: Path) -> No
     assert row.data.params["train.augment.flip"] == "true"
     assert row.data.params["model.weights"] == "IMAGENET1K_V2"
     assert row.data.tags["threshold.target_recall"] == "0.95"
-    assert row.data.tags["explain.layer"] == "backbone.layer4"
+    assert row.data.tags["explain.layer"] == "auto"
     ids = {child.info.run_name: child.info.run_id for child in children}
     assert {stage: row.data.tags[f"{stage}.run_id"] for stage in ids} == ids
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dermascreen.core.errors import CopyError, ExposedError
+from dermascreen.core.params import read_params, with_changes
 from dermascreen.core.user_data import require_private, require_whole_copy
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,21 @@ def test_a_copy_that_lacks_files_is_refused_with_both_ways_out(tmp_path, monkeyp
     require_whole_copy("evaluate.external", given, root)
     monkeypatch.chdir(root)
     require_whole_copy("evaluate.external", given, root)
+
+
+def test_a_parameter_that_names_a_file_inside_moves_along(tmp_path, monkeypatch) -> None:
+    root, copy = tmp_path / "project", tmp_path / "copy"
+    copy.mkdir()
+    monkeypatch.chdir(copy)
+    write(str(root / "data/weights/mine.pth"))
+    inside = {"model.weights": "data/weights/mine.pth"}
+    with pytest.raises(CopyError) as error:
+        require_whole_copy("model.own_weights", Path("data/weights"), root, inside)
+    changes = {"model.own_weights": f"{root}/data/weights", "model.weights": f"{root}/data/weights/mine.pth"}
+    advice = " ".join(f"-S {name}={path}" for name, path in changes.items())
+    assert f"add `{advice}` or `--copy-paths data/weights/mine.pth` to the command." in str(error.value)
+    shipped = read_params(Path(__file__).parents[2] / "params.yaml")
+    assert with_changes(shipped, changes).model.names_a_file  # the advice is one that is taken
 
 
 def test_an_advice_names_few_paths(tmp_path, monkeypatch) -> None:

@@ -5,10 +5,10 @@ import types
 import numpy as np
 import pytest
 import torch
+from networks import untrained
 from scipy.stats import spearmanr
 from torch import nn
 
-from dermascreen.core.params import ModelParams
 from dermascreen.explanation import faithfulness
 from dermascreen.explanation.faithfulness import (
     CRITERIA,
@@ -113,7 +113,7 @@ def test_rank_correlation_is_spearmans_and_0_for_a_map_without_ranks() -> None:
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    network = build(ModelParams(weights="none", hidden=0, dropout=0.0), SIZE)
+    network = build(untrained(), SIZE)
     return network.eval().requires_grad_(requires_grad=False)
 
 

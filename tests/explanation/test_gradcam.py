@@ -1,26 +1,32 @@
 """Maps against values worked out by hand, and against the formula written out with autograd."""
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from networks import untrained
 from torch import nn
 from torchvision.models import resnet18
 
 from dermascreen.artifacts.results.details.explanation import Checks, ExplainDetails, OutcomeCounts
-from dermascreen.core.errors import LayerError
+from dermascreen.core.errors import LayerError, VariantError
+from dermascreen.core.params import read_params
 from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.gradcam import (
     VARIANTS,
     GradCam,
     MapKind,
     explain,
-    find_layer,
     finish,
     frame_energy,
+    kind_of,
+    make_cam,
     summarise,
 )
+from dermascreen.network.layers import find_layer
+from dermascreen.network.model import build
 
 KIND = MapKind("backbone.layer2")
 NO_CHECKS = Checks(images=0, flat=0, passed=0, failed=(), checks={})
@@ -129,6 +135,29 @@ def test_guided_grad_cam_is_grad_cam_times_what_guided_backpropagation_lets_thro
     # backpropagation gives red 3 where it is above 0, and green nothing.
     assert maps.tolist() == [[[2.25, 0.0], [0.0, 0.0]]]
     assert hooks(network) == []
+
+
+def test_guided_grad_cam_of_a_network_without_relus_is_one_sentence() -> None:
+    network = Tiny()
+    with pytest.raises(VariantError) as refused:
+        make_cam(network, MapKind("features", "guided_grad_cam"), IMAGE)
+    assert str(refused.value) == (
+        "explain.variant: guided_grad_cam acts on the ReLUs of a network, and this one has none; use grad_cam or "
+        "hires_cam."
+    )
+    network.capped = nn.ReLU6()  # which guided backpropagation does not act on
+    with pytest.raises(VariantError):
+        make_cam(network, MapKind("features", "guided_grad_cam"), IMAGE)
+    for variant in ("grad_cam", "hires_cam"):
+        assert make_cam(network, MapKind("features", variant), IMAGE)(IMAGE, torch.ones(1)).shape == (1, 2, 2)
+
+
+def test_auto_is_the_networks_own_layer_and_any_other_is_taken_as_it_is() -> None:
+    network = build(untrained("convnext_atto"), 32)
+    params = read_params(Path(__file__).parents[2] / "params.yaml").explain
+    assert kind_of(params, network) == MapKind("backbone.stages.3", "grad_cam")
+    other = params.model_copy(update={"layer": "backbone.stages.2", "variant": "hires_cam"})
+    assert kind_of(other, network) == MapKind("backbone.stages.2", "hires_cam")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
 from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.artifacts.model.description import RANDOM
 from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import (
@@ -150,8 +151,8 @@ def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> d
         ),
         "split": summarise(splits),
         "train": TrainDetails(
-            weights="none", best_epoch=0, epochs=1, best_train_loss=0.6, best_train_roc_auc=0.8,
-            best_val_loss=0.6, best_val_roc_auc=0.8,
+            architecture="resnet50", weights="none", start=RANDOM, best_epoch=0, epochs=1,
+            best_train_loss=0.6, best_train_roc_auc=0.8, best_val_loss=0.6, best_val_roc_auc=0.8,
         ),
         "explain": ExplainDetails(
             layer="backbone.layer4", variant="grad_cam", images=1, flat_maps=1,

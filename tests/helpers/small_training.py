@@ -19,6 +19,7 @@ from dermascreen.artifacts.model.description import Description
 from dermascreen.core.params import TrainParams, read_params
 from dermascreen.core.program import reported
 from dermascreen.core.stage import leads
+from dermascreen.network.backbones import Layer
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit
 from dermascreen.training.module import Epoch
@@ -55,8 +56,12 @@ class Small(nn.Module):
     def decide(self, features):
         return self.head(features).squeeze(1)
 
-    def layers(self) -> list[nn.Module]:
-        return [self.backbone[0], self.backbone[1]]
+    @property
+    def features(self) -> int:
+        return 4
+
+    def layers(self) -> tuple[Layer, ...]:
+        return Layer("0", (self.backbone[0],)), Layer("1", (self.backbone[1],))
 
 
 def small(seed: int = 0) -> Small:

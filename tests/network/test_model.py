@@ -1,18 +1,20 @@
 import json
 import urllib.error
+from pathlib import Path
 
 import pytest
 import torch
+from networks import from_weights
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
-from dermascreen.core.errors import ArchitectureError, BadTableError, MissingInputError, WeightsError
+from dermascreen.core.errors import BadTableError, MissingInputError, WeightsError
 from dermascreen.core.params import ModelParams
 from dermascreen.network.model import build, load_model, save
 
 
-def params(weights: str = "none", hidden: int = 0) -> ModelParams:
-    return ModelParams(weights=str(weights), hidden=hidden, dropout=0.3)
+def params(weights: str | Path = "none", hidden: int = 0) -> ModelParams:
+    return from_weights(weights, hidden=hidden, dropout=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +79,10 @@ def test_imagenet_weights_that_cannot_be_fetched_name_the_ways_out(monkeypatch) 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "is neither a file nor one of IMAGENET1K_V1, IMAGENET1K_V2"),
+        (None, "is neither a file nor one of packaged, pretrained, IMAGENET1K_V2, IMAGENET1K_V1, none"),
         (b"not weights", "cannot be read as a state dict"),
         ({"conv1.weight": torch.zeros(1)}, "is not a state dict of torchvision's ResNet50"),
-        ([1, 2], "is not a state dict of torchvision's ResNet50"),
+        ([1, 2], "is not a state dict, a mapping from names to tensors"),
     ],
 )
 def test_weights_that_do_not_fit_are_one_sentence(tmp_path, content: object, sentence: str) -> None:
@@ -104,7 +106,10 @@ def test_a_saved_model_that_does_not_fit_is_one_sentence(tmp_path) -> None:
     with pytest.raises(BadTableError, match="holds 'colour', which this version of dermascreen does not know"):
         load_model(weights, description)
     description.write_text(json.dumps(described | {"architecture": "resnet18"}))
-    with pytest.raises(ArchitectureError, match="describes the architecture resnet18, and this ve"):
+    with pytest.raises(BadTableError, match=r"w\.safetensors does not fit"):
+        load_model(weights, description)
+    description.write_text(json.dumps(described | {"architecture": "resnet0"}))
+    with pytest.raises(BadTableError, match="cannot be built here: resnet0 is neither resnet50 nor an image model"):
         load_model(weights, description)
     description.write_text(json.dumps(described | {"architecture": None}))
     with pytest.raises(BadTableError, match="has a wrong value for architecture"):

@@ -3,10 +3,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import untrained
 from torch import nn
 
 from dermascreen.artifacts.model.description import Description
-from dermascreen.core.params import ModelParams
 from dermascreen.network.model import Network, build
 from dermascreen.network.pixels import IMAGENET_MEAN, IMAGENET_STD
 from dermascreen.prediction.forward import embed, forward, predict_logits, prepare, symmetries
@@ -81,7 +81,7 @@ def test_embeddings_are_those_of_the_image_as_it_is() -> None:
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    return prepare(build(ModelParams(weights="none", hidden=0, dropout=0.1), 32))
+    return prepare(build(untrained(dropout=0.1), 32))
 
 
 @pytest.mark.slow

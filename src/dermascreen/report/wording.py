@@ -3,7 +3,7 @@
 import numpy as np
 
 from dermascreen.artifacts.dataset.details import AuditDetails
-from dermascreen.artifacts.model.description import IMAGENET, NOTHING
+from dermascreen.artifacts.model.description import IMAGENET, NOTHING, Start
 from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
@@ -55,8 +55,8 @@ def network_of(architecture: str) -> str:
 
 def start_of(train: TrainDetails) -> str:
     """What training started from, and whether that can have held the test images, in sentences."""
-    start = train.start
-    if start is None or start.trained_on == NOTHING:
+    start = train.start or Start.unrecorded(train.weights)
+    if start.trained_on == NOTHING:
         return "It was trained from random weights, not by transfer learning."
     licence = f"licence {start.licence}" if start.licence else "licence not known"
     if start.trained_on == IMAGENET:

@@ -17,6 +17,11 @@ class Start(Part):
     trained_on: str | None  # the images that they were trained on; None if that is not known
     sha256: str | None  # of the file that held them, if there was one
 
+    @classmethod
+    def unrecorded(cls, weights: str) -> "Start":
+        """What can be said of `weights`, model.weights of params.yaml, where nothing more was kept."""
+        return RANDOM if weights == "none" else cls(source=weights, licence=None, trained_on=None, sha256=None)
+
 
 RANDOM = Start(source="drawn at random", licence=None, trained_on=NOTHING, sha256=None)
 
