@@ -1,13 +1,15 @@
 """What a recipe is worth on the real images: many trainings, on one machine, from one table of runs.
 
-`python benchmarks/transfer.py runs.json --data FOLDER --out FOLDER` trains each run with params.yaml and its changes,
-and where it says `predict`, predicts val and test as stage evaluate does, and every site in FOLDER/sites. The
-predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow, so it
-runs where only the network's packages are, such as on a machine with a GPU.
+`python benchmarks/transfer.py benchmarks/transfer.json --data FOLDER --out FOLDER` trains each run with the recipe and
+its changes, and where it says `predict`, predicts val and test as stage evaluate does, and every site in FOLDER/sites.
+The predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow, so
+it runs where only the network's packages are, such as on a machine with a GPU.
 
 FOLDER holds raw/, manifest.csv and lesions.csv as stages download and audit leave them, and for each site a folder
-sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and changes, which are
-parameters by their dotted names; `constant` makes colours constant, `maps` checks the maps of every layer and variant.
+sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and changes, which
+are parameters by their dotted names; `constant` makes colours constant, `maps` lists layers whose maps are checked.
+With --baselines, nothing is trained: the models that do not see the lesion are compared with the runs official-* in
+--out.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.lesions import Lesions
@@ -30,11 +33,13 @@ from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL
 from dermascreen.artifacts.model.calibration import ProbabilityIntervals
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.params import Params, read_params, with_changes
+from dermascreen.data.cues import file_cues, pixel_cues
 from dermascreen.data.photographs.decode import decode
 from dermascreen.data.splits import split_images
 from dermascreen.evidence.calibration import fit_temperature, probability_intervals, with_interval
-from dermascreen.evidence.intervals import auc_interval
+from dermascreen.evidence.intervals import auc_interval, compare_aucs
 from dermascreen.evidence.metrics import at_threshold, classification_metrics
+from dermascreen.evidence.shortcuts import baseline_scores
 from dermascreen.evidence.thresholds import choose_points
 from dermascreen.explanation.faithfulness import check
 from dermascreen.explanation.gradcam import MapKind
@@ -139,6 +144,32 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
     return found
 
 
+def baselines(data: Path, out: Path, params: Params) -> None:
+    """Print what models on cues alone reach on test and at each site, and what each official run adds to them."""
+    places = {folder.name: Images.open(folder) for folder in sorted((data / "arrays-224").iterdir())}
+    images = places.pop("own")
+    splits = split_images(Manifest.read(data / "manifest.csv"), Lesions.read(data / "lesions.csv"), params.split)
+    train, test = splits.part(TRAIN), splits.part(TEST)
+    runs = [Predictions.read(path).part(TEST) for path in sorted(out.glob("official-*/predictions.csv"))]
+    paths = [*train.path, *test.path]
+    cues: dict[str, Any] = {"file": file_cues(data / "raw", paths)}
+    cues |= pixel_cues(images.pixels, images.rows(paths))._asdict()
+    there = {name: pixel_cues(at.pixels, np.arange(len(at.paths)))._asdict() for name, at in places.items()}
+    for name, values in cues.items():
+        known, seen = np.asarray(values)[: len(train)], np.asarray(values)[len(train) :]
+        score = baseline_scores(known, train.label, seen)
+        print(name, round(roc_auc_score(test.label, score), 3), auc_interval(test.label, score, test.lesion)[1])
+        for run in runs:
+            print("  gain", compare_aucs(test.label, run.at(test.path).probability, score, test.lesion))
+        for site, at in there.items():
+            if name in at:
+                table = pd.read_csv(data / f"sites/{site}.csv").set_index("path")
+                label = table.loc[places[site].paths, "label"]
+                print(
+                    " ", site, round(roc_auc_score(label, baseline_scores(known, train.label, np.asarray(at[name]))), 3)
+                )
+
+
 def failed_checks(network: Network, kind: MapKind, pixels: np.ndarray, signs: np.ndarray) -> dict[str, Any]:
     """Which checks of the maps fail, and what each found."""
     found = check(network, kind, pixels, signs, seed=0, batch_size=32)
@@ -156,9 +187,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    parser.add_argument("--baselines", action="store_true", help="compare official-* with models on cues alone")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    runs = json.loads(given.runs.read_text())
+    if given.baselines:
+        prepare(given.data, [224], constancy=False)
+        baselines(given.data, given.out, read_params())
+        return
+    plan = json.loads(given.runs.read_text())
+    runs = [run | {"changes": plan["recipe"] | run["changes"]} for run in plan["runs"]]
     if given.worker is None:
         base = read_params()
         sizes = sorted({with_changes(base, run["changes"]).preprocess.image_size for run in runs})

@@ -16,13 +16,14 @@ from dermascreen.data.sources.fetch import in_words, unpack
 from dermascreen.data.sources.layouts import count_left_out
 from dermascreen.evidence.external import FEWEST, report_site
 from dermascreen.evidence.sample import Sample
-from dermascreen.prediction.predictor import Predictor
 
 
 def main() -> None:
     with stage("external") as run:
         params, sites = run.params, {}
         for name, archive in list_sites(Path(params.evaluate.external)).items():
+            from dermascreen.prediction.predictor import Predictor  # noqa: PLC0415 - slow, and by default no site needs it
+
             trained = Splits.read().part(TRAIN, VAL)
             own = Manifest.read().at(trained.path)
             internal = Predictions.read(splits=[TEST]).part(TEST).sample

@@ -24,14 +24,15 @@ TINY = {
     "data.synthetic.images": 60,
     "data.synthetic.size": 48,
     "preprocess.image_size": 32,
-    "model.weights": "none",
+    "model.architecture": "tf_efficientnet_lite0",
+    "model.weights": "packaged",
     "train.epochs": 2,
     "train.batch_size": 16,
     "train.patience": 2,
     "evaluate.bootstrap_draws": 100,
     "explain.images": 4,
     "explain.checked": 4,
-    "explain.layer": "backbone.layer2",  # whose maps have 4 x 4 cells
+    "explain.layer": "backbone.blocks.2",  # whose maps have 4 x 4 cells
 }
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -69,11 +69,13 @@ def test_arrays_hold_the_images(finished) -> None:
 
 def test_the_model_is_weights_and_a_description(finished) -> None:
     with safe_open(finished / "models/weights.safetensors", "pt") as weights:
-        assert weights.get_tensor("head.1.weight").shape == (1, 2048)
+        assert weights.get_tensor("head.1.weight").shape == (1, 1280)
     described = json.loads((finished / "models/model.json").read_text())
-    assert described["architecture"] == "resnet50"
+    assert described["architecture"] == "tf_efficientnet_lite0"
     assert described["image_size"] == 32
-    assert described["weights"] == "none"
+    assert described["weights"] == "packaged"
+    assert described["start"]["trained_on"] == "ImageNet-1k"
+    assert described["start"]["sha256"].startswith("57934424")
     assert described["classes"] == ["benign", "malignant"]
 
 

@@ -1,8 +1,9 @@
 """Synthetic skin lesions, so that the whole pipeline can run without real photographs.
 
-A hidden malignancy between 0 and 1 drives asymmetry, border, colours and darkness; its distributions for benign and
+A hidden malignancy between 0 and 1 drives border, number of colours and dots; its distributions for benign and
 malignant lesions overlap, and each trait adds random variation of its own, so the classes can be learnt but not
-without error. Skin, hair, rulers, position and size are independent of the label.
+without error. Skin, hair, rulers, position, size and darkness are independent of the label. Dots are finer than a
+thumbnail shows, so that a network that sees the lesion is better than the shortcuts that it is compared with.
 """
 
 import io
@@ -21,6 +22,7 @@ Pixels = npt.NDArray[np.floating]  # single precision where it matters for speed
 MALIGNANT = 0.45  # share of the lesions
 TEST = 0.2  # share of each class
 FEWEST_TEST = 2  # lesions of each class, however few there are
+HIGH, LOW = (0.78, 0.07), (0.22, 0.07)  # mean and standard deviation of the malignancy of either class
 RULERS = 0.15  # share of the lesions with a ruler at the edge
 DOUBLES = 11  # one of this many photographs shows a lesion for the second time
 
@@ -84,7 +86,7 @@ def _photograph(seed: tuple[int, int], malignant: bool, size: int, view: View) -
 
 def _draw(rng: np.random.Generator, malignant: bool, x: Pixels, y: Pixels) -> Pixels:
     """The colours of a lesion at the places `x`, `y`, which are from -1 to 1; shape (size, size, 3)."""
-    malignancy = float(np.clip(rng.normal(0.7 if malignant else 0.3, 0.14), 0, 1))
+    malignancy = float(np.clip(rng.normal(*(HIGH if malignant else LOW)), 0, 1))
 
     def trait(least: float, most: float) -> float:
         """A measure that grows with malignancy, with random variation of its own."""
@@ -94,7 +96,7 @@ def _draw(rng: np.random.Generator, malignant: bool, x: Pixels, y: Pixels) -> Pi
     shade = float(rng.uniform(0.04, 0.08)) * _waves(rng, x, y, 6, (0.3, 2.5)) + 0.012 * _waves(rng, x, y, 8, (5, 14))
     image = _colour(skin) + shade[..., None]
 
-    centre, radius = rng.uniform(-0.35, 0.35, 2).tolist(), float(rng.uniform(0.25, 0.6))
+    centre, radius = rng.uniform(-0.35, 0.35, 2).tolist(), float(rng.uniform(0.3, 0.6))
     stretch, axis = float(rng.uniform(1, 1.7)), _angle(rng)
     dx, dy = x - centre[0], y - centre[1]
     u, v = _turned(dx / radius, dy / radius, axis)
@@ -104,12 +106,14 @@ def _draw(rng: np.random.Generator, malignant: bool, x: Pixels, y: Pixels) -> Pi
     border = 1 + sum(wobble * float(rng.normal()) / k**0.5 * np.cos(k * around + _angle(rng)) for k in range(1, 9))
     inside = 1 / (1 + np.exp(((np.hypot(u, v) - border) / float(rng.uniform(0.04, 0.12))).clip(-30, 30)))
 
-    darkness, variety = trait(0.25, 0.75), trait(0.0, 0.3)
+    darkness, variety = float(rng.uniform(0.25, 0.75)), trait(0.0, 0.3)
     lesion = _colour(skin * (1 - darkness) + np.array([0.35, 0.2, 0.13]) * darkness)
     lesion = lesion + float(rng.uniform(0.03, 0.07)) * _waves(rng, x, y, 8, (2, 10))[..., None]  # pigment network
     for tone in ([-0.5, -0.45, -0.35], [-0.2, 0.05, 0.3], [0.3, 0.0, 0.05]):  # black, blue-grey, red
         patch = (_waves(rng, x, y, 4, (1, 3.5)) - float(rng.uniform(0, 1))).clip(0, 1.5)
         lesion = lesion + patch[..., None] * _colour(np.array(tone) * variety * 1.5)
+    dots = (_waves(rng, x, y, 12, (12, 22)) - 0.8).clip(0, 1)
+    lesion = lesion * (1 - trait(0.0, 0.9) * dots)[..., None]
     image += inside[..., None] * (lesion - image)
 
     for _ in range(rng.poisson(2.5)):
