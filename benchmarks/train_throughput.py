@@ -39,8 +39,12 @@ from dermascreen.training.trainer import resolve_precision
 ROOT = Path(__file__).parents[1]
 PARAMS = read_params(ROOT / "params.yaml").train
 EPOCHS = 2
-RANDOM = ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def untrained(architecture: str, size: int) -> Network:
+    weights = {"weights": "none", "own_weights": "data/weights"}
+    return build(ModelParams(architecture=architecture, **weights, hidden=0, dropout=0.0), size)
 
 
 def clock(work: Callable[[], object]) -> float:
@@ -57,9 +61,9 @@ def layout(params: TrainParams) -> torch.memory_format:
     return torch.channels_last if params.channels_last else torch.contiguous_format
 
 
-def stepping(params: TrainParams, size: int, steps: int) -> float:
+def stepping(architecture: str, params: TrainParams, size: int, steps: int) -> float:
     """Images a second of forward, backward and optimiser on a fixed batch, after two steps to warm up."""
-    network = build(RANDOM, size).to(DEVICE, memory_format=layout(params))
+    network = untrained(architecture, size).to(DEVICE, memory_format=layout(params))
     precision = resolve_precision(params.precision, network)
     optimiser, _ = make_optimiser(network, params, steps, fused=precision == "32-true")
     images = torch.randn(params.batch_size, 3, size, size, device=DEVICE).contiguous(memory_format=layout(params))
@@ -77,13 +81,13 @@ def stepping(params: TrainParams, size: int, steps: int) -> float:
     return params.batch_size * steps / clock(lambda: [step() for _ in range(steps)])
 
 
-def engine(params: TrainParams, pixels: np.ndarray, steps: int, folder: Path) -> tuple[float, float]:
+def engine(architecture: str, params: TrainParams, pixels: np.ndarray, steps: int, folder: Path) -> tuple[float, float]:
     """Images a second from step to step of `fit`, and the seconds between two epochs: a little val, checkpoints."""
     count = steps * params.batch_size
     labels = np.arange(len(pixels)) % 2
     train, val = (Split(pixels, rows, labels[rows]) for rows in np.split(np.arange(len(pixels)), [count]))
     starts: list[float] = []
-    network = build(RANDOM, pixels.shape[1])
+    network = untrained(architecture, pixels.shape[1])
     network.register_forward_pre_hook(lambda *_: starts.append(time.perf_counter()) if network.training else None)
     params = params.model_copy(update={"epochs": EPOCHS})
     fit(network, train, val, params, seed=0, checkpoints=folder, on_epoch=lambda _: None)
@@ -101,27 +105,28 @@ def forwarding(network: Network, batch_size: int, size: int, batches: int) -> fl
         return batch_size * batches / clock(lambda: [network(images) for _ in range(batches)])
 
 
-def ceiling(size: int, steps: int, batch_size: int) -> None:
+def ceiling(architecture: str, size: int, steps: int, batch_size: int) -> None:
     params = PARAMS.model_copy(update={"batch_size": batch_size, "patience": 99})
-    print(
-        f"{size} pixels, batches of {batch_size}, {resolve_precision(params.precision, build(RANDOM, size))}",
-        flush=True,
-    )
+    precision = resolve_precision(params.precision, untrained(architecture, size))
+    print(f"{architecture}, {size} pixels, batches of {batch_size}, {precision}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shape = (steps * batch_size + 16, size, size, 3)
         pixels = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         pixels[:] = np.random.default_rng(0).integers(0, 256, shape[1:], dtype=np.uint8)
-        print(f"bare steps, memory given back to the system: {stepping(params, size, steps):.2f} images/s", flush=True)
+        print(
+            f"bare steps, memory given back to the system: {stepping(architecture, params, size, steps):.2f} images/s",
+            flush=True,
+        )
         keep_freed_memory()  # as the engine does; all that follows
-        before = stepping(params, size, steps)
-        found, pause = engine(params, pixels, steps, folder / "checkpoints")
-        after = stepping(params, size, steps)
+        before = stepping(architecture, params, size, steps)
+        found, pause = engine(architecture, params, pixels, steps, folder / "checkpoints")
+        after = stepping(architecture, params, size, steps)
         bare = max(before, after)
         print(f"training: bare steps {before:.2f} and {after:.2f}, engine {found:.2f} images/s: {found / bare:.3f}")
         print(f"between two epochs: {pause:.1f} s for 16 images of val and two checkpoints", flush=True)
 
-        network = build(RANDOM, size)
+        network = untrained(architecture, size)
         rows = np.arange(min(len(pixels), 256) // 64 * 64)
         for tta in (False, True):
             shown = rows[:64] if tta else rows
@@ -180,6 +185,7 @@ def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["ceiling", "peers"])
+    parser.add_argument("--architecture", default="resnet50", help="of the ceiling")
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -190,7 +196,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {DEVICE}")
     if given.what == "ceiling":
-        ceiling(given.size, given.steps, given.batch_size)
+        ceiling(given.architecture, given.size, given.steps, given.batch_size)
     else:
         peers(given.project, given.epochs, given.seeds, given.peers_python)
 

@@ -2,8 +2,8 @@
 
 `python benchmarks/transfer.py benchmarks/transfer.json --data FOLDER --out FOLDER` trains each run with the recipe and
 its changes, and where it says `predict`, predicts val and test as stage evaluate does, and every site in FOLDER/sites.
-The predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow, so
-it runs where only the network's packages are, such as on a machine with a GPU.
+The predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow,
+so it runs where only the network's packages are, such as on a machine with a GPU.
 
 FOLDER holds raw/, manifest.csv and lesions.csv as stages download and audit leave them, and for each site a folder
 sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and changes, which

