@@ -1,21 +1,24 @@
 """How near training and prediction are to what the machine can do, and to other engines.
 
 `.venv/bin/python benchmarks/train_throughput.py ceiling --size 224` compares with the bare network stepping on one
-batch, and `... peers` with fastai and Hugging Face's Trainer on the images of data/processed (`make peers` first). All
-ratios are of figures measured in the same run; of two bare figures, before and after, the faster is the ceiling.
+batch, `... memory` does so in memory, and `... peers` with fastai and Hugging Face's Trainer on the images of
+data/processed (`make peers` first). All ratios are of figures measured in the same run; of two bare figures, before and after, the faster is the ceiling.
 """
 
 import argparse
 import functools
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ from dermascreen.training.optimiser import make_optimiser
 from dermascreen.training.trainer import resolve_precision
 
 ROOT = Path(__file__).parents[1]
+STATUS = Path("/proc/self/status")
 PARAMS = read_params(ROOT / "params.yaml").train
 EPOCHS = 2
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -105,15 +109,55 @@ def forwarding(network: Network, batch_size: int, size: int, batches: int) -> fl
         return batch_size * batches / clock(lambda: [network(images) for _ in range(batches)])
 
 
+def random_pixels(folder: Path, count: int, size: int) -> np.ndarray:
+    """Noise, mapped from a file as the pipeline's arrays are."""
+    shape = (count, size, size, 3)
+    pixels = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    pixels[:] = np.random.default_rng(0).integers(0, 256, shape[1:], dtype=np.uint8)
+    return pixels
+
+
+def held(what: str, architecture: str, size: int, steps: int, batch_size: int) -> float:
+    """The largest memory of this process apart from mapped files, in GiB, while it makes bare steps or trains."""
+    peak, ended = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.05):
+            line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon"))
+            peak = max(peak, int(line.split()[1]))
+
+    params = PARAMS.model_copy(update={"batch_size": batch_size, "patience": 99, "ema": 0.99})
+    threading.Thread(target=watch, daemon=True).start()
+    if what == "bare":
+        keep_freed_memory()
+        stepping(architecture, params, size, steps)
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            pixels = random_pixels(Path(name), steps * batch_size + 5 * batch_size, size)
+            engine(architecture, params, pixels, steps, Path(name) / "checkpoints")
+    ended.set()
+    return peak / 2**20
+
+
+def memory(architecture: str, size: int, steps: int, batch_size: int) -> None:
+    found = {}
+    for what in ("bare", "engine"):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            found[what] = pool.submit(held, what, architecture, size, steps, batch_size).result()
+    shown = (
+        f"bare steps {found['bare']:.2f} GiB, engine {found['engine']:.2f} GiB: {found['engine'] / found['bare']:.2f}"
+    )
+    print(f"{architecture}, {size} pixels, batches of {batch_size}, {steps} steps: {shown}")
+
+
 def ceiling(architecture: str, size: int, steps: int, batch_size: int) -> None:
     params = PARAMS.model_copy(update={"batch_size": batch_size, "patience": 99})
     precision = resolve_precision(params.precision, untrained(architecture, size))
     print(f"{architecture}, {size} pixels, batches of {batch_size}, {precision}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shape = (steps * batch_size + 16, size, size, 3)
-        pixels = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        pixels[:] = np.random.default_rng(0).integers(0, 256, shape[1:], dtype=np.uint8)
+        pixels = random_pixels(folder, steps * batch_size + 16, size)
         print(
             f"bare steps, memory given back to the system: {stepping(architecture, params, size, steps):.2f} images/s",
             flush=True,
@@ -184,7 +228,7 @@ def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["ceiling", "peers"])
+    parser.add_argument("what", choices=["ceiling", "memory", "peers"])
     parser.add_argument("--architecture", default="resnet50", help="of the ceiling")
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--steps", type=int, default=6)
@@ -197,6 +241,8 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {DEVICE}")
     if given.what == "ceiling":
         ceiling(given.architecture, given.size, given.steps, given.batch_size)
+    elif given.what == "memory":
+        memory(given.architecture, given.size, given.steps, given.batch_size)
     else:
         peers(given.project, given.epochs, given.seeds, given.peers_python)
 
