@@ -2,7 +2,8 @@
 
 `.venv/bin/python benchmarks/train_throughput.py ceiling --size 224` compares with the bare network stepping on one
 batch, `... memory` does so in memory, and `... peers` with fastai and Hugging Face's Trainer on the images of
-data/processed (`make peers` first). All ratios are of figures measured in the same run; of two bare figures, before and after, the faster is the ceiling.
+data/processed (`make peers` first). All ratios are of figures measured in the same run; of two bare figures, before
+and after, the faster is the ceiling.
 """
 
 import argparse
