@@ -13,7 +13,7 @@ from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.core.stage import CACHE, project_root, stage
 from dermascreen.core.tables import write_table
-from dermascreen.network.layers import require_map_layer
+from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, save
 from dermascreen.network.weights import in_words
 from dermascreen.training.batches import Split
@@ -40,7 +40,7 @@ def main() -> None:
 
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess.image_size)
-        require_map_layer(network, params.explain.layer)
+        require_maps(network, params.explain)
         precision = resolve_precision(params.train.precision, network)
         print(f"train: {in_words(network.description)}; precision {precision}", flush=True)
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")

@@ -4,7 +4,8 @@ from networks import untrained
 from torch import nn
 from torchvision.models import resnet50
 
-from dermascreen.core.errors import ArchitectureError, LayerError
+from dermascreen.core.errors import ArchitectureError, LayerError, VariantError
+from dermascreen.core.params import ExplainParams
 from dermascreen.network.backbones import (
     Backbone,
     _grouped,
@@ -14,7 +15,7 @@ from dermascreen.network.backbones import (
     published,
     uses_depthwise_convolutions,
 )
-from dermascreen.network.layers import layer_for_maps, require_map_layer
+from dermascreen.network.layers import layer_for_maps, require_maps
 from dermascreen.network.model import Network, build
 
 FEATURES = {
@@ -102,13 +103,13 @@ def test_maps_can_be_made_at_its_own_layer_and_at_no_layer_that_is_not_there(net
     hook.remove()
     assert outputs[0].ndim == 4
     assert outputs[0].shape[2:] == (2, 2)  # a 32nd of the image
-    require_map_layer(network.train(), "auto")
+    require_maps(network.train(), maps())
     assert network.training
     assert layer_for_maps(network, "backbone.layer2") == "backbone.layer2"
     with pytest.raises(
         LayerError, match=r"^explain\.layer: backbone\.nothing is not a layer of the network whose output"
     ):
-        require_map_layer(network, "backbone.nothing")
+        require_maps(network, maps(layer="backbone.nothing"))
 
 
 def test_depthwise_convolutions_are_noticed(network) -> None:
@@ -244,3 +245,14 @@ def test_what_timm_groups_in_no_layer_or_in_several_is_in_one() -> None:
     assert (stem.name, last.name) == ("stem", "second")
     assert stem.modules == (module.first,)
     assert last.modules == (module.second, module.third[1], module, module.plain)
+
+
+def maps(layer: str = "auto", variant: str = "grad_cam") -> ExplainParams:
+    return ExplainParams(images=1, layer=layer, variant=variant, checked=1)
+
+
+def test_guided_grad_cam_without_relus_is_refused_before_training() -> None:
+    network = build(untrained("tf_efficientnet_lite0"), 32)  # its activations are ReLU6
+    with pytest.raises(VariantError, match="guided_grad_cam acts on the ReLUs of a network, and this one has none"):
+        require_maps(network, maps(variant="guided_grad_cam"))
+    require_maps(build(untrained("resnet50"), 32), maps(variant="guided_grad_cam"))

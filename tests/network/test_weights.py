@@ -333,3 +333,10 @@ def test_only_weights_that_saw_no_other_images_are_said_to_be_of_imagenet(
     start = load_start(nn.Identity(), architecture, "pretrained")
     assert start.trained_on == trained_on
     assert start.source.startswith(f"timm, timm/{architecture}")
+
+
+def test_weights_that_are_not_finite_are_refused_before_training(tmp_path) -> None:
+    path = tmp_path / "broken.pth"
+    torch.save({"conv1.weight": torch.tensor([1.0, float("nan")])}, path)
+    with pytest.raises(WeightsError, match=r"broken\.pth holds numbers that are not finite"):
+        build(from_weights(path), 32)

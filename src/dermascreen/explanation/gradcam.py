@@ -22,18 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dermascreen.artifacts.results.details.explanation import Checks, ExplainDetails, OutcomeCounts
-from dermascreen.core.errors import VariantError
 from dermascreen.core.params import ExplainParams
 from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.selection import OUTCOMES
-from dermascreen.network.layers import find_layer, layer_for_maps
+from dermascreen.network.layers import GUIDED, find_layer, layer_for_maps, require_relus
 from dermascreen.network.model import Network
 from dermascreen.prediction.forward import as_input, prepare
 
 TINY = 1e-12  # a map whose maximum is at most this is flat
 SAME = 1e-5  # and so is one whose values differ by at most this share of it, which is more than 32-bit rounding
 
-GUIDED = "guided_grad_cam"
 
 Attribute = Callable[[Tensor, Tensor], Tensor]  # images and signs to maps
 
@@ -142,10 +140,9 @@ def explain(
 def make_cam(network: nn.Module, kind: MapKind, image: Tensor) -> GradCam:
     """Maps of that kind; `image`, shape (1, 3, H, W), is for `find_layer`, which raises LayerError.
 
-    Raises VariantError for guided_grad_cam of a network that has no ReLU, which guided backpropagation acts on.
+    Raises VariantError as `require_relus` does.
     """
-    if kind.variant == GUIDED and not any(type(module) is nn.ReLU for module in network.modules()):
-        raise VariantError(kind.variant)
+    require_relus(network, kind.variant)
     return GradCam(network, find_layer(network, kind.layer, image), kind.variant)
 
 

@@ -5,9 +5,11 @@ import difflib
 import torch
 from torch import Tensor, nn
 
-from dermascreen.core.errors import LayerError
+from dermascreen.core.errors import LayerError, VariantError
+from dermascreen.core.params import ExplainParams
 from dermascreen.network.model import Network
 
+GUIDED = "guided_grad_cam"  # of explain.variant
 AUTO = "auto"  # explain.layer: the architecture's own layer for maps
 
 
@@ -16,13 +18,20 @@ def layer_for_maps(network: Network, name: str) -> str:
     return f"backbone.{network.about.map_layer}" if name == AUTO else name
 
 
-def require_map_layer(network: Network, name: str) -> None:
-    """Raise LayerError if maps cannot be made at the layer that explain.layer names: before training, not after it."""
+def require_maps(network: Network, params: ExplainParams) -> None:
+    """Raise LayerError or VariantError if maps cannot be made as section explain asks: before training, not after."""
+    require_relus(network, params.variant)
     size, training = network.description.image_size, network.training
     try:
-        find_layer(network.eval(), layer_for_maps(network, name), torch.zeros(1, 3, size, size))
+        find_layer(network.eval(), layer_for_maps(network, params.layer), torch.zeros(1, 3, size, size))
     finally:
         network.train(training)
+
+
+def require_relus(network: nn.Module, variant: str) -> None:
+    """Raise VariantError for guided_grad_cam of a network that has no ReLU, which guided backpropagation acts on."""
+    if variant == GUIDED and not any(type(module) is nn.ReLU for module in network.modules()):
+        raise VariantError(variant)
 
 
 def find_layer(network: nn.Module, name: str, image: Tensor) -> nn.Module:

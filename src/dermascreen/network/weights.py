@@ -135,6 +135,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"model.weights: {path} cannot be read as a state dict ({type(error).__name__}).") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise WeightsError(f"model.weights: {path} is not a state dict, a mapping from names to tensors.")
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise WeightsError(f"model.weights: {path} holds numbers that are not finite; give a whole state dict.")
     return state
 
 
