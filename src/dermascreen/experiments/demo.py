@@ -73,5 +73,5 @@ def demo(folder: Path) -> int:
     print(f"\nReport:   {folder / 'reports/report.html'}")
     print(f"Runs:     {there}/dermascreen ui")
     print(f"Compare:  {there}/{COMPARE}")
-    print(f"Next:     {there}/dvc exp run --name other -S train.lr=3e-3; {programs}/dermascreen compare other HEAD")
+    print(f"Next:     {there}/dvc exp run --name other -S train.lr=3e-3 && {programs}/dermascreen compare other HEAD")
     return 0
