@@ -10,17 +10,15 @@ import math
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from audit import photograph
 from torch import Tensor, nn
+from watching import watched
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.model.description import Description
@@ -32,7 +30,6 @@ from dermascreen.training.fit import fit
 
 DIFFERENT = 300
 PARAMS = read_params(Path(__file__).parents[1] / "params.yaml").train
-STATUS = Path("/proc/self/status")
 
 
 class Nothing(nn.Module):
@@ -56,26 +53,6 @@ class Nothing(nn.Module):
 
     def layers(self) -> list[nn.Module]:
         return []
-
-
-@contextmanager
-def watched() -> Iterator[Callable[[], float]]:
-    """Gives the largest anonymous memory so far, in GiB."""
-    peak, ended = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.05):
-            line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon"))
-            peak = max(peak, int(line.split()[1]))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield lambda: peak / 2**20
-    finally:
-        ended.set()
-        thread.join()
 
 
 def measure_decoding(folder: Path, count: int, size: int) -> tuple[float, float]:

@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +27,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
+from watching import watched
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.splits import Splits
@@ -41,7 +41,6 @@ from dermascreen.training.optimiser import make_optimiser
 from dermascreen.training.trainer import resolve_precision
 
 ROOT = Path(__file__).parents[1]
-STATUS = Path("/proc/self/status")
 PARAMS = read_params(ROOT / "params.yaml").train
 EPOCHS = 2
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -120,25 +119,16 @@ def random_pixels(folder: Path, count: int, size: int) -> np.ndarray:
 
 def held(what: str, architecture: str, size: int, steps: int, batch_size: int) -> float:
     """The largest memory of this process apart from mapped files, in GiB, while it makes bare steps or trains."""
-    peak, ended = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.05):
-            line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon"))
-            peak = max(peak, int(line.split()[1]))
-
     params = PARAMS.model_copy(update={"batch_size": batch_size, "patience": 99, "ema": 0.99})
-    threading.Thread(target=watch, daemon=True).start()
-    if what == "bare":
-        keep_freed_memory()
-        stepping(architecture, params, size, steps)
-    else:
-        with tempfile.TemporaryDirectory() as name:
-            pixels = random_pixels(Path(name), steps * batch_size + 5 * batch_size, size)
-            engine(architecture, params, pixels, steps, Path(name) / "checkpoints")
-    ended.set()
-    return peak / 2**20
+    with watched() as peak:
+        if what == "bare":
+            keep_freed_memory()
+            stepping(architecture, params, size, steps)
+        else:
+            with tempfile.TemporaryDirectory() as name:
+                pixels = random_pixels(Path(name), steps * batch_size + 5 * batch_size, size)
+                engine(architecture, params, pixels, steps, Path(name) / "checkpoints")
+        return peak()
 
 
 def memory(architecture: str, size: int, steps: int, batch_size: int) -> None:
