@@ -21,7 +21,7 @@ stages:
   download:
     cmd: PYTHONPATH=src python stages/download.py
     deps:
-    - path: /home/somebody/set.zip
+    - path: /elsewhere/set.zip
       hash: md5
       md5: aaaa
     - path: stages/download.py
@@ -31,11 +31,14 @@ stages:
       params.yaml:
         data:
           source: archive
-          archive: /home/somebody/set.zip
+          archive: /elsewhere/set.zip
     outs:
     - path: data/manifest.csv
       hash: md5
       md5: cccc
+    - path: metrics/audit.json
+      hash: md5
+      md5: ffff
   external:
     cmd: PYTHONPATH=src python stages/external.py
     deps:
@@ -49,12 +52,15 @@ stages:
     - path: reports/details/external.json
       hash: md5
       md5: eeee
+    - path: metrics/evaluate.json
+      hash: md5
+      md5: abcd
 """
 GIVEN = {
     "data.source": "archive",
-    "data.archive": "/home/somebody/set.zip",
-    "model.weights": "/home/somebody/weights/a.pth",
-    "model.own_weights": "/home/somebody/weights",
+    "data.archive": "/elsewhere/set.zip",
+    "model.weights": "/elsewhere/weights/a.pth",
+    "model.own_weights": "/elsewhere/weights",
     "evaluate.external": "../sites",
 }
 FILES = ["dvc.lock", "intervals.json", "machine.json", "metrics/audit.json", "metrics/evaluate.json", "params.yaml"]
@@ -98,7 +104,12 @@ def test_what_is_kept_can_be_read(capsys) -> None:
     assert kept.numbers == {"near_dups": 2, "auc": 0.9}
     assert kept.machine == HERE
     assert kept.lock == Lock(
-        outputs={("download", "data/manifest.csv"): "cccc", ("external", "reports/details/external.json"): "eeee"},
+        outputs={
+            ("download", "data/manifest.csv"): "cccc",
+            ("download", "metrics/audit.json"): "ffff",
+            ("external", "reports/details/external.json"): "eeee",
+            ("external", "metrics/evaluate.json"): "abcd",
+        },
         inputs={"set.zip": "aaaa", "stages/download.py": "bbbb", "sites": "dddd.dir"},
     )
 
@@ -106,7 +117,7 @@ def test_what_is_kept_can_be_read(capsys) -> None:
 @pytest.mark.usefixtures("project")
 def test_a_path_that_leads_out_of_the_project_is_kept_as_a_name_and_all_else_as_it_is() -> None:
     main(["keep", "mine"])
-    assert Path("mine/dvc.lock").read_text() == LOCK.replace("/home/somebody/", "").replace("../sites", "sites")
+    assert Path("mine/dvc.lock").read_text() == LOCK.replace("/elsewhere/", "").replace("../sites", "sites")
     params = KeptRun.read(Path("mine")).params
     assert (params.data.archive, params.evaluate.external) == ("set.zip", "sites")
     assert (params.model.own_weights, params.model.weights) == ("weights", "weights/a.pth")
@@ -218,3 +229,23 @@ def test_this_machine_is_described_without_whose_it_is(tmp_path, monkeypatch) ->
     )
     one = HERE.model_copy(update={"threads": 1, "gpus": ("NVIDIA H100", "NVIDIA H100")})
     assert str(one).startswith("Some processor with AVX2, 1 thread, NVIDIA H100 and NVIDIA H100; Python 3.11.7")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_lock_that_was_cut_off_is_not_taken_for_whole() -> None:
+    main(["keep", "mine"])
+    lock = Path("mine/dvc.lock")
+    lock.write_text(lock.read_text().partition("  external:")[0])
+    with pytest.raises(BadTableError) as refused:
+        KeptRun.read(Path("mine"))
+    assert str(refused.value) == (
+        "mine/dvc.lock lacks metrics/evaluate.json, so it is not whole; give a folder that `dermascreen keep` wrote."
+    )
+
+
+def test_a_folder_without_a_kept_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(InputError) as refused:
+            KeptRun.read(folder)
+        assert str(refused.value) == f"{folder} holds no kept run; give a folder that `dermascreen keep` wrote."

@@ -63,7 +63,7 @@ def write_lock(folder: Path, archive: str, md5: str, *, seconds: str, code: str 
 
 def write_numbers(folder: Path, numbers: dict) -> None:
     folder.joinpath("metrics").mkdir(parents=True, exist_ok=True)
-    folder.joinpath("metrics/all.json").write_text(json.dumps(numbers))
+    folder.joinpath("metrics/train.json").write_text(json.dumps(numbers))
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_a_folder_of_somebody_is_refused(capsys) -> None:
 
 
 def test_files_that_are_missing_from_the_folder_are_named(kept, capsys) -> None:
-    for name in ("machine.json", "intervals.json", "metrics/all.json", "dvc.lock", "params.yaml"):
+    for name in ("machine.json", "intervals.json", "metrics/train.json", "dvc.lock", "params.yaml"):
         (kept / name).unlink()
         named = "kept/metrics" if name.startswith("metrics") else f"kept/{name}"
         assert refused(capsys, "--archive", "set.zip").startswith(f"dermascreen reproduce: {named} does not exist; ")

@@ -64,6 +64,9 @@ class HeadlineIntervals(Record):
         )
 
 
+FILES = (PARAMS, LOCK, HeadlineIntervals.PATH, Machine.PATH)  # of a kept run, besides metrics/
+
+
 def _missed(rates: MeasuredRates) -> Interval | None:
     recall, images = next(iter(rates.intervals.recall.values()), None), rates.confusion.malignant
     return None if recall is None else Interval(images * (1 - recall.high), images * (1 - recall.low))
@@ -106,10 +109,17 @@ class KeptRun:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read a kept run; a DermascreenError says what is wrong with it."""
+        if not any((folder / name).exists() for name in (*FILES, METRICS)):
+            raise InputError(f"{folder} holds no kept run; {WRITTEN_BY}.")
+        params, lock, numbers = read_params(folder / PARAMS), Lock.read(folder / LOCK), read_numbers(folder)
+        made = {path for _, path in lock.outputs}
+        for file in sorted((folder / METRICS).glob("*.json")):
+            if (METRICS / file.name).as_posix() not in made:
+                raise BadTableError(folder / LOCK, f"lacks {METRICS / file.name}, so it is not whole", WRITTEN_BY)
         return cls(
-            read_params(folder / PARAMS),
-            Lock.read(folder / LOCK),
-            read_numbers(folder),
+            params,
+            lock,
+            numbers,
             HeadlineIntervals.read(folder / HeadlineIntervals.PATH).intervals,
             Machine.read(folder / Machine.PATH),
         )
@@ -152,9 +162,8 @@ def _require_own(folder: Path) -> None:
     """Raise InputError unless `folder` is absent, empty or a kept run."""
     if not folder.exists():
         return
-    known = {PARAMS, LOCK, HeadlineIntervals.PATH, Machine.PATH}
     found = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()} if folder.is_dir() else None
-    others = found and {path for path in found - known if path.parent != METRICS or path.suffix != ".json"}
+    others = found and {path for path in found - {*FILES} if path.parent != METRICS or path.suffix != ".json"}
     if found is None or others or (found and Machine.PATH not in found):
         raise InputError(f"{folder} is neither empty nor a run that was kept; name another folder.")
 
