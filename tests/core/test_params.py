@@ -111,6 +111,8 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("split.folds", 5, "split.folds is 5, which needs protocol grouped, not official."),
         ("split.folds", 1, "split.folds is 1, but must be 0 for one split, or at least 2."),
         ("split.fold", 2, "split.fold is 2, but must be less than folds (0)."),
+        ("model.weights", "packged", "model.weights is packged, which is not known; packaged is."),
+        ("model.weights", "imagenet1k_v2", "model.weights is imagenet1k_v2, which is not known; IMAGENET1K_V2 is."),
         (
             "model.weights",
             "weights/mine.pth",
@@ -200,7 +202,6 @@ def test_start_weights_are_where_dvc_notices_a_change(weights: str, own: str) ->
         ("data/mine.pth", "data/weights"),
         ("data/weights/../mine.pth", "data/weights"),
         ("elsewhere/other.pth", "elsewhere/mine.pth"),
-        ("imagenet1k_v2", "data/weights"),
     ],
 )
 def test_start_weights_elsewhere_are_refused(weights: str, own: str) -> None:

@@ -18,7 +18,7 @@ from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.core.errors import WeightsError
 from dermascreen.network.backbones import make_backbone
 from dermascreen.network.model import build, load_model, save
-from dermascreen.network.weights import PACKAGES, in_words, load_start
+from dermascreen.network.weights import PACKAGES, WRITE, in_words, load_start
 
 LITE = "tf_efficientnet_lite0"
 REPEATS = [1, 2, 2, 3, 3, 4, 1]  # blocks of each stage of EfficientNet-Lite0, in the paper's order
@@ -197,7 +197,11 @@ def test_weights_of_timm_from_a_file_without_their_classifier(tmp_path) -> None:
         (LITE, {}, "is not a state dict of this EfficientNet-Lite."),
         (LITE, {"one": torch.zeros(1)}, "is not a state dict of this EfficientNet-Lite."),
         ("convnext_atto", {"one": torch.zeros(1)}, "is not a state dict of timm's convnext_atto."),
-        ("convnext_atto", {"state_dict": {}}, "is not a state dict, a mapping from names to tensors."),
+        (
+            "convnext_atto",
+            {"state_dict": {}},
+            f"is not a state dict, a mapping from names to tensors; {WRITE}.",
+        ),
     ],
 )
 def test_a_file_of_something_else_is_one_sentence(tmp_path, architecture, content, sentence) -> None:

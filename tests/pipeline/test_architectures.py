@@ -55,8 +55,8 @@ def test_a_network_without_maps_is_one_sentence_before_any_batch(project) -> Non
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "train: model.architecture: vit_tiny_patch16_224 does not take images of 32 x 32 pixels (Input height (32) "
-        "doesn't match model (224)).\n"
+        "train: model.architecture: vit_tiny_patch16_224 has no layer whose output is N x C x h x w, and maps of what "
+        "the network looked at are made from one, as in resnet50, tf_efficientnet_lite0 or convnext_tiny.\n"
     )
     assert (project / "models/weights.safetensors").read_bytes() == before
 

@@ -4,6 +4,7 @@ Each section is a class, each parameter a field with its range. The values are i
 here.
 """
 
+import difflib
 import itertools
 import os
 import re
@@ -99,8 +100,13 @@ class ModelParams(Section):
 
     @model_validator(mode="after")
     def _changes_are_noticed(self) -> Self:
+        if not self.names_a_file:
+            return self
+        known = {name.lower(): name for name in KNOWN_WEIGHTS}
+        if similar := difflib.get_close_matches(self.weights.lower(), known, n=1, cutoff=0.8):
+            raise ValueError(f"weights is {self.weights}, which is not known; {known[similar[0]]} is")
         own, weights = (Path(os.path.normpath(path)) for path in (self.own_weights, self.weights))
-        if self.names_a_file and own != weights and own not in weights.parents:
+        if own != weights and own not in weights.parents:
             raise ValueError(
                 f"weights is {weights}, which is none of {', '.join(KNOWN_WEIGHTS)} and lies outside own_weights "
                 f"({own}), where DVC notices when a file changes: put the file there, or add "

@@ -93,7 +93,28 @@ def uses_depthwise_convolutions(module: nn.Module) -> bool:
 
 
 def check_input(backbone: Backbone, architecture: str, size: int) -> None:
-    """Raise ArchitectureError unless the backbone takes images of `size` and gives maps of them."""
+    """Raise ArchitectureError unless the backbone gives maps and takes images of `size` pixels a side.
+
+    A network that gives no maps is told so at whatever size: another size would not help it.
+    """
+    try:
+        maps = _gives_maps(backbone, size)
+    except Exception as error:  # noqa: BLE001 - each architecture has errors of its own
+        own = backbone.image_size
+        if own == size or _gives_maps(backbone, own):
+            raise ArchitectureError(
+                f"{architecture} does not take images of {size} x {size} pixels ({_reason(error)}), but of {own}"
+            ) from None
+        maps = False
+    if not maps:
+        raise ArchitectureError(
+            f"{architecture} has no layer whose output is N x C x h x w, and maps of what the network looked at are "
+            f"made from one, as in {SUGGESTED}"
+        )
+
+
+def _gives_maps(backbone: Backbone, size: int) -> bool:
+    """Whether the output of the layer for maps is N x C x h x h, of an image of that size."""
     activations: dict[str, Tensor] = {}
 
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -105,19 +126,11 @@ def check_input(backbone: Backbone, architecture: str, size: int) -> None:
     try:
         with torch.no_grad():
             backbone.module.eval()(torch.zeros(1, 3, size, size))
-    except Exception as error:  # noqa: BLE001 - each architecture has errors of its own
-        raise ArchitectureError(
-            f"{architecture} does not take images of {size} x {size} pixels ({_reason(error)})"
-        ) from None
     finally:
         backbone.module.train(was_training)
         hook.remove()
     found = activations.get("found")
-    if not isinstance(found, Tensor) or found.ndim != SPATIAL or found.shape[-1] != found.shape[-2]:
-        raise ArchitectureError(
-            f"{architecture} has no layer whose output is N x C x h x w, and maps of what the network looked at are "
-            f"made from one, as in {SUGGESTED}"
-        )
+    return isinstance(found, Tensor) and found.ndim == SPATIAL and found.shape[-1] == found.shape[-2]
 
 
 def _resnet50(zero_init: bool) -> Backbone:

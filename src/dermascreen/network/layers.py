@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dermascreen.core.errors import LayerError, VariantError
 from dermascreen.core.params import ExplainParams
+from dermascreen.network.backbones import SPATIAL
 from dermascreen.network.model import Network
 
 GUIDED = "guided_grad_cam"  # of explain.variant
@@ -40,7 +41,7 @@ def find_layer(network: nn.Module, name: str, image: Tensor) -> nn.Module:
     spatial: set[nn.Module] = set()
 
     def remember(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:  # noqa: PLR2004
+        if isinstance(output, Tensor) and output.ndim == SPATIAL:
             spatial.add(module)
 
     hooks = [module.register_forward_hook(remember) for module in modules.values()]

