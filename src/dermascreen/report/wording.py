@@ -61,8 +61,8 @@ def start_of(train: TrainDetails) -> str:
     licence = f"licence {start.licence}" if start.licence else "licence not known"
     if start.trained_on == IMAGENET:
         return (
-            f"It was fine-tuned from {IMAGENET} weights ({start.source}; {licence}): transfer learning. Of the classes "
-            f"of {IMAGENET} none is a skin lesion, so these weights have learnt nothing from the test images."
+            f"It was fine-tuned from {IMAGENET} weights ({start.source}; {licence}): transfer learning. None of the "
+            f"classes of {IMAGENET} is a skin lesion, so these weights are not expected to have seen the test images."
         )
     return (
         f"It was fine-tuned from the weights of {start.source} ({licence}); what those were trained on is not known "
