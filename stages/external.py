@@ -9,7 +9,7 @@ from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.results.details.evaluation import ExternalDetails, SiteDetails
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.errors import SiteError
-from dermascreen.core.stage import stage
+from dermascreen.core.stage import Stage, stage
 from dermascreen.data.photographs.decode import decode
 from dermascreen.data.sites import find_known, list_sites
 from dermascreen.data.sources.fetch import in_words, unpack
@@ -20,33 +20,36 @@ from dermascreen.evidence.sample import Sample
 
 def main() -> None:
     with stage("external") as run:
-        params, sites = run.params, {}
-        for name, archive in list_sites(Path(params.evaluate.external)).items():
-            from dermascreen.prediction.predictor import Predictor  # noqa: PLC0415 - slow, and by default no site needs it
+        archives = list_sites(Path(run.params.evaluate.external))
+        run.report(ExternalDetails(sites={name: measure(name, archive, run) for name, archive in archives.items()}))
 
-            trained = Splits.read().part(TRAIN, VAL)
-            own = Manifest.read().at(trained.path)
-            internal = Predictions.read(splits=[TEST]).part(TEST).sample
-            predictor = Predictor()
-            with TemporaryDirectory() as folder:
-                raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"
-                stored = unpack(archive, raw, params.data.max_unpacked_gib)
-                for sentence in in_words(stored, run.name):
-                    print(f"{name}: {sentence}")
-                found = find_known(raw, stored.manifest, RAW, own, params.audit)
-                used, lesion = stored.manifest[~found.known], found.lesion[~found.known]
-                benign, malignant = (int((used.label == label).sum()) for label in (0, 1))
-                if min(benign, malignant) < FEWEST:
-                    raise SiteError(archive, benign, malignant, FEWEST)
-                decode(raw, used.path, params.preprocess.image_size, decoded)
-                images = Images.open(decoded)
-                logits = predictor.logits(images.pixels, images.rows(used.path))
-            site = Sample(used.label, predictor.probabilities(logits).probability, lesion)
-            draws, seed = params.evaluate.bootstrap_draws, params.seed
-            report = report_site(site, internal, predictor.points.thresholds, draws=draws, seed=seed)
-            left_out = count_left_out(stored.left_out)
-            sites[name] = SiteDetails.of(report, images=len(stored.manifest), left_out=left_out, used=len(used))
-        run.report(ExternalDetails(sites=sites))
+
+def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
+    """What the frozen model does at one site."""
+    from dermascreen.prediction.predictor import Predictor  # noqa: PLC0415 - slow, and by default there is no site
+
+    params, predictor = run.params, Predictor()
+    trained = Splits.read().part(TRAIN, VAL)
+    own = Manifest.read().at(trained.path)
+    internal = Predictions.read(splits=[TEST]).part(TEST).sample
+    with TemporaryDirectory() as folder:
+        raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"
+        stored = unpack(archive, raw, params.data.max_unpacked_gib)
+        for sentence in in_words(stored, run.name):
+            print(f"{name}: {sentence}")
+        found = find_known(raw, stored.manifest, RAW, own, params.audit)
+        used, lesion = stored.manifest[~found.known], found.lesion[~found.known]
+        benign, malignant = (int((used.label == label).sum()) for label in (0, 1))
+        if min(benign, malignant) < FEWEST:
+            raise SiteError(archive, benign, malignant, FEWEST)
+        decode(raw, used.path, params.preprocess.image_size, decoded)
+        images = Images.open(decoded)
+        logits = predictor.logits(images.pixels, images.rows(used.path))
+    site = Sample(used.label, predictor.probabilities(logits).probability, lesion)
+    draws, seed = params.evaluate.bootstrap_draws, params.seed
+    report = report_site(site, internal, predictor.points.thresholds, draws=draws, seed=seed)
+    left_out = count_left_out(stored.left_out)
+    return SiteDetails.of(report, images=len(stored.manifest), left_out=left_out, used=len(used))
 
 
 if __name__ == "__main__":
