@@ -213,7 +213,7 @@ def _read_zip(path: Path, max_unpacked_gib: float, pooled: bool) -> Source:
             files = [member for member in archive.infolist() if not member.filename.endswith(("/", "\\"))]
     except UnicodeDecodeError:
         raise ArchiveError(f"{path} holds file names in a wrong encoding; unpack it and give the folder.") from None
-    # zipfile raises NotImplementedError at a zip whose header asks for a newer version of the format than it reads.
+    # NotImplementedError is zipfile's own, at a zip whose header asks for a newer format than it reads.
     except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):
         raise CorruptArchiveError(path, "is not a zip file, or is incomplete") from None
     members = [(_parts(member), member) for member in files]
