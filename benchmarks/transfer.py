@@ -9,7 +9,8 @@ FOLDER holds raw/, manifest.csv and lesions.csv as stages download and audit lea
 sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and changes, which
 are parameters by their dotted names; `constant` makes colours constant, `maps` lists layers whose maps are checked.
 With --baselines, nothing is trained: the models that do not see the lesion are compared with the runs official-* in
---out.
+--out. With --strata, neither: these runs' AUC at each site by hospital and, against all benign images, by diagnosis,
+if the site's table has such columns.
 """
 
 import argparse
@@ -170,6 +171,22 @@ def baselines(data: Path, out: Path, params: Params) -> None:
                 )
 
 
+def strata(data: Path, out: Path) -> None:
+    """Print each official run's AUC at a site by hospital and by malignant diagnosis, and the median probabilities."""
+    for table in sorted((data / "sites").glob("*.csv")):
+        about = pd.read_csv(table).set_index("path").reindex(columns=["hospital", "diagnosis"])
+        for path in sorted(out.glob(f"official-*/{table.name}")):
+            seen = pd.read_csv(path).drop(columns=["hospital", "diagnosis"], errors="ignore").join(about, on="path")
+            print(path.parent.name, table.stem, f"mean probability {seen['probability'].mean():.3f}")
+            for hospital, part in seen.groupby("hospital"):
+                print(f"  {hospital}, {len(part)}: AUC {roc_auc_score(part['label'], part['logit']):.3f}")
+            benign = seen[seen["label"].eq(0)]
+            for (label, diagnosis), part in seen.groupby(["label", "diagnosis"]):
+                both = pd.concat([benign, part])
+                auc = f", AUC {roc_auc_score(both['label'], both['logit']):.3f}" if label else ""
+                print(f"  {diagnosis}, {len(part)}: median probability {part['probability'].median():.2f}{auc}")
+
+
 def failed_checks(network: Network, kind: MapKind, pixels: np.ndarray, signs: np.ndarray) -> dict[str, Any]:
     """Which checks of the maps fail, and what each found."""
     found = check(network, kind, pixels, signs, seed=0, batch_size=32)
@@ -188,8 +205,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
     parser.add_argument("--baselines", action="store_true", help="compare official-* with models on cues alone")
+    parser.add_argument("--strata", action="store_true", help="AUC of official-* by hospital and diagnosis")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.strata:
+        strata(given.data, given.out)
+        return
     if given.baselines:
         prepare(given.data, [224], constancy=False)
         baselines(given.data, given.out, read_params())
