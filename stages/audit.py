@@ -2,23 +2,32 @@
 
 from dermascreen.artifacts.dataset.lesions import AUDIT_PAGE, Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.files import write_text
 from dermascreen.core.stage import stage
 from dermascreen.data.lesions.page import render_audit
-from dermascreen.data.lesions.pairs import find_pairs, join, summarise
+from dermascreen.data.lesions.pairs import contradictions, find_pairs, join, number_patients, summarise
 
 
 def main() -> None:
     with stage("audit") as run:
-        manifest = Manifest.read()
-        pairs = find_pairs(RAW, manifest.path, manifest.sha256, run.params.audit)
-        lesions = Lesions(manifest.path, join(manifest.path, pairs))
+        manifest, metadata = Manifest.read(), Metadata.read()
+        declared = metadata.at(manifest.path)
+        pairs = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit)
+        lesion = join(manifest.path, pairs)
+        lesions = Lesions(manifest.path, lesion, number_patients(lesion, declared["patient"]))
         pairs.write()
         lesions.write()
-        details = summarise(manifest, lesions, pairs)
-        write_text(render_audit(RAW, manifest, pairs, details), AUDIT_PAGE)
-        if details.label_conflicts:
-            print(f"Lesions that carry both labels: {details.label_conflicts}; {AUDIT_PAGE} shows their photographs.")
+        details = summarise(manifest, lesions, metadata, pairs)
+        against = contradictions(lesions, metadata, pairs)
+        write_text(render_audit(RAW, manifest, pairs, against, details), AUDIT_PAGE)
+        for what, count in (
+            ("Lesions that carry both labels", details.label_conflicts),
+            ("Lesions of several patients", details.patient_conflicts),
+            ("Pairs whose lesions have different names in the data set's table", details.pairs_kept_apart),
+        ):
+            if count:
+                print(f"{what}: {count}; {AUDIT_PAGE} shows their photographs.")
         run.report(details)
         run.tracking.log_artifact(Pairs.PATH)
 

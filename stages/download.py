@@ -1,6 +1,7 @@
 """Fetch the photographs, verify every one and list them."""
 
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST
 from dermascreen.core.stage import CACHE, project_root, stage
 from dermascreen.data.sources.fetch import fetch, in_words, summarise
@@ -8,11 +9,11 @@ from dermascreen.data.sources.fetch import fetch, in_words, summarise
 
 def main() -> None:
     with stage("download") as run:
-        stored = fetch(run.params.data, project_root() / CACHE / "downloads", RAW, Manifest.PATH)
+        stored = fetch(run.params.data, project_root() / CACHE / "downloads", RAW, Manifest.PATH, Metadata.PATH)
         for sentence in in_words(stored, run.name):
             print(sentence)
         if TEST not in stored.manifest.source_split:
-            print("There is no test folder, so split.protocol has to be grouped.")
+            print("There is no test set, so split.protocol has to be grouped.")
         run.report(summarise(stored))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dermascreen.artifacts.dataset.images import Images
-from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.results.details.evaluation import ExternalDetails, SiteDetails
 from dermascreen.artifacts.results.predictions import Predictions
@@ -37,12 +37,12 @@ def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
         stored = unpack(archive, raw, params.data.max_unpacked_gib)
         for sentence in in_words(stored, run.name):
             print(f"{name}: {sentence}")
-        found = find_known(raw, stored.manifest, RAW, own, params.audit)
+        found = find_known(raw, stored.manifest, stored.metadata, own, params.audit)
         used, lesion = stored.manifest[~found.known], found.lesion[~found.known]
         benign, malignant = (int((used.label == label).sum()) for label in (0, 1))
         if min(benign, malignant) < FEWEST:
             raise SiteError(archive, benign, malignant, FEWEST)
-        decode(raw, used.path, params.preprocess.image_size, decoded)
+        decode(raw, used.path, predictor.network.description.preprocess, decoded)
         images = Images.open(decoded)
         logits = predictor.logits(images.pixels, images.rows(used.path))
     site = Sample(used.label, predictor.probabilities(logits).probability, lesion)

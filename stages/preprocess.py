@@ -1,4 +1,4 @@
-"""Decode every photograph once, at the size of the network's input."""
+"""Decode every photograph once, as the network's input."""
 
 from dermascreen.artifacts.dataset.details import PreprocessDetails
 from dermascreen.artifacts.dataset.images import PROCESSED
@@ -9,9 +9,9 @@ from dermascreen.data.photographs.decode import decode
 
 def main() -> None:
     with stage("preprocess") as run:
-        paths, size = Manifest.read().path, run.params.preprocess.image_size
-        decode(RAW, paths, size, PROCESSED)
-        run.report(PreprocessDetails(images=len(paths), image_size=size))
+        paths, params = Manifest.read().path, run.params.preprocess
+        decode(RAW, paths, params, PROCESSED)
+        run.report(PreprocessDetails(images=len(paths), image_size=params.image_size))
 
 
 if __name__ == "__main__":

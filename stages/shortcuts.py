@@ -35,7 +35,8 @@ def main() -> None:
 
         changed = {}
         with TemporaryDirectory() as folder:
-            for name, read in interventions(RAW, images, mean_colour(pixels.frame[:n])).items():
+            preprocess = predictor.network.description.preprocess
+            for name, read in interventions(RAW, images, preprocess, mean_colour(pixels.frame[:n])).items():
                 other = write_pixels(Path(folder) / name, paths[n:], images.pixels.shape[1], read, name)
                 rows = differing(images.pixels, images.rows(paths[n:]), other)  # equal pixels have equal logits
                 changed[name] = predictions.logit.copy()

@@ -2,6 +2,7 @@
 
 from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import VAL
 from dermascreen.core.stage import stage
 from dermascreen.data.splits import folders_used, split_images, summarise
@@ -9,12 +10,12 @@ from dermascreen.data.splits import folders_used, split_images, summarise
 
 def main() -> None:
     with stage("split") as run:
-        manifest = Manifest.read()
-        splits = split_images(manifest, Lesions.read(), run.params.split)
+        manifest, metadata = Manifest.read(), Metadata.read()
+        splits = split_images(manifest, Lesions.read(), metadata, run.params.split)
         splits.write()
         if VAL in folders_used(manifest, run.params.split):
             print("Val is the data set's val folder, without lesions of test; split.val_fraction is not used.")
-        run.report(summarise(splits))
+        run.report(summarise(splits, metadata))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def main() -> None:
             print(f"{numbers}  (about {left / 60:.1f} min left, if all epochs are run)", flush=True)
 
         torch.manual_seed(params.seed)
-        network = build(params.model, params.preprocess.image_size)
+        network = build(params.model, params.preprocess)
         require_maps(network, params.explain)
         precision = resolve_precision(params.train.precision, network)
         print(f"train: {in_words(network.description)}; precision {precision}", flush=True)

@@ -91,7 +91,7 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("threshold.target_recall", 1.01, "threshold.target_recall is 1.01, but must be less than 1."),
         ("tracking.experiment", "", "tracking.experiment is '', but must be at least one character."),
         # choices and forms
-        ("data.source", "web", "data.source is 'web', but must be 'kaggle', 'archive' or 'synthetic'."),
+        ("data.source", "web", "data.source is 'web', but must be 'kaggle', 'archive', 'table' or 'synthetic'."),
         ("train.precision", 64, "train.precision is 64, but must be 'auto', 32, 'bf16' or 16."),
         ("data.slug", "skin-cancer", "data.slug is 'skin-cancer', but must be of the form owner/name."),
         # two parameters that contradict each other

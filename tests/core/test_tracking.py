@@ -100,6 +100,8 @@ def test_a_data_stage_is_a_run_with_its_parameters_metrics_and_hashes(root: Path
         "split.test_fraction": "0.2",
         "split.folds": "0",
         "split.fold": "0",
+        "split.hold_out.column": "",
+        "split.hold_out.values": "[]",
         "split.seed": "0",
     }
     assert logged.data.metrics == {"test.images": 660.0}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import at
 from PIL import Image, PngImagePlugin
 
 from dermascreen.artifacts.dataset.images import Images, write_pixels
@@ -200,10 +201,10 @@ def test_odd_headers_have_cues_and_interventions(tmp_path, name) -> None:
     cues = file_cues(tmp_path, ["odd.jpg"])
     assert np.isfinite(cues.to_numpy(float)).all()
     assert {key: cues.loc[0, key] for key in said} == said
-    decode(tmp_path, ["odd.jpg", "plain.jpg"], 32, tmp_path / "processed")
+    decode(tmp_path, ["odd.jpg", "plain.jpg"], at(32), tmp_path / "processed")
     images = Images.open(tmp_path / "processed")
     np.testing.assert_array_equal(images.pixels[0], images.pixels[1])
-    for read in interventions(tmp_path, images, np.array([9, 9, 9], dtype=np.uint8)).values():
+    for read in interventions(tmp_path, images, at(32), np.array([9, 9, 9], dtype=np.uint8)).values():
         np.testing.assert_array_equal(read("odd.jpg"), read("plain.jpg"))
 
 
@@ -219,13 +220,13 @@ def test_text_in_a_png_is_no_cue_of_a_jpeg(tmp_path) -> None:
 
 def test_interventions_touch_what_they_say(headers) -> None:
     paths = ["plain.jpg", "full.jpg"]
-    decode(headers, paths, 32, headers / "processed")
+    decode(headers, paths, at(32), headers / "processed")
     images = Images.open(headers / "processed")
     rows = images.rows(["full.jpg", "plain.jpg"])
     colour = np.array([9, 9, 9], dtype=np.uint8)
     changed = {
         name: write_pixels(headers / name, ["full.jpg", "plain.jpg"], 32, read)
-        for name, read in interventions(headers, images, colour).items()
+        for name, read in interventions(headers, images, at(32), colour).items()
     }
     assert set(changed) == {"frame_replaced", "reencoded", "exif_stripped"}
     assert differing(images.pixels, rows, changed["exif_stripped"]).tolist() == []

@@ -18,7 +18,9 @@ from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.core.errors import ArchiveError, CorruptArchiveError, DermascreenError, ImageError
 from dermascreen.core.params import DataParams, SyntheticParams
 from dermascreen.data.photographs import photograph
-from dermascreen.data.sources.fetch import Stored, fetch, in_words, read_archive, summarise, unpack
+from dermascreen.data.sources.archives import open_archive
+from dermascreen.data.sources.fetch import KNOWN_LAYOUTS, Stored, fetch, in_words, summarise, unpack
+from dermascreen.data.sources.folders import read_folders
 from dermascreen.data.sources.layouts import REASONS, count_left_out, describe
 
 REAL = Path("../shared/data/skin-cancer-malignant-vs-benign.zip")
@@ -32,11 +34,11 @@ def store(tmp_path: Path) -> Callable[..., Stored]:
     def run(archive: Path, max_unpacked_gib: float = 1.0, source: str = "archive") -> Stored:
         params = DataParams(
             source=source, slug="a/b", archive=str(archive), max_unpacked_gib=max_unpacked_gib,
-            synthetic=SyntheticParams(images=16, size=32, seed=0),
+            table=KNOWN_LAYOUTS, synthetic=SyntheticParams(images=16, size=32, seed=0),
         )  # fmt: skip
         before = sorted(target.rglob("*"))
         try:
-            return fetch(params, tmp_path / "cache", target / "raw", target / "manifest.csv")
+            return fetch(params, tmp_path / "cache", target / "raw", target / "manifest.csv", target / "metadata.csv")
         except (DermascreenError, OSError):
             assert sorted(target.rglob("*")) == before
             raise
@@ -71,7 +73,7 @@ def test_a_folder_gives_the_same(store, make_zip, make_folder, images) -> None:
 
 
 def test_synthetic_lesions_go_the_same_way(store, tmp_path) -> None:
-    manifest, left_out, _ = store(tmp_path, source="synthetic")
+    manifest, left_out, *_ = store(tmp_path, source="synthetic")
     assert (len(manifest), left_out) == (16, {})
     assert set(manifest.width) == set(manifest.height) == {32}
     assert {path.parent.relative_to(tmp_path / "data/raw").as_posix() for path in tmp_path.rglob("*.jpg")} == {
@@ -88,7 +90,7 @@ def test_what_was_there_is_replaced(store, make_zip, images, tmp_path, jpeg) -> 
 @pytest.mark.parametrize("prefix", ["", "skin-cancer/", "a/b/"])
 def test_a_second_copy_counts_once_and_the_shallow_one_wins(store, make_zip, images, prefix, jpeg) -> None:
     entries = {f"{prefix}data/{path}": jpeg(77) for path in images} | {prefix + path: images[path] for path in images}
-    manifest, left_out, _ = store(make_zip(entries))
+    manifest, left_out, *_ = store(make_zip(entries))
     assert manifest.path.tolist() == sorted(images)
     assert count_left_out(left_out) == dict.fromkeys(REASONS, 0) | {"copies": len(images)}
     assert set(manifest.sha256) == {hashlib.sha256(content).hexdigest() for content in images.values()}
@@ -97,14 +99,14 @@ def test_a_second_copy_counts_once_and_the_shallow_one_wins(store, make_zip, ima
 def test_what_is_no_photograph_is_left_out(store, make_zip, images) -> None:
     litter = ["README.md", "train/notes.txt", "__MACOSX/train/benign/1.jpg", "train/benign/._1.jpg",
               "test/benign/Thumbs.db", "train/benign/.DS_Store", "__MACOSX/train/benign/3.jpg"]  # fmt: skip
-    manifest, left_out, _ = store(make_zip(images | dict.fromkeys(litter, b"litter")))
+    manifest, left_out, *_ = store(make_zip(images | dict.fromkeys(litter, b"litter")))
     assert len(manifest) == len(images)
     assert count_left_out(left_out) == dict.fromkeys(REASONS, 0) | {"no_images": 2, "system_files": 5}
 
 
 def test_backslashes_separate_folders_too(store, make_zip, images) -> None:
     entries = {path.replace("/", "\\"): content for path, content in images.items()}
-    manifest, left_out, _ = store(make_zip(entries | {"train\\benign\\": b""}))
+    manifest, left_out, *_ = store(make_zip(entries | {"train\\benign\\": b""}))
     assert (manifest.path.tolist(), left_out) == (sorted(images), {})
 
 
@@ -323,7 +325,7 @@ def test_a_full_disk_leaves_nothing(store, make_zip, images, monkeypatch, jpeg) 
 
 
 def test_one_image_is_held_at_a_time(make_zip, images) -> None:
-    source = read_archive(make_zip(images), 1.0)
+    source = read_folders(open_archive(make_zip(images)), 1.0)
     assert source.total == len(images)
     assert next(iter(source.entries)) == ("test/benign/1.jpg", images["test/benign/1.jpg"])
 
@@ -387,7 +389,7 @@ def test_each_layout_is_read_as_it_is_meant_and_what_is_left_out_is_counted(
 ) -> None:
     taken, left = LAYOUTS[layout]
     contents = {path: jpeg(100 + number) for number, path in enumerate(taken)}
-    manifest, left_out, _ = store(make_archive(images | contents | dict.fromkeys(left, b"none")))
+    manifest, left_out, *_ = store(make_archive(images | contents | dict.fromkeys(left, b"none")))
     assert manifest.path.tolist() == sorted([*images, *taken.values()])
     assert manifest.source_split.tolist() == [path.split("/")[0] for path in manifest.path]
     assert manifest.label.tolist() == [int("/malignant/" in path) for path in manifest.path]
@@ -410,7 +412,7 @@ def test_classes_alone_have_no_split(store, make_archive, jpeg, top) -> None:
 
 def test_a_folder_for_each_patient_may_hold_the_classes(store, make_archive, jpeg) -> None:
     entries = {f"set/{who}/{name}/1.jpg": jpeg() for who in ("p1", "p2") for name in ("benign", "malignant")}
-    manifest, left_out, _ = store(make_archive(entries))
+    manifest, left_out, *_ = store(make_archive(entries))
     assert manifest.path.tolist() == [
         "benign/p1/1.jpg",
         "benign/p2/1.jpg",
@@ -427,12 +429,12 @@ def test_an_archive_without_test_is_taken(store, make_archive, images) -> None:
 
 def test_a_site_may_have_any_split_or_none(make_archive, images, jpeg, tmp_path) -> None:
     entries = {"benign/1.jpg": jpeg(1), "malignant/1.jpg": jpeg(2), "malignant/1.tif": b"", "notes.txt": b""}
-    manifest, left_out, _ = unpack(make_archive(entries), tmp_path / "first", 1.0)
+    manifest, left_out, *_ = unpack(make_archive(entries), tmp_path / "first", 1.0)
     assert manifest.path.tolist() == ["benign/1.jpg", "malignant/1.jpg"]
     assert describe(left_out) == [
         "1 image of a format that is not read: TIFF (malignant/1.tif)", "1 file that is not an image (notes.txt)",
     ]  # fmt: skip
-    manifest, left_out, _ = unpack(make_archive(entries | images), tmp_path / "second", 1.0)
+    manifest, left_out, *_ = unpack(make_archive(entries | images), tmp_path / "second", 1.0)
     assert manifest.path.tolist() == sorted([*images, "benign/1.jpg", "malignant/1.jpg"])
     assert count_left_out(left_out)["no_split"] == 0
 
@@ -450,7 +452,7 @@ def test_a_site_without_a_class_is_named(make_zip, jpeg, tmp_path) -> None:
 @pytest.mark.parametrize("place", ["archive.zip", "deep/down/Archive.ZIP"])
 def test_a_zip_laid_into_the_folder_is_opened(store, make_zip, make_folder, images, place) -> None:
     archive = make_zip(images | {"notes.txt": b""})
-    manifest, left_out, _ = store(
+    manifest, left_out, *_ = store(
         make_folder({place: archive.read_bytes(), "README.md": b"", "train/benign/.keep": b""})
     )
     assert manifest.path.tolist() == sorted(images)
@@ -465,7 +467,7 @@ def test_of_several_zips_in_a_folder_none_is_chosen(store, make_zip, make_folder
         ArchiveError, match=r"folder holds 2 zips \(a\.zip, b\.zip\) and no photograph of a class; name"
     ):
         store(make_folder({"a.zip": content, "b.zip": content}))
-    manifest, left_out, _ = store(make_folder(images | {"a.zip": content}))
+    manifest, left_out, *_ = store(make_folder(images | {"a.zip": content}))
     assert (len(manifest), left_out) == (len(images), {"archives": [("a.zip",), ("b.zip",)]})
 
 
@@ -488,7 +490,7 @@ def test_linked_folders_and_files_are_followed_and_circles_are_not(store, make_f
     (given / "nowhere").symlink_to("gone")
     (given / "itself").symlink_to("itself")
     stored = store(given)
-    manifest, left_out, linked = stored
+    manifest, left_out, linked, _ = stored
     assert linked == (given / "test/benign", given / "test/malignant", given / "train")
     assert in_words(stored, "download")[-1] == (
         f"{given / 'train'} is a link, and DVC does not notice changes behind it; after one, run `dvc repro --force "
@@ -505,7 +507,7 @@ def test_a_link_within_the_folder_gives_a_class_to_photographs_that_have_none(st
     for path in images:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).symlink_to(folder / "pool" / path.replace("/", "-"))
-    manifest, left_out, _ = store(folder)
+    manifest, left_out, *_ = store(folder)
     assert manifest.path.tolist() == sorted(images)
     assert count_left_out(left_out)["no_class"] == len(images)
 
@@ -524,7 +526,7 @@ def test_a_linked_class_that_is_gone_is_named(store, make_folder, images) -> Non
 def test_a_pipe_with_a_photographs_name_is_not_opened(store, make_folder, images) -> None:
     folder = make_folder(images)
     os.mkfifo(folder / "train/benign/pipe.jpg")
-    manifest, left_out, _ = store(folder)
+    manifest, left_out, *_ = store(folder)
     assert (len(manifest), left_out) == (len(images), {"no_images": [("train", "benign", "pipe.jpg")]})
 
 

@@ -10,7 +10,7 @@ import pytest
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.core.errors import DownloadError
 from dermascreen.core.params import DataParams, SyntheticParams
-from dermascreen.data.sources.fetch import fetch
+from dermascreen.data.sources.fetch import KNOWN_LAYOUTS, fetch
 from dermascreen.data.sources.kaggle import downloaded
 
 SLUG = "somebody/lesions"
@@ -27,10 +27,12 @@ def target(tmp_path: Path) -> Path:
 @pytest.fixture
 def from_kaggle(target: Path) -> Callable[[], Manifest]:
     params = DataParams(
-        source="kaggle", slug=SLUG, archive="unused", max_unpacked_gib=1.0,
+        source="kaggle", slug=SLUG, archive="unused", max_unpacked_gib=1.0, table=KNOWN_LAYOUTS,
         synthetic=SyntheticParams(images=16, size=32, seed=0),
     )  # fmt: skip
-    return lambda: fetch(params, target / "cache", target / "raw", target / "manifest.csv").manifest
+    return lambda: (
+        fetch(params, target / "cache", target / "raw", target / "manifest.csv", target / "metadata.csv").manifest
+    )
 
 
 def test_the_archive_is_fetched_stored_and_deleted(kaggle, from_kaggle, target, images, make_zip) -> None:

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
-from dermascreen.artifacts.dataset.lesions import Pairs
+from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.data.lesions import page as audit
 from dermascreen.data.lesions.page import render_audit
+from dermascreen.data.lesions.pairs import contradictions
 
 NAMES = ["train/a.jpg", "train/b.jpg", "test/c.jpg", "test/<d>&.jpg"]
 DETAILS = AuditDetails(
@@ -28,11 +30,13 @@ def page(tmp_path):
     folders = ["train", "train", "test", "test"]
     columns = ["path_a", "path_b", "method", "score", "inliers"]
 
-    def render(*rows: tuple, sources: list[str] = folders) -> str:
+    def render(*rows: tuple, sources: list[str] = folders, known: pd.DataFrame | None = None) -> str:
         paths, side = np.array(NAMES, dtype=object), np.full(len(NAMES), 300)
         manifest = Manifest(paths, np.array([0, 0, 0, 1]), np.array(sources, dtype=object), side, side, paths)
         pairs = Pairs.of(pd.DataFrame(rows, columns=columns))
-        return render_audit(tmp_path, manifest, pairs, DETAILS)
+        lesions = Lesions(paths, np.zeros(len(paths), dtype=int), np.zeros(len(paths), dtype=int))
+        against = contradictions(lesions, Metadata.of(paths, known), pairs)
+        return render_audit(tmp_path, manifest, pairs, against, DETAILS)
 
     return render
 
@@ -81,3 +85,18 @@ def test_without_pairs_it_is_a_page_still(page) -> None:
     drawn = page()
     assert "<figure>" not in drawn
     assert "4 images show 1 lesion;\n1 lesion has several images, and\n2 images of the test folder show" in drawn
+
+
+def test_what_a_table_contradicts_comes_first_and_is_named(page) -> None:
+    known = pd.DataFrame({"lesion": ["L", "<M>", "", ""], "patient": ["", "", "1", "2"]}, index=pd.Index(NAMES))
+    drawn = page(*PAIRS, known=known)
+    first = drawn.split("<figure>")[1:]
+    assert drawn.count("lesions L and &lt;M&gt; in the table</span>") == 1
+    assert all("several patients" in figure for figure in first), "all four photographs are taken as one lesion"
+    assert "in the table" not in page(*PAIRS)
+    assert "several patients</span>" not in page(*PAIRS)
+    del known["patient"]
+    first = page(*PAIRS, known=known.assign(patient="")).split("<figure>")[1:]
+    assert ["alarm" in figure and ("in the table" in figure or "different labels" in figure) for figure in first] == [
+        True, True, False, False,
+    ]  # fmt: skip

@@ -11,8 +11,18 @@ from PIL import Image
 from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
 from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.params import AuditParams
-from dermascreen.data.lesions.pairs import equal_pairs, find_pairs, fingerprints, join, near, summarise
+from dermascreen.data.lesions.pairs import (
+    contradictions,
+    equal_pairs,
+    find_pairs,
+    fingerprints,
+    join,
+    near,
+    number_patients,
+    summarise,
+)
 
 LABELLED = Path(__file__).with_name("labelled_pairs.csv")
 ARCHIVE = Path(__file__).parents[3] / "shared/data/skin-cancer-malignant-vs-benign.zip"
@@ -70,7 +80,7 @@ def test_each_pair_is_found_by_the_surest_method(tmp_path) -> None:
     photograph(1).save(tmp_path / "f.png")
     paths = [f"{name}.png" for name in "abcdef"]
     sha256 = ["1", "1", "2", "3", "4", "5"]
-    pairs = find_pairs(tmp_path, paths, sha256, AuditParams(max_distance=15, min_score=9.0))
+    pairs = find_pairs(tmp_path, paths, sha256, [""] * 6, AuditParams(max_distance=15, min_score=9.0))
     method = {(a[0], b[0]): m for a, b, m in zip(pairs.path_a, pairs.path_b, pairs.method, strict=True)}
     assert method["a", "b"] == "bytes"
     assert method["b", "c"] == "pixels"
@@ -100,7 +110,7 @@ def test_precision_and_recall_on_pairs_labelled_by_eye(tmp_path) -> None:
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(archive.read(places[path]))
     sha256 = [str(i) for i in range(len(paths))]
-    pairs = find_pairs(tmp_path, paths, sha256, AuditParams(max_distance=15, min_score=9.0))
+    pairs = find_pairs(tmp_path, paths, sha256, [""] * len(paths), AuditParams(max_distance=15, min_score=9.0))
     lesion = dict(zip(paths, join(paths, pairs), strict=True))
     joined = labelled["path_a"].map(lesion).eq(labelled["path_b"].map(lesion))
     same = labelled["same"].eq(1)
@@ -116,7 +126,9 @@ def test_summary_counts() -> None:
     )
     methods, ends = np.array(["bytes", "features", "features"], dtype=object), paths[:3]
     pairs = Pairs(ends, ends, methods, np.ones(3), np.zeros(3, dtype=int))
-    assert summarise(manifest, Lesions(paths, np.array([0, 0, 1, 1, 2, 2, 0])), pairs) == AuditDetails(
+    lesion = np.array([0, 0, 1, 1, 2, 2, 0])
+    metadata = Metadata.of(paths)
+    assert summarise(manifest, Lesions(paths, lesion, lesion), metadata, pairs) == AuditDetails(
         images=7,
         exact_duplicates=1,
         lesions=3,
@@ -125,3 +137,38 @@ def test_summary_counts() -> None:
         label_conflicts=1,
         pairs=PairCounts(bytes=1, pixels=0, hash=0, features=2),
     )
+
+
+def test_lesions_and_patients_that_a_table_names_join_what_the_images_show(tmp_path) -> None:
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((224, 224), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.png")
+    paths = [f"{number}.png" for number in range(6)]
+    declared = ["L", "", "M", "L", "", "M2"]
+    sha256 = ["1", "2", "3", "4", "5", "3"]
+    pairs = find_pairs(tmp_path, paths, sha256, declared, AuditParams(max_distance=15, min_score=9.0))
+    assert sorted(zip(pairs.path_a, pairs.path_b, pairs.method, strict=True)) == [
+        ("0.png", "3.png", "declared"), ("2.png", "5.png", "bytes"),
+    ]  # fmt: skip
+    lesion = join(paths, pairs)
+    assert lesion.tolist() == [0, 1, 2, 0, 3, 2]
+    patient = number_patients(lesion, ["a", "a", "", "b", "", ""])
+    assert patient.tolist() == [0, 0, 1, 0, 2, 1], "a lesion of two patients makes them one"
+
+    known = pd.DataFrame({"lesion": declared, "patient": ["a", "a", "", "b", "", ""]}, index=pd.Index(paths))
+    metadata = Metadata.of(paths, known)
+    lesions = Lesions(np.array(paths, dtype=object), lesion, patient)
+    against = contradictions(lesions, metadata, pairs).set_index(pd.Index(pairs.method))
+    assert against.loc["bytes"].tolist() == ["M", "M2", True, False]
+    assert against.loc["declared"].tolist() == ["L", "L", False, True]
+    nothing = np.zeros(6, dtype=int)
+    table = Manifest(
+        lesions.path, nothing, np.full(6, "none", dtype=object), nothing, nothing, np.array(sha256, dtype=object)
+    )
+    found = summarise(table, lesions, metadata, pairs)
+    assert (found.patients, found.patient_conflicts, found.pairs_kept_apart, found.pairs.declared) == (3, 1, 1, 1)
+
+
+def test_without_a_table_patients_are_lesions() -> None:
+    lesion = np.array([0, 1, 0, 2])
+    assert number_patients(lesion, [""] * 4).tolist() == lesion.tolist()

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.errors import ArchiveError
 from dermascreen.core.params import AuditParams
+from dermascreen.data import sites
 from dermascreen.data.sites import find_known, list_sites
 
 
@@ -83,12 +85,14 @@ def photographs(folder: Path, images: dict[str, np.ndarray]) -> Manifest:
     return Manifest(paths, nothing, np.full(len(images), "none", dtype=object), nothing, nothing, sha256)
 
 
-def test_photographs_of_a_lesion_trained_on_are_known_whichever_name_they_have(tmp_path) -> None:
+def test_photographs_of_a_lesion_trained_on_are_known_whichever_name_they_have(tmp_path, monkeypatch) -> None:
     rng = np.random.default_rng(0)
     a, b, c, d = (rng.integers(0, 256, (40, 40, 3), dtype=np.uint8) for _ in range(4))
     own = photographs(tmp_path / "own", {"same.png": a, "other.png": b})
     there = photographs(tmp_path / "there", {"same.png": c, "copy.png": a, "again.png": c, "alone.png": d})
-    found = find_known(tmp_path / "there", there, tmp_path / "own", own, AuditParams(max_distance=0, min_score=1e9))
+    monkeypatch.setattr(sites, "RAW", tmp_path / "own")
+    known = Metadata.of(there.path)
+    found = find_known(tmp_path / "there", there, known, own, AuditParams(max_distance=0, min_score=1e9))
     assert found.known.tolist() == [False, True, False, False]
     lesion = found.lesion.tolist()
     assert lesion[0] == lesion[2]

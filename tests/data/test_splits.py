@@ -9,29 +9,39 @@ from hypothesis import strategies as st
 from dermascreen.artifacts.dataset.details import PartCounts
 from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.core.errors import ParamsError, TooFewLesionsError
-from dermascreen.core.params import SplitParams
+from dermascreen.core.params import HoldOutParams, SplitParams
 from dermascreen.data import splits
 from dermascreen.data.splits import folders_used, summarise
+
+NONE = HoldOutParams(column="", values=[])
+
+
+def of_lesions(paths: np.ndarray, lesion: np.ndarray) -> Lesions:
+    """Lesions of patients of whom nothing is known."""
+    return Lesions(paths, lesion, lesion)
 
 
 def make(lesions: list[int], labels: list[int], sources: list[str]) -> tuple[Manifest, Lesions]:
     paths = np.array([f"{source}/{number}.jpg" for number, source in enumerate(sources)], dtype=object)
     sides, sources = np.full(len(paths), 32), np.array(sources, dtype=object)
-    return Manifest(paths, np.array(labels), sources, sides, sides, paths), Lesions(paths, np.array(lesions))
+    return Manifest(paths, np.array(labels), sources, sides, sides, paths), of_lesions(paths, np.array(lesions))
 
 
 def split_images(manifest: Manifest, lesions: Lesions, params: SplitParams) -> pd.DataFrame:
-    return splits.split_images(manifest, lesions, params).to_frame()
+    return splits.split_images(manifest, lesions, Metadata.of(manifest.path), params).to_frame()
 
 
 def with_a_near_duplicate_in_test() -> Lesions:
-    return Lesions(LESIONS.path, np.where(LESIONS.lesion == 3, 35, LESIONS.lesion))
+    return of_lesions(LESIONS.path, np.where(LESIONS.lesion == 3, 35, LESIONS.lesion))
 
 
 def params(protocol: str = "official", seed: int = 0, val: float = 0.25, test: float = 0.25) -> SplitParams:
-    return SplitParams(protocol=protocol, val_fraction=val, test_fraction=test, folds=0, fold=0, seed=seed)
+    return SplitParams(
+        protocol=protocol, val_fraction=val, test_fraction=test, folds=0, fold=0, seed=seed, hold_out=NONE
+    )
 
 
 def fold(number: int, folds: int = 4) -> SplitParams:
@@ -54,8 +64,12 @@ def test_official_excludes_the_training_near_duplicates_of_test_lesions() -> Non
     lesions = with_a_near_duplicate_in_test()
     split = split_images(MANIFEST, lesions, params())
     assert split.loc[split["split"].eq("excluded"), "path"].tolist() == ["train/3.jpg"]
-    assert summarise(Splits.of(split)).excluded == PartCounts(images=1, lesions=1, benign=0, malignant=1)
-    assert summarise(Splits.of(split)).test == PartCounts(images=8, lesions=8, benign=4, malignant=4)
+    assert summarise(Splits.of(split), Metadata.of(split["path"])).excluded == PartCounts(
+        images=1, lesions=1, benign=0, malignant=1
+    )
+    assert summarise(Splits.of(split), Metadata.of(split["path"])).test == PartCounts(
+        images=8, lesions=8, benign=4, malignant=4
+    )
 
 
 FOLDERS = ["train"] * 24 + ["val"] * 8 + ["test"] * 8
@@ -195,3 +209,96 @@ def test_a_test_folder_of_one_class_is_refused() -> None:
     manifest, lesions = make([*range(40)], [0, 1] * 16 + [0] * 8, ["train"] * 32 + ["test"] * 8)
     with pytest.raises(TooFewLesionsError, match="too few lesions for test: 8 benign and 0 malignant"):
         split_images(manifest, lesions, params())
+
+
+def with_patients(sizes: list[int], sick: float = 0.3, seed: int = 0) -> tuple[Manifest, Lesions, Metadata]:
+    """Patients with so many lesions each, of one photograph; some patients have far more malignant ones than others."""
+    rng = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(len(sizes)), sizes)
+    risk = rng.beta(sick, 1 - sick, len(sizes))[patient]
+    label = (rng.random(len(patient)) < risk).astype(int)
+    manifest, lesions = make([*range(len(patient))], label.tolist(), ["none"] * len(patient))
+    known = pd.DataFrame(
+        {"lesion": "", "patient": [str(one) for one in patient], "hospital": np.where(patient % 3, "Nord", "Süd")},
+        index=pd.Index(manifest.path),
+    )  # fmt: skip
+    return manifest, Lesions(lesions.path, lesions.lesion, patient), Metadata.of(manifest.path, known)
+
+
+SIZES = [1] * 60 + [2] * 40 + [3] * 20 + [5] * 12 + [10] * 8 + [30] * 3 + [80]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_patient_is_on_one_side_and_the_sides_are_even(seed) -> None:
+    manifest, lesions, metadata = with_patients(SIZES, seed=seed)
+    split = splits.split_images(manifest, lesions, metadata, params("grouped", seed, 0.2, 0.2)).to_frame()
+    sides = split.assign(patient=lesions.patient).groupby("patient")["split"].nunique()
+    assert sides.max() == 1
+    share = split.groupby("split").size() / len(split)
+    assert abs(share["test"] - 0.2) < 0.02
+    malignant = split[split["label"].eq(1)].groupby("split").size() / split["label"].sum()
+    assert abs(malignant["test"] - 0.2) < 0.02
+    again = splits.split_images(manifest, lesions, metadata, params("grouped", seed, 0.2, 0.2)).to_frame()
+    assert split.equals(again)
+
+
+def test_patients_are_whole_in_every_fold() -> None:
+    manifest, lesions, metadata = with_patients(SIZES)
+    tests = []
+    for number in range(4):
+        split = splits.split_images(manifest, lesions, metadata, fold(number)).to_frame()
+        assert split.assign(patient=lesions.patient).groupby("patient")["split"].nunique().max() == 1
+        tests.append(set(split.loc[split["split"].eq("test"), "path"]))
+    assert sum(map(len, tests)) == len(set.union(*tests)) == len(manifest)
+
+
+def test_official_leaves_out_other_photographs_of_the_patients_in_test() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 20, ["train"] * 32 + ["test"] * 8)
+    patient = lesions.lesion.copy()
+    patient[0] = patient[39]
+    split = split_images(manifest, Lesions(lesions.path, lesions.lesion, patient), params())
+    assert split.loc[split["split"].eq("excluded"), "path"].tolist() == ["train/0.jpg"]
+
+
+def hold_out(column: str, *values: str) -> SplitParams:
+    return params("grouped").model_copy(update={"hold_out": HoldOutParams(column=column, values=[*values])})
+
+
+def test_a_hospital_is_held_out_with_all_of_its_patients() -> None:
+    manifest, lesions, metadata = with_patients(SIZES)
+    elsewhere = metadata.frame.copy()
+    moved = int(
+        np.flatnonzero(
+            (elsewhere["hospital"] == "Süd")
+            & (pd.Series(lesions.patient).map(pd.Series(lesions.patient).value_counts()) > 1)
+        )[0]
+    )
+    elsewhere.loc[moved, "hospital"] = "Nord"
+    split = splits.split_images(manifest, lesions, Metadata(elsewhere), hold_out("hospital", "SÜD")).to_frame()
+    assert set(np.flatnonzero(split["split"].eq("test"))) == set(np.flatnonzero(elsewhere["hospital"].eq("Süd")))
+    assert np.flatnonzero(split["split"].eq("excluded")).tolist() == [moved]
+    assert set(split["split"]) == {"train", "val", "test", "excluded"}
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        (
+            hold_out("klinik", "Nord"),
+            "split.hold_out.column is klinik, but the columns of data/metadata.csv are hospital.",
+        ),
+        (
+            hold_out("hospital", "Nord", "West"),
+            "split.hold_out.values names West, which no photograph has as hospital; there are Nord, Süd.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_held_out_is_named(params, sentence) -> None:
+    with pytest.raises(ParamsError) as error:
+        splits.split_images(*with_patients(SIZES), params)
+    assert str(error.value) == sentence
+
+
+def test_nothing_can_be_held_out_where_there_is_no_table() -> None:
+    with pytest.raises(ParamsError, match=r"metadata\.csv are none, as the data have no table\."):
+        splits.split_images(MANIFEST, LESIONS, Metadata.of(MANIFEST.path), hold_out("hospital", "Nord"))

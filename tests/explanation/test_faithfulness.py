@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from networks import untrained
+from networks import at, untrained
 from scipy.stats import spearmanr
 from torch import nn
 
@@ -113,7 +113,7 @@ def test_rank_correlation_is_spearmans_and_0_for_a_map_without_ranks() -> None:
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    network = build(untrained(), SIZE)
+    network = build(untrained(), at(SIZE))
     return network.eval().requires_grad_(requires_grad=False)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import untrained
+from networks import at, untrained
 from torch import nn
 from torchvision.models import resnet18
 
@@ -153,7 +153,7 @@ def test_guided_grad_cam_of_a_network_without_relus_is_one_sentence() -> None:
 
 
 def test_auto_is_the_networks_own_layer_and_any_other_is_taken_as_it_is() -> None:
-    network = build(untrained("convnext_atto"), 32)
+    network = build(untrained("convnext_atto"), at(32))
     params = read_params(Path(__file__).parents[2] / "params.yaml").explain
     assert kind_of(params, network) == MapKind("backbone.stages.3", "grad_cam")
     other = params.model_copy(update={"layer": "backbone.stages.2", "variant": "hires_cam"})

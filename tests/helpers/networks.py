@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from dermascreen.core.params import ModelParams
+from dermascreen.core.params import ModelParams, PreprocessParams
+
+
+def at(size: int) -> PreprocessParams:
+    """Section preprocess of params.yaml for images of this size."""
+    return PreprocessParams.model_construct(image_size=size, fit="squash", field_of_view="keep")
 
 
 def untrained(architecture: str = "resnet50", hidden: int = 0, dropout: float = 0.0) -> ModelParams:

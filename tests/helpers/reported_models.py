@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.artifacts.model.description import RANDOM
 from dermascreen.artifacts.model.training import TrainDetails
@@ -143,13 +144,14 @@ def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> d
         np.concatenate([train.lesion, predictions.lesion]),
         np.concatenate([np.full(len(train), "train", dtype=object), predictions.split]),
     )
+    known = pd.DataFrame({"lesion": "", "patient": "", "sex": "male", "age": "55"}, index=pd.Index(splits.path))
     return {
         "audit": AuditDetails(
             images=3 * len(val) + len(test), exact_duplicates=1, lesions=3 * len(val), lesions_with_several_images=1,
-            test_near_duplicates_of_train=1, label_conflicts=1,
-            pairs=PairCounts(bytes=1, pixels=0, hash=0, features=2),
+            test_near_duplicates_of_train=1, label_conflicts=1, patients=1, patient_conflicts=1, pairs_kept_apart=1,
+            pairs=PairCounts(bytes=1, pixels=0, hash=0, features=2, declared=1),
         ),
-        "split": summarise(splits),
+        "split": summarise(splits, Metadata.of(splits.path, known)),
         "train": TrainDetails(
             architecture="resnet50", weights="none", start=RANDOM, best_epoch=0, epochs=1,
             best_train_loss=0.6, best_train_roc_auc=0.8, best_val_loss=0.6, best_val_roc_auc=0.8,

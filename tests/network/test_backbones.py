@@ -1,6 +1,6 @@
 import pytest
 import torch
-from networks import untrained
+from networks import at, untrained
 from torch import nn
 from torchvision.models import resnet50
 
@@ -29,7 +29,7 @@ SIZE = 64
 @pytest.fixture(scope="module", params=FEATURES)
 def network(request) -> Network:
     torch.manual_seed(0)
-    return build(untrained(request.param), SIZE)
+    return build(untrained(request.param), at(SIZE))
 
 
 def images(count: int, size: int = SIZE) -> torch.Tensor:
@@ -121,7 +121,7 @@ def test_images_are_normalised_as_those_of_its_published_weights() -> None:
     lite, small = (make_backbone(name) for name in ("tf_efficientnet_lite0", "convnext_atto"))
     assert (lite.mean, lite.std) == ((0.5,) * 3, (0.5,) * 3)
     assert (small.mean, small.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    description = build(untrained("tf_efficientnet_lite0"), SIZE).description
+    description = build(untrained("tf_efficientnet_lite0"), at(SIZE)).description
     assert (description.mean, description.std, description.image_size) == (lite.mean, lite.std, SIZE)
 
 
@@ -140,14 +140,14 @@ def test_resnet50_is_torchvisions_bit_for_bit(zero_init: bool) -> None:
 
 
 def test_residual_branches_start_at_zero_only_where_training_starts_from_random_weights() -> None:
-    assert not build(untrained(), 32).backbone.layer1[0].bn3.weight.any()
+    assert not build(untrained(), at(32)).backbone.layer1[0].bn3.weight.any()
     assert make_backbone("resnet50").module.layer1[0].bn3.weight.all()
 
 
 @pytest.mark.parametrize("size", [64, 224])
 def test_a_network_without_maps_is_refused_at_any_size(size: int) -> None:
     with pytest.raises(ArchitectureError) as refused:
-        build(untrained("vit_tiny_patch16_224"), size)
+        build(untrained("vit_tiny_patch16_224"), at(size))
     sentence = str(refused.value)
     assert sentence == (
         "model.architecture: vit_tiny_patch16_224 has no layer whose output is N x C x h x w, and maps of what the "
@@ -249,7 +249,7 @@ def maps(layer: str = "auto", variant: str = "grad_cam") -> ExplainParams:
 
 
 def test_guided_grad_cam_without_relus_is_refused_before_training() -> None:
-    network = build(untrained("tf_efficientnet_lite0"), 32)  # its activations are ReLU6
+    network = build(untrained("tf_efficientnet_lite0"), at(32))  # its activations are ReLU6
     with pytest.raises(VariantError, match="guided_grad_cam acts on the ReLUs of a network, and this one has none"):
         require_maps(network, maps(variant="guided_grad_cam"))
-    require_maps(build(untrained("resnet50"), 32), maps(variant="guided_grad_cam"))
+    require_maps(build(untrained("resnet50"), at(32)), maps(variant="guided_grad_cam"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import from_weights
+from networks import at, from_weights
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
@@ -26,7 +26,7 @@ def state() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("hidden", [0, 7])
 def test_one_logit_an_image_and_the_same_after_saving(tmp_path, hidden: int) -> None:
     torch.manual_seed(0)
-    network = build(params(hidden=hidden), 32).eval()
+    network = build(params(hidden=hidden), at(32)).eval()
     images = torch.rand(2, 3, 32, 32)
     save(network, tmp_path / "w.safetensors", tmp_path / "m.json")
     loaded = load_model(tmp_path / "w.safetensors", tmp_path / "m.json")
@@ -40,10 +40,10 @@ def test_one_logit_an_image_and_the_same_after_saving(tmp_path, hidden: int) -> 
 
 
 def test_the_head_is_dropout_and_layers_as_asked() -> None:
-    assert [type(layer).__name__ for layer in build(params(hidden=5), 32).head] == [
+    assert [type(layer).__name__ for layer in build(params(hidden=5), at(32)).head] == [
         "Dropout", "Linear", "ReLU", "Dropout", "Linear",
     ]  # fmt: skip
-    head = build(params(), 32).head
+    head = build(params(), at(32)).head
     assert (head[1].in_features, head[1].out_features, head[0].p) == (2048, 1, 0.3)
 
 
@@ -51,14 +51,14 @@ def test_the_head_is_dropout_and_layers_as_asked() -> None:
 def test_start_weights_from_a_file(tmp_path, state, name: str) -> None:
     path = tmp_path / name
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
-    network = build(params(path), 32)
+    network = build(params(path), at(32))
     assert torch.equal(network.backbone.layer4[2].conv3.weight, state["layer4.2.conv3.weight"])
     assert network.backbone.fc(torch.ones(1)) == 1
 
 
 def test_imagenet_weights_are_taken_from_the_hub(monkeypatch, state) -> None:
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
-    network = build(params("IMAGENET1K_V2"), 32)
+    network = build(params("IMAGENET1K_V2"), at(32))
     assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"])
 
 
@@ -68,7 +68,7 @@ def test_imagenet_weights_that_cannot_be_fetched_name_the_ways_out(monkeypatch) 
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(WeightsError) as caught:
-        build(params("IMAGENET1K_V2"), 32)
+        build(params("IMAGENET1K_V2"), at(32))
     sentence = str(caught.value)
     assert sentence.startswith("model.weights: IMAGENET1K_V2 could not be fetched from http")
     assert "connect to the network" in sentence
@@ -92,12 +92,12 @@ def test_weights_that_do_not_fit_are_one_sentence(tmp_path, content: object, sen
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(WeightsError, match=sentence):
-        build(params(path), 32)
+        build(params(path), at(32))
 
 
 def test_a_saved_model_that_does_not_fit_is_one_sentence(tmp_path) -> None:
     weights, description = tmp_path / "w.safetensors", tmp_path / "m.json"
-    save(build(params(), 32), weights, description)
+    save(build(params(), at(32)), weights, description)
     described = json.loads(description.read_text())
     description.write_text(json.dumps(described | {"hidden": 3}))
     with pytest.raises(BadTableError, match=r"w\.safetensors does not fit"):

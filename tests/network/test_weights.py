@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from networks import from_weights, untrained
+from networks import at, from_weights, untrained
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -106,15 +106,15 @@ def equal(first: State, second: State) -> bool:
 
 
 def test_packaged_weights_come_to_the_layers_that_they_are_of(published) -> None:
-    network = build(from_weights("packaged", LITE), 64)
+    network = build(from_weights("packaged", LITE), at(64))
     assert equal(network.backbone.state_dict(), in_timms_naming(published))
 
 
 def test_packaged_weights_give_the_features_of_the_published_network(published, images) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
-        found = build(from_weights("packaged", LITE), 64).eval().backbone(images)
-        random = build(untrained(LITE), 64).eval().backbone(images)
+        found = build(from_weights("packaged", LITE), at(64)).eval().backbone(images)
+        random = build(untrained(LITE), at(64)).eval().backbone(images)
     expected = features_of(published, images)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert (found - random).abs().mean() > 0.1
@@ -138,7 +138,7 @@ def test_what_is_said_of_packaged_weights_is_so(architecture: str) -> None:
 
 
 def test_what_is_known_of_the_start_is_kept_with_the_model(tmp_path) -> None:
-    network = build(from_weights("packaged", LITE), 64)
+    network = build(from_weights("packaged", LITE), at(64))
     save(network, tmp_path / "w.safetensors", tmp_path / "m.json")
     description = load_model(tmp_path / "w.safetensors", tmp_path / "m.json").description
     assert description.start == network.description.start
@@ -153,7 +153,7 @@ def test_what_is_known_of_the_start_is_kept_with_the_model(tmp_path) -> None:
 
 
 def test_random_weights_are_said_to_be_random() -> None:
-    description = build(untrained(LITE), 64).description
+    description = build(untrained(LITE), at(64)).description
     assert (
         description.start == RANDOM == Start(source="drawn at random", licence=None, trained_on="nothing", sha256=None)
     )
@@ -174,9 +174,9 @@ def test_lite_weights_from_a_file_in_either_naming(tmp_path, published, naming: 
     if (naming, suffix) == ("published", "safetensors"):
         # Such a file does not keep the order by which the published tensors are told apart.
         with pytest.raises(WeightsError, match=r"mine\.safetensors is not a state dict of this EfficientNet-Lite\.$"):
-            build(from_weights(path, LITE), 64)
+            build(from_weights(path, LITE), at(64))
         return
-    network = build(from_weights(path, LITE), 64)
+    network = build(from_weights(path, LITE), at(64))
     assert equal(network.backbone.state_dict(), in_timms_naming(published))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert network.description.start == Start(source=str(path), licence=None, trained_on=None, sha256=sha256)
@@ -187,7 +187,7 @@ def test_weights_of_timm_from_a_file_without_their_classifier(tmp_path) -> None:
     state = timm.create_model("convnext_atto").state_dict()
     assert "head.fc.weight" in state
     torch.save(state, tmp_path / "atto.pth")
-    found = build(from_weights(tmp_path / "atto.pth", "convnext_atto"), 64).backbone.state_dict()
+    found = build(from_weights(tmp_path / "atto.pth", "convnext_atto"), at(64)).backbone.state_dict()
     assert equal(found, {name: tensor for name, tensor in state.items() if not name.startswith("head.fc.")})
 
 
@@ -208,13 +208,13 @@ def test_a_file_of_something_else_is_one_sentence(tmp_path, architecture, conten
     path = tmp_path / "w.pth"
     torch.save(content, path)
     with pytest.raises(WeightsError) as refused:
-        build(from_weights(path, architecture), 64)
+        build(from_weights(path, architecture), at(64))
     assert str(refused.value) == f"model.weights: {path} {sentence}"
 
 
 def test_another_lite_network_does_not_fit(file) -> None:
     with pytest.raises(WeightsError, match=r"is not a state dict of this EfficientNet-Lite\.$"):
-        build(from_weights(file, "tf_efficientnet_lite1"), 64)
+        build(from_weights(file, "tf_efficientnet_lite1"), at(64))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_pretrained_weights_of_resnet50_are_torchvisions_and_refused_without_a_n
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(WeightsError, match=r"^model\.weights: IMAGENET1K_V2 could not be fetched from https://"):
-        build(from_weights("pretrained"), 32)
+        build(from_weights("pretrained"), at(32))
     assert [url.rpartition("/")[2] for url in asked] == ["resnet50-11ad3fa6.pth"]
 
 
@@ -303,7 +303,7 @@ def test_fetched_weights_are_loaded_and_named(monkeypatch) -> None:
     torch.manual_seed(7)
     state = make_backbone("convnext_atto").module.state_dict()
     monkeypatch.setattr("dermascreen.network.weights.fetch_published", lambda _: state)
-    network = build(from_weights("pretrained", "convnext_atto"), 64)
+    network = build(from_weights("pretrained", "convnext_atto"), at(64))
     assert equal(network.backbone.state_dict(), state)
     assert network.description.start == Start(
         source="timm, timm/convnext_atto.d2_in1k", licence="apache-2.0", trained_on="ImageNet-1k", sha256=None
@@ -343,4 +343,4 @@ def test_weights_that_are_not_finite_are_refused_before_training(tmp_path) -> No
     path = tmp_path / "broken.pth"
     torch.save({"conv1.weight": torch.tensor([1.0, float("nan")])}, path)
     with pytest.raises(WeightsError, match=r"broken\.pth holds numbers that are not finite"):
-        build(from_weights(path), 32)
+        build(from_weights(path), at(32))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import untrained
+from networks import at, untrained
 from torch import nn
 
 from dermascreen.artifacts.model.description import Description
@@ -81,7 +81,7 @@ def test_embeddings_are_those_of_the_image_as_it_is() -> None:
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    return prepare(build(untrained(dropout=0.1), 32))
+    return prepare(build(untrained(dropout=0.1), at(32)))
 
 
 @pytest.mark.slow

@@ -153,11 +153,18 @@ def example():
         "audit": {
             "images": 402, "exact_duplicates": 1, "lesions": 371, "lesions_with_several_images": 26,
             "test_near_duplicates_of_train": 17, "label_conflicts": 2,
-            "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13},
+            "patients": 298, "patient_conflicts": 3, "pairs_kept_apart": 4,
+            "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13, "declared": 9},
         },
         "split": {
             name: {"images": 160 + number, "lesions": 151 + number, "benign": 81 + number, "malignant": 79 + number}
             for number, name in enumerate(("excluded", "test", "train", "val"))
+        } | {
+            "columns": {
+                "sex": {"known": 391, "distinct": 2, "values": {"train": {"female": 83, "male": 76}}, "ranges": {}},
+                "age_approx": {"known": 388, "distinct": 31, "values": {}, "ranges": {"train": [4.5, 89.5]}},
+                "note": {"known": 45, "distinct": 44, "values": {}, "ranges": {}},
+            }
         },
         "train": {
             "architecture": "resnet50", "weights": "IMAGENET1K_V2", "start": IMAGENET, "best_epoch": 3, "epochs": 5,

@@ -134,7 +134,7 @@ def test_tables_are_whole(metrics, abstention, sites, card) -> None:
     for external in ({"sites": {}}, sites):
         metrics["external"] = external
         found = list(tables(card(metrics)))
-        assert len(found) == 9 + bool(external["sites"])
+        assert len(found) == 10 + bool(external["sites"])
         for rows in found:
             assert {len(row) for row in rows} == {len(rows[0])}
             assert {cell.strip() for cell in rows[1]} == {"---"}

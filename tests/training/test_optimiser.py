@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from networks import untrained
+from networks import at, untrained
 from small_training import Small, with_params
 
 from dermascreen.network.model import build
@@ -26,7 +26,7 @@ def test_weights_decay_and_norms_and_biases_do_not() -> None:
 
 
 def test_rates_fall_from_the_head_to_the_input_and_every_parameter_has_one() -> None:
-    network = build(untrained(dropout=0.1), 32)
+    network = build(untrained(dropout=0.1), at(32))
     params = with_params(lr=0.1, backbone_lr_factor=0.5, layer_decay=0.5, warmup_epochs=0)
     optimiser, _ = make_optimiser(network, params, 10, fused=True)
     rate = {id(parameter): group["lr"] for group in optimiser.param_groups for parameter in group["params"]}

@@ -100,6 +100,11 @@ class ArchiveError(DermascreenError):
     """An archive is missing, not safe to unpack, or in a layout that is not understood."""
 
 
+class TableError(ArchiveError):
+    def __init__(self, where: str, problem: str, advice: str) -> None:
+        super().__init__(f"{where} {problem}; {advice}.")
+
+
 class CorruptArchiveError(ArchiveError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} {problem}; replace it with a whole copy.")

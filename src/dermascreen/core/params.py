@@ -26,7 +26,18 @@ def _number(value: object) -> object:
     return value
 
 
+def _text(value: object) -> object:
+    """Turn a number or a truth value of YAML into the text that stands in a table."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 Number = Annotated[float, BeforeValidator(_number)]
+Value = Annotated[str, BeforeValidator(_text), Field(min_length=1)]  # in a table
+ColumnName = Annotated[
+    str, BeforeValidator(lambda value: "none" if value is None else _text(value)), Field(min_length=1)
+]
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
 NonNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
@@ -50,11 +61,35 @@ class SyntheticParams(Section):
     seed: Seed
 
 
+ROLES = ("image", "label", "lesion", "patient", "site", "split")
+
+
+class TableColumns(Section):
+    """The name of the column of each of ROLES, or auto, or none."""
+
+    image: ColumnName
+    label: ColumnName
+    lesion: ColumnName
+    patient: ColumnName
+    site: ColumnName
+    split: ColumnName
+
+
+class TableParams(Section):
+    files: Annotated[str, Field(min_length=1)]
+    columns: TableColumns
+    malignant: list[Value]
+    benign: list[Value]
+    keep: list[Value]
+    max_unmatched: Annotated[Number, Field(ge=0, le=1)]
+
+
 class DataParams(Section):
-    source: Literal["kaggle", "archive", "synthetic"]
+    source: Literal["kaggle", "archive", "table", "synthetic"]
     slug: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     archive: Annotated[str, Field(min_length=1)]
     max_unpacked_gib: Positive
+    table: TableParams
     synthetic: SyntheticParams
 
 
@@ -63,12 +98,24 @@ class AuditParams(Section):
     min_score: Positive
 
 
+class HoldOutParams(Section):
+    column: str
+    values: list[Value]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.column) != bool(self.values):
+            raise ValueError("hold_out needs both a column and values, or neither")
+        return self
+
+
 class SplitParams(Section):
     protocol: Literal["official", "grouped", "official_with_duplicates"]
     val_fraction: Fraction
     test_fraction: Fraction
     folds: Whole
     fold: Whole
+    hold_out: HoldOutParams
     seed: Seed
 
     @model_validator(mode="after")
@@ -81,9 +128,17 @@ class SplitParams(Section):
             raise ValueError(f"folds is {self.folds}, which needs protocol grouped, not {self.protocol}")
         return self
 
+    @model_validator(mode="after")
+    def _one_test(self) -> Self:
+        if self.hold_out.column and (self.protocol != "grouped" or self.folds):
+            raise ValueError("hold_out says which images are test, which needs protocol grouped and folds 0")
+        return self
+
 
 class PreprocessParams(Section):
     image_size: Annotated[int, Field(ge=32, le=1024)]
+    fit: Literal["squash", "crop", "pad"]
+    field_of_view: Literal["keep", "crop"]
 
 
 class ModelParams(Section):
@@ -237,17 +292,41 @@ class Params(Section):
         return self
 
 
-def read_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check a parameter file; raises ParamsError, which names its first problem in one sentence."""
+def read_params(path: Path = Path("params.yaml"), defaults: Path | None = None) -> Params:
+    """Read and check a parameter file; raises ParamsError, which names its first problem in one sentence.
+
+    Parameters: `defaults`, a parameter file that has what an older one may lack.
+    """
+    content = load(path)
+    return _checked(_completed(content, load(defaults)) if defaults else content, str(path))
+
+
+def missing_keys(content: Any, defaults: Any, section: str = "") -> list[str]:  # noqa: ANN401 - YAML holds anything
+    """The dotted names of `defaults` that `content` lacks; a section that is missing is one of them."""
+    if not (isinstance(content, dict) and isinstance(defaults, dict)):
+        return []
+    missing = [f"{section}{key}" for key in defaults if key not in content]
+    both = [key for key in defaults if key in content]
+    return missing + [name for key in both for name in missing_keys(content[key], defaults[key], f"{section}{key}.")]
+
+
+def _completed(content: Any, defaults: Any) -> Any:  # noqa: ANN401
+    if not (isinstance(content, dict) and isinstance(defaults, dict)):
+        return content
+    both = {key: _completed(value, defaults.get(key)) for key, value in content.items()}
+    return {key: value for key, value in defaults.items() if key not in content} | both
+
+
+def load(path: Path) -> Any:  # noqa: ANN401
+    """What a YAML file holds; raises ParamsError if it is missing or is not YAML."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path} is not YAML{place}.") from None
-    return _checked(content, str(path))
 
 
 def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:

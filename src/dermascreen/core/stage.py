@@ -71,10 +71,15 @@ def stage(name: str) -> Iterator[Stage]:
         reads, writes = hand_overs(name)
         given = {  # by no stage
             params.data.archive: "data.archive",
+            params.data.table.files: "data.table.files",
             params.model.own_weights: "model.own_weights",
             params.evaluate.external: "evaluate.external",
         }
-        unread = {"data.archive": params.data.source != "archive", "model.own_weights": not params.model.names_a_file}
+        unread = {
+            "data.archive": params.data.source not in ("archive", "table"),
+            "data.table.files": params.data.source != "table",
+            "model.own_weights": not params.model.names_a_file,
+        }
         for path in set(reads) & given.keys():
             require_private(given[path], Path(path))
             if not unread.get(given[path]):

@@ -19,8 +19,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
 
 from dermascreen.artifacts.dataset.images import Images, Pixels
+from dermascreen.core.params import PreprocessParams
 from dermascreen.core.tables import Names
-from dermascreen.data.photographs.decode import resize
+from dermascreen.data.photographs.framing import to_input
 from dermascreen.data.photographs.header import open_header
 from dermascreen.data.photographs.photograph import open_photograph
 from dermascreen.evidence.frame import frame_mask
@@ -153,18 +154,19 @@ def mean_colour(cues: pd.DataFrame) -> Pixels:
     return np.asarray(cues[[f"{channel}_mean" for channel in CHANNELS]].mean().round(), dtype=np.uint8)
 
 
-def interventions(root: Path, images: Images, colour: Pixels) -> dict[str, Callable[[str], Pixels]]:
+def interventions(
+    root: Path, images: Images, params: PreprocessParams, colour: Pixels
+) -> dict[str, Callable[[str], Pixels]]:
     """Functions from a photograph's path to its pixels with a cue removed, shape (size, size, 3).
 
     frame_replaced: its frame filled with `colour`, uint8 (3,). reencoded: its file decoded and saved in the same way as
     all others. exif_stripped: its picture saved without loss and without metadata. Files are read from `root`, and
-    decoded as `images` were.
+    decoded with `params`, as `images` were.
     """
-    size = images.pixels.shape[1]
 
     def again(path: str, save: Callable[[bytes, str], bytes]) -> Pixels:
         content = (root / path).read_bytes()
-        return resize(open_photograph(path, save(content, path)), size)
+        return to_input(open_photograph(path, save(content, path)), params)
 
     return {
         "frame_replaced": lambda path: replace_frame(images.pixels[images.rows([path])[0]], colour),

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.errors import ArchiveError
 from dermascreen.core.params import AuditParams
 from dermascreen.data.lesions.pairs import find_pairs, join
@@ -57,10 +58,14 @@ class Listed(NamedTuple):
     known: npt.NDArray[np.bool_]  # shape (n,)
 
 
-def find_known(root: Path, images: Manifest, own_root: Path, own: Manifest, params: AuditParams) -> Listed:
-    """The lesions of a site's `images`, under `root`, and whether each is also among the photographs `own`."""
-    paths = [*(str(own_root / path) for path in own.path), *(str(root / path) for path in images.path)]
+def find_known(root: Path, images: Manifest, metadata: Metadata, own: Manifest, params: AuditParams) -> Listed:
+    """The lesions of a site's `images`, under `root`, and whether each is also among our `own` photographs, under RAW.
+
+    Parameters: `metadata` of the site's images, which may name their lesions.
+    """
+    paths = [*(str(RAW / path) for path in own.path), *(str(root / path) for path in images.path)]
     sha256 = [*own.sha256, *images.sha256]
-    lesion = join(paths, find_pairs(Path(), paths, sha256, params))
+    declared = [*("" for _ in own.path), *metadata.at(images.path)["lesion"]]  # another data set has other names
+    lesion = join(paths, find_pairs(Path(), paths, sha256, declared, params))
     ours, theirs = lesion[: len(own)], lesion[len(own) :]
     return Listed(theirs, np.isin(theirs, ours))

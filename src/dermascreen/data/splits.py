@@ -1,50 +1,67 @@
-"""Train, val and test that share no lesion."""
+"""Train, val and test that share no lesion and no patient."""
 
+from typing import TypeAlias
+
+import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit, train_test_split
 
-from dermascreen.artifacts.dataset.details import PartCounts, SplitDetails
+from dermascreen.artifacts.dataset.columns import Texts
+from dermascreen.artifacts.dataset.details import ColumnCounts, PartCounts, SplitDetails
 from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
-from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.core.errors import ParamsError, TooFewLesionsError
-from dermascreen.core.params import SplitParams
+from dermascreen.core.params import HoldOutParams, SplitParams
 
 # What to do where a split has too few lesions.
 FRACTIONS = "change the fractions under split"
 GROUPED = "set split.protocol=grouped, which divides the lesions of all folders"
 FEWEST = 2  # lesions of each class in each split: with fewer, no AUC can be told from chance
+SHOWN = 12  # values in a sentence
+MOST_VALUES = 30  # of a column whose values are counted
+TRIALS = 200  # random divisions of patients, of which the most even is taken
+
+Divided: TypeAlias = tuple[pd.DataFrame, pd.DataFrame]  # the rest of the lesions, and those taken; by number
 
 
-def split_images(manifest: Manifest, lesions: Lesions, params: SplitParams) -> Splits:
+def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, params: SplitParams) -> Splits:
     """Assign each photograph to train, val, test or excluded.
 
-    All photographs of a lesion go to one split; lesions are stratified by label (malignant if any photograph is).
+    All photographs of a patient go to one split, and so do those of a lesion; where no patient is known to have several
+    lesions, lesions are divided. They are stratified by label (malignant if any photograph is).
     With protocol `official`, the data set's test folder is test, and photographs of its lesions in other folders are
     excluded. If the data set has a val folder, that is val, without lesions of test, and training photographs of its
     lesions are excluded; otherwise val is drawn from the lesions outside test. `official_with_duplicates` is the same,
     but near-duplicates of test in the training folder stay in train: a leak, kept to measure what it is worth. With
     `grouped`, the folders are ignored: test is drawn from all lesions, or is fold number `params.fold` of
-    `params.folds`, which together hold every lesion once, and val is drawn from the rest.
+    `params.folds`, which together hold every lesion once, and val is drawn from the rest. With `params.hold_out`, test
+    is the photographs that have one of its values in its column of the metadata, and other photographs of their
+    patients and lesions are excluded.
 
     Photographs stay in the manifest's order.
     Raises TooFewLesionsError if a split would have fewer than two lesions of a class, ParamsError if the protocol needs
-    a test folder and there is none.
+    a test folder and there is none, or hold_out names what the metadata lack.
     """
-    images = manifest.to_frame().assign(lesion=lesions.at(manifest.path).lesion)
-    label = images.groupby("lesion")["label"].max()
+    groups = lesions.at(manifest.path)
+    images = manifest.to_frame().assign(lesion=groups.lesion, patient=groups.patient)
+    every = images.groupby("lesion").agg(label=("label", "max"), patient=("patient", "first"))
     folders = folders_used(manifest, params)
+    held_out = _held_out(metadata.at(manifest.path), params.hold_out)
     if "test" in folders:
-        rest, test = _in_folder(label, images, "test")
+        rest, test = _with_any(every, images, images["source_split"].eq("test"))
+    elif params.hold_out.column:
+        rest, test = _with_any(every, images, held_out)
     elif params.folds:
-        rest, test = _fold(label, params)
+        rest, test = _fold(every, params)
     else:
-        rest, test = _draw(label, params.test_fraction, params.seed, "test and the rest")
+        rest, test = draw(every, params.test_fraction, params.seed, "test and the rest")
     of_the_rest = GROUPED if "test" in folders and min(_counts(rest)) < 2 * FEWEST else FRACTIONS
     if "val" in folders:
-        train, val = _in_folder(rest, images, "val")
+        train, val = _with_any(rest, images, images["source_split"].eq("val"))
     else:
-        train, val = _draw(rest, params.val_fraction, params.seed, "train and val", of_the_rest)
+        train, val = draw(rest, params.val_fraction, params.seed, "train and val", of_the_rest)
 
     images["split"] = ""
     for name, members in {"train": train, "val": val, "test": test}.items():
@@ -54,6 +71,8 @@ def split_images(manifest: Manifest, lesions: Lesions, params: SplitParams) -> S
             raise TooFewLesionsError(name, *_counts(members), FEWEST, advice)
     split, source = images["split"].copy(), images["source_split"]
     images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
+    if params.hold_out.column:
+        images.loc[split.eq("test") & ~held_out, "split"] = "excluded"
     if params.protocol == "official_with_duplicates":
         images.loc[split.eq("test") & source.eq("train"), "split"] = "train"
     return Splits.of(images)
@@ -72,36 +91,68 @@ def folders_used(manifest: Manifest, params: SplitParams) -> list[str]:
     return folders
 
 
-def _in_folder(label: "pd.Series[int]", images: pd.DataFrame, name: str) -> tuple["pd.Series[int]", "pd.Series[int]"]:
-    """Lesions without a photograph in the folder of split `name`, and those with one."""
-    within = label.index.isin(images.loc[images["source_split"].eq(name), "lesion"])
-    return label[~within], label[within]
+def _held_out(metadata: Metadata, params: HoldOutParams) -> "pd.Series[bool]":
+    """Which photographs have one of the values to be held out."""
+    if not params.column:
+        return pd.Series(data=False, index=metadata.frame.index)
+    if params.column not in metadata.columns:
+        known = ", ".join(metadata.columns) or "none, as the data have no table"
+        raise ParamsError(f"split.hold_out.column is {params.column}, but the columns of {Metadata.PATH} are {known}.")
+    column = pd.Series(metadata[params.column]).str.casefold()
+    for value in params.values:  # noqa: PD011 - a list of ours
+        if not column.eq(value.casefold()).any():
+            known = ", ".join(sorted({*metadata[params.column]} - {""})[:SHOWN])
+            raise ParamsError(
+                f"split.hold_out.values names {value}, which no photograph has as {params.column}; there are {known}."
+            )
+    return column.isin([value.casefold() for value in params.values])  # noqa: PD011
 
 
-def _draw(
-    label: "pd.Series[int]", fraction: float, seed: int, name: str, advice: str = FRACTIONS
-) -> tuple["pd.Series[int]", "pd.Series[int]"]:
+def _with_any(lesions: pd.DataFrame, images: pd.DataFrame, chosen: "pd.Series[bool]") -> Divided:
+    """The lesions of patients without a chosen photograph, and those of patients with one."""
+    within = lesions["patient"].isin(images.loc[chosen, "patient"])
+    return lesions[~within], lesions[within]
+
+
+def draw(lesions: pd.DataFrame, fraction: float, seed: int, name: str, advice: str = FRACTIONS) -> Divided:
+    """All but about `fraction` of the lesions, and that fraction, at random and with equal shares of both labels."""
     try:
-        rest, drawn = train_test_split(label, test_size=fraction, stratify=label, random_state=seed)
+        if lesions["patient"].is_unique:
+            rest, drawn = train_test_split(lesions, test_size=fraction, stratify=lesions["label"], random_state=seed)
+            return rest, drawn
+        return _most_even(lesions, fraction, seed)
     except ValueError:
-        raise TooFewLesionsError(name, *_counts(label), FEWEST, advice) from None
-    return rest, drawn
+        raise TooFewLesionsError(name, *_counts(lesions), FEWEST, advice) from None
 
 
-def _fold(label: "pd.Series[int]", params: SplitParams) -> tuple["pd.Series[int]", "pd.Series[int]"]:
-    if min(_counts(label)) < FEWEST * params.folds:
-        raise TooFewLesionsError(f"{params.folds} folds", *_counts(label), FEWEST * params.folds, "lower split.folds")
-    folds = StratifiedKFold(params.folds, shuffle=True, random_state=params.seed)
-    rest, test = list(folds.split(label, label))[params.fold]
-    return label.iloc[rest], label.iloc[test]
+def _most_even(lesions: pd.DataFrame, fraction: float, seed: int) -> Divided:
+    """Of random divisions of patients, the one that comes nearest to `fraction` of the lesions of each label."""
+    patients = lesions.groupby("patient")["label"].agg(malignant="sum", lesions="size")
+    counts = np.stack([patients["lesions"] - patients["malignant"], patients["malignant"]], axis=1)
+    trials = StratifiedShuffleSplit(TRIALS, test_size=fraction, random_state=seed)
+    drawn = [chosen for _, chosen in trials.split(patients, patients["malignant"] > 0)]
+    off = [np.abs(counts[chosen].sum(axis=0) / counts.sum(axis=0) - fraction).max() for chosen in drawn]
+    within = lesions["patient"].isin(patients.index[drawn[int(np.argmin(off))]])
+    return lesions[~within], lesions[within]
 
 
-def _counts(label: "pd.Series[int]") -> tuple[int, int]:
-    return int(label.eq(0).sum()), int(label.eq(1).sum())
+def _fold(lesions: pd.DataFrame, params: SplitParams) -> Divided:
+    if min(_counts(lesions)) < FEWEST * params.folds:
+        raise TooFewLesionsError(f"{params.folds} folds", *_counts(lesions), FEWEST * params.folds, "lower split.folds")
+    alone = lesions["patient"].is_unique
+    folds = (StratifiedKFold if alone else StratifiedGroupKFold)(params.folds, shuffle=True, random_state=params.seed)
+    groups = None if alone else lesions["patient"]
+    rest, test = list(folds.split(lesions, lesions["label"], groups))[params.fold]
+    return lesions.iloc[rest], lesions.iloc[test]
 
 
-def summarise(splits: Splits) -> SplitDetails:
-    """Photographs and lesions in each split, by label."""
+def _counts(lesions: pd.DataFrame) -> tuple[int, int]:
+    return int(lesions["label"].eq(0).sum()), int(lesions["label"].eq(1).sum())
+
+
+def summarise(splits: Splits, metadata: Metadata) -> SplitDetails:
+    """Photographs and lesions in each split, by label, and what `metadata` say of them."""
+    about = metadata.at(splits.path)
     return SplitDetails(
         **{
             str(name): PartCounts(
@@ -111,5 +162,19 @@ def summarise(splits: Splits) -> SplitDetails:
                 malignant=int(part["label"].eq(1).sum()),
             )
             for name, part in splits.to_frame().groupby("split")
-        }
+        },
+        columns={name: _count(pd.Series(about[name]), splits.split) for name in about.columns},
     )
+
+
+def _count(column: "pd.Series[str]", split: Texts) -> ColumnCounts:
+    filled = column.ne("")
+    known, of = column[filled], split[filled]
+    numbers = pd.to_numeric(known.str.removesuffix("+"), errors="coerce")  # as in 85+ years
+    values, ranges = {}, {}
+    for name in (TRAIN, VAL, TEST):
+        if known.nunique() <= MOST_VALUES:
+            values[name] = {str(value): int(count) for value, count in known[of == name].value_counts().items()}
+        if (of == name).any() and not numbers.isna().any():
+            ranges[name] = float(numbers[of == name].min()), float(numbers[of == name].max())
+    return ColumnCounts(known=len(known), distinct=known.nunique(), values=values, ranges=ranges)

@@ -62,7 +62,7 @@ def measure(params: Params, train: Split, val: Split, checkpoints: Path) -> list
     ends: list[float] = []
     began = time.perf_counter()
     torch.manual_seed(params.seed)
-    network = build(params.model, params.preprocess.image_size)
+    network = build(params.model, params.preprocess)
     history = fit(
         network, train, val, params.train, seed=params.seed, checkpoints=checkpoints,
         on_epoch=lambda _: ends.append(time.perf_counter() - began),

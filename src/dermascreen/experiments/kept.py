@@ -27,6 +27,7 @@ from dermascreen.core.stage import METRICS
 from dermascreen.evidence.intervals import Interval, main_interval
 from dermascreen.evidence.point_reports import MeasuredRates
 from dermascreen.experiments.machine import Machine
+from dermascreen.experiments.workspace import ROOT
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
@@ -111,7 +112,8 @@ class KeptRun:
         """Read a kept run; a DermascreenError says what is wrong with it."""
         if not any((folder / name).exists() for name in (*FILES, METRICS)):
             raise InputError(f"{folder} holds no kept run; {WRITTEN_BY}.")
-        params, lock, numbers = read_params(folder / PARAMS), Lock.read(folder / LOCK), read_numbers(folder)
+        params, lock = read_params(folder / PARAMS, ROOT / PARAMS), Lock.read(folder / LOCK)
+        numbers = read_numbers(folder)
         made = {path for _, path in lock.outputs}
         for file in sorted((folder / METRICS).glob("*.json")):
             if (METRICS / file.name).as_posix() not in made:
@@ -145,7 +147,7 @@ def keep(folder: Path) -> int:
     _require_finished()
     details = (EvaluateDetails.read(), ThresholdDetails.read(), ShortcutsDetails.read())
     params = read_params()
-    given = [params.data.archive, params.model.own_weights, params.evaluate.external]
+    given = [params.data.archive, params.data.table.files, params.model.own_weights, params.evaluate.external]
     with replacing(folder) as made:
         (made / METRICS).mkdir(parents=True)
         for name in (PARAMS, LOCK):

@@ -9,17 +9,18 @@ import posixpath
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dermascreen.core.errors import InputError, MissingInputError, ReproductionError
 from dermascreen.core.hashes import content_md5
-from dermascreen.core.params import Params
+from dermascreen.core.params import Params, load, missing_keys
 from dermascreen.core.records import Number
 from dermascreen.evidence.intervals import Interval
 from dermascreen.experiments.kept import LOCK, PARAMS, KeptRun, Lock, read_numbers
 from dermascreen.experiments.machine import Machine
-from dermascreen.experiments.workspace import make_workspace, require_workspace, run_pipeline
+from dermascreen.experiments.workspace import ROOT, make_workspace, require_workspace, run_pipeline
 
 EQUAL, DIFFERS = "equal to the bit", "differs"
 SAME, WITHIN, OUTSIDE, SHOWN = "equal", "within its interval", "outside", "a measurement"
@@ -73,7 +74,10 @@ def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
     require_archive(folder, kept, archive)
     into = into.resolve()
     require_workspace(into)
-    make_workspace(into, {} if archive is None else {"data.archive": str(archive.resolve())}, folder / PARAMS)
+    given = {} if archive is None else {"data.archive": str(archive.resolve())}
+    make_workspace(into, {**_values(load(folder / PARAMS)), **given})
+    if lacking := missing_keys(load(folder / PARAMS), load(ROOT / PARAMS)):
+        print(f"{folder / PARAMS} is from before {', '.join(lacking)}; they have today's default.")
     _require_given(folder, kept.params, into)
     try:
         run_pipeline(into, "--no-run-cache")  # a cache that projects share must not stand in for the work
@@ -93,6 +97,14 @@ def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
     return 0
 
 
+def _values(content: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Parameters in nested sections, by dotted name."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= _values(value, f"{section}{key}.") if isinstance(value, dict) else {f"{section}{key}": value}
+    return found
+
+
 def _about_inputs(kept: KeptRun, new: Lock) -> str:
     """Whether outputs may differ because of something else than the machine: code, or data besides the archive."""
     others = {path: md5 for path, md5 in kept.lock.inputs.items() if path != _archive_of(kept)}
@@ -105,7 +117,7 @@ def _about_inputs(kept: KeptRun, new: Lock) -> str:
 def require_archive(folder: Path, kept: KeptRun, archive: Path | None) -> None:
     """Raise InputError unless `archive` is what the kept run was made from; None where that was no archive."""
     name = _archive_of(kept)
-    if kept.params.data.source != "archive":
+    if kept.params.data.source not in ("archive", "table"):
         if archive is not None:
             raise InputError(
                 f"{folder} was made with data.source {kept.params.data.source}, which takes no archive; leave "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.core.errors import ArchitectureError, BadTableError, MissingInputError
 from dermascreen.core.files import replacing
-from dermascreen.core.params import ModelParams
+from dermascreen.core.params import ModelParams, PreprocessParams
 from dermascreen.network.backbones import Backbone, Layer, check_input, make_backbone
 from dermascreen.network.weights import NONE, load_start
 
@@ -45,16 +45,16 @@ class Network(nn.Module):
         return self.about.layers
 
 
-def build(params: ModelParams, image_size: int) -> Network:
+def build(params: ModelParams, preprocess: PreprocessParams) -> Network:
     """A network to train: the backbone from `model.weights`, the head random from torch's global generator.
 
-    Raises ArchitectureError and WeightsError for what cannot be built, or cannot take images of `image_size`.
+    Raises ArchitectureError and WeightsError for what cannot be built, or cannot take images of that size.
     """
     backbone = make_backbone(params.architecture, zero_init=params.weights == NONE)
-    check_input(backbone, params.architecture, image_size)
+    check_input(backbone, params.architecture, preprocess.image_size)
     description = Description(
         architecture=params.architecture, weights=params.weights, hidden=params.hidden, dropout=params.dropout,
-        image_size=image_size, mean=backbone.mean, std=backbone.std, classes=("benign", "malignant"),
+        **preprocess.model_dump(), mean=backbone.mean, std=backbone.std, classes=("benign", "malignant"),
     )  # fmt: skip
     network = Network(description, backbone)
     start = load_start(network.backbone, params.architecture, params.weights)

@@ -3,6 +3,7 @@
 import re
 from typing import Protocol
 
+from dermascreen.artifacts.dataset.details import ColumnCounts
 from dermascreen.evidence.intervals import (
     DELONG,
     HOEFFDING,
@@ -35,6 +36,7 @@ UNDEFINED = {  # why a rate is undefined
     "false_alarms_per_1000": "no benign image",
 }
 TOO_FEW = "too few for a range"
+FEW_VALUES = 6  # of a column that are named
 
 
 class Ranged(Protocol):
@@ -161,6 +163,17 @@ def by(difference: Difference, more: str = "higher", less: str = "lower") -> str
 def counted(number: int, one: str, many: str) -> str:
     """A number and the words that fit it: 1 lesion has, 2 lesions have."""
     return f"{number} {one if number == 1 else many}"
+
+
+def column_of(counts: ColumnCounts, split: str) -> str:
+    """What a column of the metadata says of a split: how many photographs have each value, or the range of numbers."""
+    values = [f"{value} {count}" for value, count in counts.values.get(split, {}).items()]
+    if split in counts.ranges and (len(values) > FEW_VALUES or not values):
+        low, high = counts.ranges[split]
+        return f"{low:g} to {high:g}"
+    if not values:
+        return f"one of {counts.distinct} values" if counts.known else ""
+    return ", ".join(values[:FEW_VALUES] + ([f"{len(values) - FEW_VALUES} more"] if len(values) > FEW_VALUES else []))
 
 
 def literal(text: object) -> str:

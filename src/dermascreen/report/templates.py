@@ -13,6 +13,7 @@ from dermascreen.report.numbers import (
     STYLES,
     alarms,
     alarms_range,
+    column_of,
     counted,
     literal,
     missed,
@@ -36,6 +37,8 @@ from dermascreen.report.wording import (
     kept,
     near_duplicates_of,
     network_of,
+    people_of,
+    preparation_of,
     prevalence_of,
     reduction_of,
     separation_of,
@@ -49,6 +52,7 @@ PAIRS = {
     "pixels": "equal pixels",
     "hash": "near-equal perceptual hashes",
     "features": "local features that agree in their geometry",
+    "declared": "the name of the lesion in a table, and by nothing else",
 }
 STRATA = {
     "near_duplicate_in_source_train": "A near-duplicate in the train folder, as the images were given",
@@ -70,7 +74,7 @@ def environment(autoescape: bool) -> Environment:
     )
     filters = (
         p_value, span, rate, ranges, main_interval, missed, missed_range, most_missed, alarms, alarms_range,
-        counted, literal,
+        counted, column_of, literal,
     )  # fmt: skip
     environment.filters |= STYLES | {function.__name__: function for function in filters}
     return environment
@@ -105,6 +109,8 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "baseline": baseline_of(results.shortcuts),
         "near_duplicates": near_duplicates_of(results.audit, kaggles),
         "separation": separation_of(params.split.protocol),
+        "people": people_of(results.audit),
+        "preparation": preparation_of(params.preprocess),
         "prevalence": prevalence_of(high_recall.test.screening[OWN].prevalence),
         "points": POINTS,
         "own": OWN,

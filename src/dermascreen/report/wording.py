@@ -7,7 +7,7 @@ from dermascreen.artifacts.model.description import IMAGENET, NOTHING, Start
 from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
-from dermascreen.core.params import DataParams
+from dermascreen.core.params import DataParams, PreprocessParams
 from dermascreen.evidence.intervals import Intervals, main_interval
 from dermascreen.evidence.metrics import Rates
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
@@ -85,6 +85,8 @@ def source_of(data: DataParams, kaggles: bool) -> str:
             "as the archive states; the rights are the archive's and its contributors'."
         )
     given = f"Kaggle's {data.slug}" if data.source == "kaggle" else f"those in {data.archive}"
+    if data.source == "table":
+        return f"The photographs are {given}. What is known of their rights is what their table says."
     return f"The photographs are {given}. Whose they are, and under which licence, is not known here."
 
 
@@ -101,6 +103,28 @@ def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
     found = counted(number, "image", "images")
     where = "In the data set as published" if kaggles else "In the train and test folders as they were given"
     return f"{where}, {found} for testing {_has(number)} a near-duplicate among those for training."
+
+
+def people_of(audit: AuditDetails) -> str:
+    """Whether photographs of one person are kept together, in a sentence."""
+    if audit.patients is None:
+        return "Photographs of one person cannot be grouped, as the data do not say whose they are."
+    return (
+        f"They are of {counted(audit.patients, 'patient', 'patients')} as far as the data tell, and all photographs of "
+        "a patient are in one split."
+    )
+
+
+def preparation_of(params: PreprocessParams) -> str:
+    """How a photograph becomes the network's input."""
+    size = f"{params.image_size} x {params.image_size} pixels"
+    made = {
+        "squash": f"resized to {size}, whatever its proportions",
+        "crop": f"cut to the square in its middle and resized to {size}",
+        "pad": f"resized and padded in the colour of its edge to {size}",
+    }[params.fit]
+    view = "cut to the field of view where it has a black surround, " if params.field_of_view == "crop" else ""
+    return f"decoded, {view}{made}, nothing else"
 
 
 def _has(number: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.core.errors import ImageError
-from dermascreen.data.photographs.decode import resize
+from dermascreen.data.photographs.framing import DARK, field_of_view, to_input
 from dermascreen.data.photographs.photograph import show
 from dermascreen.evidence.frame import frame_share
 from dermascreen.evidence.operating_points import BENIGN, Decisions
@@ -24,7 +24,6 @@ from dermascreen.serving.bundle import Bundle
 BATCH_SIZE = 32
 NEAREST = 3  # training images of either class
 
-DARK = 32  # a pixel is dark if no channel is above this
 MUCH_DARK = 0.2  # of all pixels: a frame of the instrument
 SQUEEZED = 1.5  # longer side over shorter
 
@@ -103,13 +102,18 @@ class PhotographPredictor:
             return Failure(photograph.name, error.problem)
         except OSError as error:
             return Failure(photograph.name, f"cannot be read ({error.strerror or error})")
-        size, sides = self.bundle.predictor.size, (shown.width, shown.height)
+        params, sides = self.bundle.predictor.network.description.preprocess, (shown.width, shown.height)
+        size = params.image_size
         warnings = list(shown.warnings)
         if min(sides) < size:
             warnings.append(f"It is {shown.width} x {shown.height} pixels, and the network was made for {size} a side.")
-        if max(sides) > SQUEEZED * min(sides):
+        if params.field_of_view == "crop" and field_of_view(shown.image) != (0, 0, *shown.image.size):
+            warnings.append("Its black surround was cut off.")
+        elif params.fit == "squash" and max(sides) > SQUEEZED * min(sides):
             warnings.append(f"It is {shown.width} x {shown.height} pixels and was squeezed to a square.")
-        pixels = resize(shown.image, size)
+        elif params.fit == "crop" and max(sides) > SQUEEZED * min(sides):
+            warnings.append(f"It is {shown.width} x {shown.height} pixels, and only its middle was looked at.")
+        pixels = to_input(shown.image, params)
         dark = float(np.mean(pixels.max(axis=2) <= DARK))
         if dark > MUCH_DARK:
             warnings.append(f"{dark:.0%} of it is dark, such as the frame of an instrument.")

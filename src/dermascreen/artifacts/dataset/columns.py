@@ -14,8 +14,11 @@ Wholes = npt.NDArray[np.int64]
 _WHOLE = Meaning("a whole number", lambda values: values.mod(1).eq(0))
 _PROBABILITY = Meaning("a number from 0 to 1", lambda values: values.between(0, 1))
 
-Name = Annotated[Texts, Meaning("a name", lambda values: values.ne(""), number=False)]
-Text = Annotated[Texts, Meaning("text", lambda values: values.notna(), number=False)]
+NAME = Meaning("a name", lambda values: values.ne(""), number=False)
+TEXT = Meaning("text", lambda values: values.notna(), number=False)
+
+Name = Annotated[Texts, NAME]
+Text = Annotated[Texts, TEXT]
 Label = Annotated[Wholes, Meaning("0 or 1", lambda values: values.isin([0, 1]))]  # benign, malignant
 Whole = Annotated[Wholes, _WHOLE]
 LesionNumber = Annotated[Wholes, _WHOLE]  # equal for photographs of one lesion

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
 from dermascreen.core.records import Details, Number, Part, details_file, section
 
 LeftOutCounts = dict[str, int]  # files by the reason for which they were left out
@@ -13,6 +15,19 @@ class ClassCounts(Part):
 
     benign: int
     malignant: int
+
+
+class TableDetails(Part):
+    """What the tables of a source say, in all."""
+
+    layouts: dict[str, str]  # by the table's name
+    rows: int
+    rows_without_image: int
+    labels: dict[str, dict[str, int]]  # images with each value of the label, by class or `neither`
+    columns: list[str]  # kept in the metadata
+    personal: list[str]  # left out, because they may tell who somebody is
+    lesions: int  # with a name in the table
+    patients: int
 
 
 class DownloadDetails(Details):
@@ -26,6 +41,7 @@ class DownloadDetails(Details):
     test: ClassCounts
     none: ClassCounts | None = None  # of sources without these folders
     left_out: LeftOutCounts
+    table: TableDetails | None = None  # of sources without tables
 
 
 class PairCounts(Part):
@@ -35,6 +51,7 @@ class PairCounts(Part):
     pixels: int
     hash: int
     features: int
+    declared: int = 0  # found by none of the others
 
 
 class AuditDetails(Details):
@@ -47,7 +64,10 @@ class AuditDetails(Details):
     lesions: int
     lesions_with_several_images: int
     test_near_duplicates_of_train: int  # images of the test folder that show a lesion of the train folder
+    patients: int | None = None  # where any is known
     label_conflicts: int  # lesions that carry both labels
+    patient_conflicts: int = 0  # lesions of several patients
+    pairs_kept_apart: int = 0  # pairs whose lesions have different names in the data set's own table
     pairs: PairCounts
 
     @property
@@ -68,6 +88,15 @@ class PartCounts(Part):
     malignant: int
 
 
+class ColumnCounts(Part):
+    """What a column of the metadata says of the photographs in each split."""
+
+    known: int  # photographs of which it says anything
+    distinct: int  # values
+    values: dict[str, dict[str, int]]  # photographs by split and value, the commonest first; empty where there are many
+    ranges: dict[str, tuple[float, float]] = Field(default={})  # by split; of numbers
+
+
 class SplitDetails(Details):
     """What is in each split."""
 
@@ -77,6 +106,7 @@ class SplitDetails(Details):
     val: PartCounts
     test: PartCounts
     excluded: PartCounts | None = None  # where the protocol excludes nothing
+    columns: dict[str, ColumnCounts] = Field(default={})  # of the metadata
 
     @property
     def parts(self) -> dict[str, PartCounts]:

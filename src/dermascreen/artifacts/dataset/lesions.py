@@ -12,12 +12,13 @@ AUDIT_PAGE = Path("reports/audit.html")  # on which a person checks the pairs
 
 @dataclass(frozen=True)
 class Lesions(Table):
-    """The lesion of each photograph."""
+    """The lesion and the patient of each photograph."""
 
     PATH: ClassVar[Path] = Path("data/lesions.csv")
 
     path: Name
     lesion: LesionNumber
+    patient: LesionNumber  # equal for photographs of one patient; of one lesion, where patients are not known
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,6 @@ class Pairs(Table):
 
     path_a: Name
     path_b: Name
-    method: Text  # bytes, pixels, hash or features
+    method: Text  # bytes, pixels, hash, features or declared, by the data set's own table
     score: Score
     inliers: Whole

@@ -1,8 +1,9 @@
 """The description of a trained network, next to its weights."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from dermascreen.core.params import PreprocessParams
 from dermascreen.core.records import Part, Record
 
 WEIGHTS = Path("models/weights.safetensors")
@@ -37,6 +38,15 @@ class Description(Record):
     hidden: int
     dropout: float
     image_size: int  # pixels a side
+    fit: Literal["squash", "crop", "pad"] = "squash"  # these two: preprocess of params.yaml, under which they are told
+    field_of_view: Literal["keep", "crop"] = "keep"
     mean: tuple[float, float, float]  # of each channel in [0, 1]; subtracted, then divided by std
     std: tuple[float, float, float]
     classes: tuple[str, str]  # the logit is that of the second
+
+    @property
+    def preprocess(self) -> PreprocessParams:
+        """How a photograph becomes the network's input."""
+        return PreprocessParams.model_construct(
+            image_size=self.image_size, fit=self.fit, field_of_view=self.field_of_view
+        )

@@ -4,6 +4,7 @@ import base64
 import io
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dermascreen.artifacts.dataset.details import AuditDetails
@@ -13,16 +14,20 @@ from dermascreen.data.photographs.photograph import read_photograph
 
 TEMPLATE = "page.html.jinja"
 THUMBNAIL = 112  # pixels of the longer side
+ORDER = ("features", "hash", "pixels", "bytes", "declared")  # the pairs that a person should look at first
 MOST_SHOWN = 400  # pairs, so that a browser can hold the page
 
 
-def render_audit(root: Path, manifest: Manifest, pairs: Pairs, audit: AuditDetails) -> str:
+def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataFrame, audit: AuditDetails) -> str:
     """The page as HTML with its thumbnails in it.
 
-    Pairs across the source's folders train, val and test come first, then the rest; in both, pairs found by features,
-    then by hashes, pixels and bytes, each from the lowest score.
+    Pairs that something contradicts come first: different labels, or names in the data set's own table that keep the
+    two lesions apart, or several patients. Then pairs across the source's folders train, val and test, then the rest;
+    in each, pairs found by features, then by hashes, pixels and bytes, each from the lowest score, and last those that
+    only the table names.
 
-    Parameters: `root`, the folder of the photographs; `audit`, the counts of what was found.
+    Parameters: `root`, the folder of the photographs; `against`, what `pairs.contradictions` gives; `audit`, the counts
+    of what was found.
     """
     first, second = manifest.at(pairs.path_a), manifest.at(pairs.path_b)
     sides = zip(first.source_split, second.source_split, strict=True)
@@ -32,9 +37,11 @@ def render_audit(root: Path, manifest: Manifest, pairs: Pairs, audit: AuditDetai
             across=first.source_split != second.source_split,
             sides=[" and ".join(sorted(pair, reverse=True)) for pair in sides],
             conflict=first.label != second.label,
-            doubt=lambda table: table["method"].map({"features": 0, "hash": 1, "pixels": 2, "bytes": 3}),
+            **{str(name): flags for name, flags in against.items()},
+            contradicted=lambda table: table[["conflict", "ids", "patients"]].any(axis=1),
+            doubt=lambda table: table["method"].map({name: place for place, name in enumerate(ORDER)}),
         )
-        .sort_values(["across", "doubt", "score"], ascending=[False, True, True])
+        .sort_values(["contradicted", "across", "doubt", "score"], ascending=[False, False, True, True])
     )
     shown = ordered.head(MOST_SHOWN)
     thumbnails = {path: _thumbnail(root / path) for path in sorted({*shown["path_a"], *shown["path_b"]})}

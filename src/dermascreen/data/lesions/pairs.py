@@ -1,4 +1,6 @@
-"""Which photographs show the same lesion: equal bytes, equal pixels, near-equal hashes, or matching features."""
+"""Which photographs show the same lesion: equal bytes, equal pixels, near-equal hashes, matching
+features, or the name of the lesion in a table.
+"""
 
 import hashlib
 import os
@@ -16,24 +18,26 @@ from tqdm import tqdm
 from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
 from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.params import AuditParams
 from dermascreen.core.tables import Names
 from dermascreen.data.lesions.matching import find_matches
 from dermascreen.data.photographs.photograph import read_photograph
 
 HASH_SIDE = 16  # 256 bits: at the usual 64, small round lesions on plain skin already look alike
-METHODS = ("bytes", "pixels", "hash", "features")  # from the surest to the one that finds the most pairs
+METHODS = ("bytes", "pixels", "hash", "features", "declared")  # the first that finds a pair is said to have found it
 
 Hashes = npt.NDArray[np.bool_]  # shape (N, 256)
 
 
-def find_pairs(root: Path, paths: Names, sha256: Names, params: AuditParams) -> Pairs:
-    """Pairs of photographs that show one lesion, each by the surest method that finds it.
+def find_pairs(root: Path, paths: Names, sha256: Names, declared: Names, params: AuditParams) -> Pairs:
+    """Pairs of photographs that show one lesion, each by the first of METHODS that finds it.
 
     The score is 1 for equal bytes and pixels, the share of equal bits for hashes, and for features the inliers times
     the share of the image that agrees (`matching.Match`).
 
-    Parameters: `paths` of the photographs under `root`, and `sha256` of their files.
+    Parameters: `paths` of the photographs under `root`, `sha256` of their files, and the `declared` names of their
+    lesions, blank where none is known.
     """
     pixels, hashes = fingerprints(root, paths)
     rows = [(*pair, "bytes", 1.0, 0) for pair in equal_pairs(sha256)]
@@ -43,6 +47,7 @@ def find_pairs(root: Path, paths: Names, sha256: Names, params: AuditParams) -> 
         (match.first, match.second, "features", match.score, match.inliers)
         for match in find_matches(root, paths, params.min_score)
     ]
+    rows += [(*pair, "declared", 1.0, 0) for pair in equal_pairs(declared)]
     pairs = pd.DataFrame(rows, columns=["a", "b", "method", "score", "inliers"])
     pairs["method"] = pd.Categorical(pairs["method"], METHODS, ordered=True)
     pairs = pairs.sort_values(["method", "score", "a", "b"], ascending=[True, False, True, True])
@@ -71,8 +76,9 @@ def fingerprints(root: Path, paths: Names) -> tuple[list[str], Hashes]:
 
 
 def equal_pairs(values: Names) -> list[tuple[int, int]]:
-    """Index pairs (i < j) that chain the places of each value that occurs more than once."""
-    places = pd.Series(range(len(values))).groupby(np.asarray(values), sort=False)
+    """Index pairs (i < j) that chain the places of each value that occurs more than once; blanks are no value."""
+    names = np.asarray(values, dtype=object)
+    places = pd.Series(range(len(names)))[names != ""].groupby(names[names != ""], sort=False)
     before = places.shift(1).dropna().astype(int)
     return [(int(i), int(j)) for j, i in before.items() if isinstance(j, int)]
 
@@ -97,13 +103,41 @@ def near(hashes: Hashes, max_distance: int) -> list[tuple[int, int, int]]:
 def join(paths: Names, pairs: Pairs) -> npt.NDArray[np.intp]:
     """Number the groups that `pairs` join among `paths` by first appearance; shape (paths,)."""
     index = pd.Index(np.array(paths, dtype=object))
-    ends = index.get_indexer(pd.Index(pairs.path_a)), index.get_indexer(pd.Index(pairs.path_b))
-    graph = coo_array((np.ones(len(pairs), dtype=np.int8), ends), shape=(len(paths), len(paths)))
+    return _components(len(paths), *(index.get_indexer(pd.Index(side)) for side in (pairs.path_a, pairs.path_b)))
+
+
+def _components(n: int, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The groups into which the edges from `first` to `second` join n nodes, numbered by first appearance."""
+    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(n, n))
     _, component = connected_components(graph, directed=False)
     return np.asarray(pd.factorize(component)[0])
 
 
-def summarise(manifest: Manifest, lesions: Lesions, pairs: Pairs) -> AuditDetails:
+def number_patients(lesion: npt.NDArray[np.intp], declared: Names) -> npt.NDArray[np.intp]:
+    """Number the patients by first appearance: photographs of one lesion, or of one declared patient, are of one."""
+    places = [*equal_pairs(declared), *equal_pairs([str(number) for number in lesion])]
+    return _components(len(lesion), *(np.array(places, dtype=int).reshape(-1, 2).T))
+
+
+def contradictions(lesions: Lesions, metadata: Metadata, pairs: Pairs) -> pd.DataFrame:
+    """What the data set's own table says against each of `pairs`.
+
+    `name_a` and `name_b` are the names of their lesions, `ids` whether these keep the two apart, and `patients` whether
+    their lesion is of several patients.
+    """
+    first, second = (metadata.at(side)["lesion"] for side in (pairs.path_a, pairs.path_b))
+    ids = (first != second) & (first != "") & (second != "")
+    several = _patients_of(lesions, metadata).reindex(lesions.at(pairs.path_a).lesion).gt(1)
+    return pd.DataFrame({"name_a": first, "name_b": second, "ids": ids, "patients": several.to_numpy(bool)})
+
+
+def _patients_of(lesions: Lesions, metadata: Metadata) -> "pd.Series[int]":
+    """How many declared patients each lesion has."""
+    patient = pd.Series(metadata.at(lesions.path)["patient"])
+    return patient.where(patient.ne("")).groupby(lesions.lesion).nunique()
+
+
+def summarise(manifest: Manifest, lesions: Lesions, metadata: Metadata, pairs: Pairs) -> AuditDetails:
     """Count what was found; `lesions` has the rows of `manifest`."""
     source = pd.Series(manifest.source_split)
     images = manifest.to_frame().assign(lesion=lesions.lesion, in_train=source.eq("train"))
@@ -114,6 +148,9 @@ def summarise(manifest: Manifest, lesions: Lesions, pairs: Pairs) -> AuditDetail
         lesions=by_lesion.ngroups,
         lesions_with_several_images=int(by_lesion.size().gt(1).sum()),
         test_near_duplicates_of_train=int((source.eq("test") & by_lesion["in_train"].transform("any")).sum()),
+        patients=int(pd.Series(lesions.patient).nunique()) if (metadata["patient"] != "").any() else None,
         label_conflicts=int(by_lesion["label"].nunique().gt(1).sum()),
+        patient_conflicts=int(_patients_of(lesions, metadata).gt(1).sum()),
+        pairs_kept_apart=int(contradictions(lesions, metadata, pairs)["ids"].sum()),
         pairs=PairCounts(**{method: int((pairs.method == method).sum()) for method in METHODS}),
     )

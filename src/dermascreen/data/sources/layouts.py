@@ -60,6 +60,11 @@ REASONS = {
     "no_class": ("photograph in no class folder", "photographs in no class folder"),
     "both_classes": ("photograph in both class folders", "photographs in both class folders"),
     "no_split": ("photograph outside train, val and test", "photographs outside train, val and test"),
+    "no_row": ("photograph without a row in a table", "photographs without a row in a table"),
+    "no_label": (
+        "photograph labelled neither malignant nor benign",
+        "photographs labelled neither malignant nor benign",
+    ),
 }
 SHOWN = 3  # examples for each reason
 
@@ -185,7 +190,7 @@ def arrange(entries: Iterable[Entry], *, pooled: bool = False) -> Layout:
     listed = list(entries)
     left_out: dict[str, list[Parts]] = {}
     places: list[tuple[Parts, _Place]] = []
-    ignored = _shared_folders(entry.parts for entry in listed if not not_a_photograph(entry, len(entry.parts)))
+    ignored = shared_folders(entry.parts for entry in listed if not not_a_photograph(entry, len(entry.parts)))
     for entry in listed:
         found = not_a_photograph(entry, ignored) or _place(entry.parts)
         if isinstance(found, _Place):
@@ -245,7 +250,7 @@ def _place(parts: Parts) -> _Place | str:
     return _Place(None, folders[at], parts[at + 1 :], parts[:at])
 
 
-def _shared_folders(entries: Iterable[Parts]) -> int:
+def shared_folders(entries: Iterable[Parts]) -> int:
     """How many of the first folders contain all entries, and so say nothing about any of them."""
     folders = sorted(parts[:-1] for parts in entries)
     if not folders:

@@ -1,0 +1,1 @@
+"""Photographs whose class, lesion and patient are told by tables."""

@@ -1,0 +1,244 @@
+"""Photographs and what tables say of them: `data.source: table`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dermascreen.artifacts.dataset.details import TableDetails
+from dermascreen.core.errors import ParamsError, TableError
+from dermascreen.core.params import TableParams
+from dermascreen.data.sources.archives import Archive, Folder, require_bounded, unreadable
+from dermascreen.data.sources.layouts import (
+    CLASSES,
+    NO_SPLIT,
+    REASONS,
+    SPLIT_FOLDERS,
+    SPLITS,
+    Entry,
+    Parts,
+    not_a_photograph,
+    shared_folders,
+    stored,
+)
+from dermascreen.data.sources.source import Known, Source, require_classes
+from dermascreen.data.sources.table.columns import Meaning, personal, understand
+from dermascreen.data.sources.table.images import Files, match
+from dermascreen.data.sources.table.join import (
+    IMAGE,
+    LABEL,
+    LESION,
+    PATIENT,
+    SITE,
+    SPLIT,
+    WHERE,
+    Rows,
+    contradictions,
+    join,
+    own_columns,
+)
+from dermascreen.data.sources.table.labels import Labels
+from dermascreen.data.sources.table.rows import Rows as CsvRows
+from dermascreen.data.sources.table.rows import read_rows
+
+SUFFIXES = (".csv", ".tsv", ".tab")
+DERMOSCOPY = "derm(?:at)?oscop"
+NEITHER, UNNAMED = "neither", "blank"
+MAP = "name its columns with data.table.columns, such as `-S data.table.columns.image=NAME`"
+WANTED = "list the values of both classes in data.table.malignant and data.table.benign"
+
+
+def holds_tables(archive: Archive) -> bool:
+    """Whether any file of an archive may be a table."""
+    return any(_is_table(entry) for entry in archive.entries)
+
+
+def read_table(
+    archive: Archive, params: TableParams, max_unpacked_gib: float, *, beside: Path | None = None, pooled: bool = False
+) -> Source:
+    """The photographs that the tables in an archive, or beside it, give a class, with all that they say.
+
+    Rows without a photograph and photographs without a row are counted; a row whose label is in neither list is left
+    out. Raises ArchiveError as `archives` does; TableError, which names the file, the line and the value, for what a
+    table gets wrong.
+
+    Parameters: `beside`, a CSV file or a folder of them; `pooled`, whether splits are ignored.
+    """
+    labels = Labels.of(params)
+    tables = [*_tables(archive), *(_tables_beside(beside) if beside else [])]
+    meanings = understand(tables, params.columns)
+    if not any(meaning.labelled for meaning in meanings):
+        raise _no_table(archive.path, tables, meanings)
+    named = join(meanings)
+    files, left_out = _photographs(archive)
+    found = match(dict(zip(named[IMAGE], named[WHERE], strict=True)), files, params.max_unmatched, archive.path)
+    chosen, left_out["copies"] = files.choose(found.files)
+
+    rows = named.loc[named[IMAGE].isin(chosen)]
+    classes = rows[LABEL].map(labels)
+    splits = pd.Series(NO_SPLIT, rows.index) if pooled else _splits(rows)
+    outside = splits.eq(NO_SPLIT) & bool(splits.ne(NO_SPLIT).any()) & classes.notna()
+    used = rows.loc[classes.notna() & ~outside]
+    left_out["no_row"] = found.without_row
+    left_out["no_label"] = [chosen[image] for image in rows.loc[classes.isna(), IMAGE]]
+    left_out["no_split"] = [chosen[image] for image in rows.loc[outside, IMAGE]]
+    left = {reason: left_out[reason] for reason in REASONS if left_out.get(reason)}
+
+    places = _places(splits[used.index], classes[used.index], [chosen[image] for image in used[IMAGE]])
+    require_classes(places.values(), left, archive.path, WANTED, pooled=pooled)
+    require_bounded(archive, places, max_unpacked_gib)
+    own = own_columns(meanings)
+    _require_columns(params.keep, own)
+    hidden = {
+        name: why
+        for name in own
+        if (why := personal(name, used[name])) and name.casefold() not in map(str.casefold, params.keep)
+    }
+    metadata = _metadata(used, [name for name in own if name not in hidden]).set_axis(list(places.values()))
+    details = TableDetails(
+        layouts={meaning.rows.name: meaning.layout for meaning in meanings},
+        rows=len(named),
+        rows_without_image=len(found.without_file),
+        labels=_label_counts(rows[LABEL], classes),
+        columns=[name for name in metadata.columns if name not in (LESION[1:], PATIENT[1:])],
+        personal=list(hidden),
+        lesions=_distinct(used[LESION]),
+        patients=_distinct(used[PATIENT]),
+    )
+    return Source(
+        len(places),
+        ((places[parts], content) for parts, content in archive.contents(places)),
+        left,
+        archive.linked(places),
+        Known(
+            metadata,
+            details,
+            [*_in_words(meanings, details, hidden, archive.path), *_other_images(metadata), *contradictions(used)],
+        ),
+    )
+
+
+def _is_table(entry: Entry) -> bool:
+    return not_a_photograph(entry) == "no_images" and Path(entry.parts[-1]).suffix.casefold() in SUFFIXES
+
+
+def _tables(archive: Archive) -> Iterator[CsvRows]:
+    wanted = [entry.parts for entry in archive.entries if _is_table(entry)]
+    for parts, content in sorted(archive.contents(wanted)):
+        yield read_rows("/".join(parts), content)
+
+
+def _tables_beside(path: Path) -> Iterator[CsvRows]:
+    if path.is_dir():
+        yield from _tables(Folder(path))
+        return
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    yield read_rows(path.name, content)
+
+
+def _no_table(path: Path, tables: Sequence[CsvRows], meanings: Sequence[Meaning]) -> TableError:
+    if not tables:
+        return TableError(str(path), "holds no table", "put a CSV file into it, or name one with data.table.files")
+    shown = "; ".join(f"{rows.name} has {', '.join(rows.columns)}" for rows in tables)
+    missing = "labels" if meanings else "images"
+    return TableError(str(path), f"comes with no table that has a known column of {missing} ({shown})", MAP)
+
+
+def _photographs(archive: Archive) -> tuple[Files, dict[str, Sequence[Parts]]]:
+    """The photographs by name, and the other files by the reason for which they are left out; tables are not."""
+    left_out: dict[str, list[Parts]] = {}
+    photographs = []
+    ignored = shared_folders(entry.parts for entry in archive.entries if not not_a_photograph(entry, len(entry.parts)))
+    for entry in archive.entries:
+        reason = not_a_photograph(entry, ignored)
+        if reason is None:
+            photographs.append(entry.parts)
+        elif not _is_table(entry):
+            left_out.setdefault(reason, []).append(entry.parts)
+    return Files(archive, photographs), {**left_out}
+
+
+def _splits(rows: Rows) -> "pd.Series[str]":
+    """The split of each row, NO_SPLIT where it has none; raises TableError for one that is not known."""
+    names = rows[SPLIT].str.casefold()
+    known = names.map(SPLIT_FOLDERS)
+    if (bad := known.isna() & names.ne("")).any():
+        row = rows[bad].iloc[0]
+        advice = f"use {', '.join(SPLITS)}, or set data.table.columns.split to none"
+        raise TableError(row[WHERE], f"has the split {row[SPLIT]}", advice)
+    return known.fillna(NO_SPLIT)
+
+
+def _places(splits: Iterable[str], classes: Iterable[str], files: Sequence[Parts]) -> dict[Parts, str]:
+    """The place of each photograph, such as malignant/ISIC_0000001.jpg, in their order."""
+    alone = not pd.Series([parts[-1].casefold() for parts in files], dtype=object).duplicated().any()
+    return {
+        parts: "/".join([*([] if split == NO_SPLIT else [split]), label, *map(stored, parts[-1:] if alone else parts)])
+        for split, label, parts in zip(splits, classes, files, strict=True)
+    }
+
+
+def _require_columns(asked: Iterable[str], own: Sequence[str]) -> None:
+    for name in asked:
+        if name.casefold() not in map(str.casefold, own):
+            raise ParamsError(f"data.table.keep names {name}, but the tables have {', '.join(own)}.")
+
+
+def _metadata(rows: Rows, own: Sequence[str]) -> pd.DataFrame:
+    """The columns of Metadata. Patients are numbered: what a hospital calls them stays in its table."""
+    numbers = pd.factorize(rows[PATIENT].where(rows[PATIENT].ne("")))[0] + 1
+    ours = pd.DataFrame({LESION[1:]: rows[LESION], PATIENT[1:]: [str(number) if number else "" for number in numbers]})
+    if rows[SITE].ne("").any():
+        ours[SITE[1:]] = rows[SITE]
+    return ours.join(rows[list(own)].apply(_one_case))
+
+
+def _one_case(column: "pd.Series[str]") -> "pd.Series[str]":
+    """Values that differ only in case as the commonest of them."""
+    values = pd.Series(column.value_counts().index, dtype=object)  # the commonest first
+    commonest = values.set_axis(values.str.casefold())
+    return column.str.casefold().map(commonest[~commonest.index.duplicated()])
+
+
+def _label_counts(labels: "pd.Series[str]", classes: "pd.Series[str]") -> dict[str, dict[str, int]]:
+    """How many images have each value of the label, by class."""
+    counted = {}
+    for name in (*CLASSES, NEITHER):
+        values = labels[classes.fillna(NEITHER).eq(name)].replace("", UNNAMED).value_counts().sort_index()
+        counted[name] = {str(value): int(count) for value, count in values.items()}
+    return {name: values for name, values in counted.items() if values}
+
+
+def _distinct(names: "pd.Series[str]") -> int:
+    return int(names[names.ne("")].nunique())
+
+
+def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[str, str], path: Path) -> Iterator[str]:
+    """What was read from the tables, in sentences."""
+    for meaning in meanings:
+        roles = [f"{role} is {column}" for role, column in meaning.roles.items()]
+        if meaning.one_hot:
+            roles.append(f"label is the column with a 1 among {', '.join(meaning.one_hot)}")
+        yield f"{meaning.rows.name} ({meaning.layout}): {', '.join(roles)}."
+    for name, values in details.labels.items():
+        counted = ", ".join(f"{value} {count:,}" for value, count in values.items())
+        yield f"Labels taken as {name}: {counted}." if name in CLASSES else f"Labels left out, as neither: {counted}."
+    if details.columns:
+        yield f"Kept of the tables: {', '.join(details.columns)}."
+    for column, why in hidden.items():
+        yield f"Left out the column {column}, which may tell who somebody is ({why}); data.table.keep keeps it."
+    if details.rows_without_image:
+        yield f"{details.rows_without_image:,} of {details.rows:,} rows name an image that is not in {path}."
+
+
+def _other_images(metadata: pd.DataFrame) -> Iterator[str]:
+    """A sentence about photographs that a table says are not dermoscopy."""
+    for name in metadata.columns:
+        if name.casefold() == "image_type":
+            others = metadata.loc[metadata[name].ne("") & ~metadata[name].str.contains(DERMOSCOPY, case=False), name]
+            counted = ", ".join(f"{value} {count:,}" for value, count in others.value_counts().items())
+            if counted:
+                yield f"Not dermoscopy, by the column {name}: {counted}; this network is meant for dermoscopy."

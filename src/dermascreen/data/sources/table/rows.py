@@ -1,0 +1,98 @@
+"""Read CSV files as people make them: by spreadsheets of any country, by hand, by an archive's export."""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dermascreen.core.errors import TableError
+from dermascreen.data.photographs.photograph import MAX_BYTES
+
+SEPARATORS = ",;\t|"
+BLANK = {"", "-", "--", "?", "n/a", "na", "nan", "none", "null", "unknown", "not available", "missing"}  # no value
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table of text; blanks and words for them are empty."""
+
+    name: str  # of its file, for sentences
+    frame: pd.DataFrame  # indexed by the line of the file that each row ends on
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.frame.columns)
+
+    def find(self, name: str) -> str | None:
+        """The column of that name, in upper or lower case."""
+        return next((column for column in self.columns if column.casefold() == name.casefold()), None)
+
+    def at(self, line: int) -> str:
+        return f"{self.name} line {line}"
+
+
+def read_rows(name: str, content: bytes) -> Rows:
+    """The table in the content of a CSV file; raises TableError, which names the file and the line.
+
+    Fields are separated by commas, semicolons, tabs or bars, whichever the header has most of. Text is UTF-8 or UTF-16,
+    with or without a byte-order mark, or else Windows-1252, in which spreadsheets of Western Europe save.
+    """
+    if len(content) > MAX_BYTES:
+        raise TableError(name, f"is larger than {MAX_BYTES // 2**20} MiB", "leave out columns that are not needed")
+    lines = list(_parsed(name, _decoded(name, content)))
+    if not lines:
+        raise TableError(name, "is empty", "give a table with a header and a row for each image")
+    (_, header), *body = lines
+    while header and not header[-1]:
+        header.pop()
+    named = [column.casefold() for column in header if column]
+    if twice := next((column for column in named if named.count(column) > 1), None):
+        raise TableError(name, f"has two columns {twice}", "rename one of them")
+    rows = {}
+    for line, fields in body:
+        if any(fields[len(header) :]) or len(fields) < len(header):
+            raise TableError(
+                f"{name} line {line}", f"has {len(fields)} fields, where the header has {len(header)}",
+                "quote fields that hold the separator",
+            )  # fmt: skip
+        rows[line] = ["" if field.casefold() in BLANK else field for field in fields[: len(header)]]
+    if not rows:
+        raise TableError(name, "has a header and no rows", "give a table with a row for each image")
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(header), dtype=object)
+    return Rows(name, frame.loc[:, [bool(column) for column in header]])  # a spreadsheet's numbers of rows have no name
+
+
+def _decoded(name: str, content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise TableError(name, "is not text", "save it as CSV in UTF-8")
+
+
+def _parsed(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not empty, without spaces around its fields, and its last line in the file."""
+    if "\0" in text:
+        raise TableError(name, "is not text", "save it as CSV in UTF-8")
+    first, _, rest = text.lstrip("\r\n").partition("\n")
+    skipped = text[: len(text) - len(text.lstrip("\r\n"))].count("\n")
+    if first.strip().casefold().startswith("sep=") and len(first.strip()) == len("sep=,"):  # Excel's own first line
+        text, skipped, first = rest, skipped + 1, rest.partition("\n")[0]
+    separator = max(SEPARATORS, key=first.count)
+    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=separator, strict=True)
+    try:
+        for fields in reader:
+            stripped = [field.strip() for field in fields]
+            if any(stripped):
+                yield reader.line_num + skipped, stripped
+    except csv.Error:
+        problem = "has a quotation mark that is not closed or not doubled"
+        raise TableError(f"{name} line {reader.line_num + skipped}", problem, "correct it") from None
