@@ -3,27 +3,31 @@
 from dermascreen.artifacts.dataset.lesions import AUDIT_PAGE, Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.artifacts.dataset.reviews import Reviews
 from dermascreen.core.files import write_text
 from dermascreen.core.stage import stage
 from dermascreen.data.lesions.page import render_audit
 from dermascreen.data.lesions.pairs import contradictions, find_pairs, join, number_patients, summarise
+from dermascreen.data.lesions.reviews import overrule
 
 
 def main() -> None:
     with stage("audit") as run:
         manifest, metadata = Manifest.read(), Metadata.read()
         declared = metadata.at(manifest.path)
-        pairs = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit)
+        found = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit)
+        pairs, rejected = overrule(found, manifest.path, manifest.sha256, Reviews.read())
         lesion = join(manifest.path, pairs)
         lesions = Lesions(manifest.path, lesion, number_patients(lesion, declared["patient"]))
         pairs.write()
         lesions.write()
-        details = summarise(manifest, lesions, metadata, pairs)
+        details = summarise(manifest, lesions, metadata, pairs, rejected)
         against = contradictions(lesions, metadata, pairs)
         write_text(render_audit(RAW, manifest, pairs, against, details), AUDIT_PAGE)
         for what, count in (
             ("Lesions that carry both labels", details.label_conflicts),
             ("Lesions of several patients", details.patient_conflicts),
+            (f"Pairs that {Reviews.PATH} keeps apart and other pairs join", details.rejected_but_joined),
             ("Pairs whose lesions have different names in the data set's table", details.pairs_kept_apart),
         ):
             if count:

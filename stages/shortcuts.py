@@ -7,7 +7,9 @@ import numpy as np
 
 from dermascreen.artifacts.dataset.images import Images, write_pixels
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, Splits
+from dermascreen.artifacts.dataset.strata import untold
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
@@ -51,7 +53,14 @@ def main() -> None:
             "exif": has_exif(files[n:]),
         }
         details = ShortcutsDetails.measure(
-            test.label, predictions.logit, called, test.lesion, baselines=baselines, changed=changed, strata=strata
+            test.label,
+            predictions.logit,
+            called,
+            test.lesion,
+            baselines=baselines,
+            changed=changed,
+            strata=strata,
+            not_assessable=untold(Metadata.read()),
         )
         run.report(details)
 

@@ -1,6 +1,8 @@
 """Choose the operating points on val, and apply them once to test."""
 
+from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, VAL
+from dermascreen.artifacts.dataset.strata import divide, require_groups
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.artifacts.results.curves import DecisionCurve, curve_file
@@ -15,8 +17,11 @@ from dermascreen.evidence.utility import decision_curve
 def main() -> None:
     with stage("threshold") as run:
         predictions, wanted = Predictions.read(splits=[VAL, TEST]), run.params.threshold
-        val, test = (predictions.part(name).sample for name in (VAL, TEST))
-        points = choose_points(val, wanted.target_recall, wanted.confidence, wanted.target_specificity)
+        parts = [predictions.part(name) for name in (VAL, TEST)]
+        val, test = (part.sample for part in parts)
+        groups, of_test = (divide(Metadata.read(), part.path) for part in parts)
+        kept_in = {name: groups[name] for name in require_groups(wanted.groups, groups)}
+        points = choose_points(val, wanted.target_recall, wanted.confidence, wanted.target_specificity, kept_in)
         write_operating_points(points)
         run.tracking.log_artifact(OPERATING_POINTS)
         for sentence in shortfalls(points):
@@ -27,7 +32,10 @@ def main() -> None:
             write_table(rates[["threshold", "recall", "specificity"]], curve_file("threshold", "sweep", name))
         Sweep.of(rates).write()
         DecisionCurve.of(decision_curve(test.label, test.probability)).write()
-        run.report(ThresholdDetails.measure(points, val, test))
+        details = ThresholdDetails.measure(points, val, test, (groups, of_test))
+        for sentence in details.subgroups.shortfalls(wanted.groups, points.high_recall):
+            print(sentence)
+        run.report(details)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", "Run the whole pipeline on synthetic lesions", _demo, uses_model=False)
     demo.add_argument("folder", nargs="?", type=Path, default=DEMO, help=f"where (default: {DEMO})")
 
+    said = command("review", "Add the verdicts that reports/audit.html saved to data/reviewed_pairs.csv", _review,
+                   uses_model=False)  # fmt: skip
+    said.add_argument(
+        "file", type=Path, metavar="FILE", help="what the page saved, such as ~/Downloads/reviewed_pairs.csv"
+    )
     keep = command("keep", "Keep what a finished run was made from, its numbers and the kind of machine", _keep,
                    uses_model=False)  # fmt: skip
     keep.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder, or one of an earlier keep")
@@ -249,6 +254,12 @@ def _demo(wanted: argparse.Namespace) -> int:
     from dermascreen.experiments.demo import demo  # noqa: PLC0415
 
     return demo(wanted.folder)
+
+
+def _review(wanted: argparse.Namespace) -> int:
+    from dermascreen.data.lesions.reviews import review  # noqa: PLC0415
+
+    return review(wanted.file)
 
 
 def _keep(wanted: argparse.Namespace) -> int:

@@ -128,7 +128,7 @@ def test_summary_counts() -> None:
     pairs = Pairs(ends, ends, methods, np.ones(3), np.zeros(3, dtype=int))
     lesion = np.array([0, 0, 1, 1, 2, 2, 0])
     metadata = Metadata.of(paths)
-    assert summarise(manifest, Lesions(paths, lesion, lesion), metadata, pairs) == AuditDetails(
+    assert summarise(manifest, Lesions(paths, lesion, lesion), metadata, pairs, pairs[:0]) == AuditDetails(
         images=7,
         exact_duplicates=1,
         lesions=3,
@@ -165,7 +165,7 @@ def test_lesions_and_patients_that_a_table_names_join_what_the_images_show(tmp_p
     table = Manifest(
         lesions.path, nothing, np.full(6, "none", dtype=object), nothing, nothing, np.array(sha256, dtype=object)
     )
-    found = summarise(table, lesions, metadata, pairs)
+    found = summarise(table, lesions, metadata, pairs, pairs[:0])
     assert (found.patients, found.patient_conflicts, found.pairs_kept_apart, found.pairs.declared) == (3, 1, 1, 1)
 
 

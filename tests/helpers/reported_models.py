@@ -124,15 +124,19 @@ def _reported(
     results = Results(
         **beside(val, test, predictions),
         evaluate=EvaluateDetails(temperature=TEMPERATURE, tta=False, **reports),
-        threshold=ThresholdDetails.measure(points, **samples),
+        threshold=ThresholdDetails.measure(points, **samples, groups=tuple(map(_by_sex, (val, test)))),
         shortcuts=ShortcutsDetails.measure(
             label, logits, points.flags(samples["test"].probability, "high_recall"), samples["test"].lesion,
-            baselines=baselines, changed=changed, strata=strata,
+            baselines=baselines, changed=changed, strata=strata, not_assessable=("skin type",),
         ),
         external=ExternalDetails(sites=found),
     )  # fmt: skip
     scores = ShortcutScores(parts["test"].path, label, parts["test"].lesion, logits, **baselines, **changed)
     return Model(results, predictions, scores, DecisionCurve.of(decision_curve(label, samples["test"].probability)))
+
+
+def _by_sex(part: pd.DataFrame) -> dict[str, np.ndarray]:
+    return {"sex": np.where(np.arange(len(part)) % 3, "female", "male").astype(object)}
 
 
 def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> dict:
@@ -149,7 +153,8 @@ def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> d
         "audit": AuditDetails(
             images=3 * len(val) + len(test), exact_duplicates=1, lesions=3 * len(val), lesions_with_several_images=1,
             test_near_duplicates_of_train=1, label_conflicts=1, patients=1, patient_conflicts=1, pairs_kept_apart=1,
-            pairs=PairCounts(bytes=1, pixels=0, hash=0, features=2, declared=1),
+            pairs_rejected=1, rejected_but_joined=1,
+            pairs=PairCounts(bytes=1, pixels=0, hash=0, features=2, declared=1, reviewed=1),
         ),
         "split": summarise(splits, Metadata.of(splits.path, known)),
         "train": TrainDetails(

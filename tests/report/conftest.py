@@ -141,6 +141,22 @@ def side(n, malignant, **measures):
     return {"n": n, "malignant": malignant, **measures, "intervals": intervals}
 
 
+def promised(lesions, missed, allowed):
+    kept = allowed is not None and missed <= allowed
+    return {"kept": kept, "lesions": lesions, "missed": missed, "allowed": allowed}
+
+
+def group(images, benign, malignant, promise, **measures):
+    every = {"roc_auc": None, "recall": None, "specificity": None, "calibration_error": None} | measures
+    return {
+        "images": images, "benign": benign, "malignant": malignant, **every,
+        "intervals": {
+            name: {} if value is None else {"clopper_pearson": around(value)} for name, value in every.items()
+        },
+        "promise": promise,
+    }  # fmt: skip
+
+
 def compared(auc, name, value):
     return {"roc_auc": auc, name: value, "low": value - 0.02, "high": value + 0.02, "p_value": 0.0123}
 
@@ -154,7 +170,8 @@ def example():
             "images": 402, "exact_duplicates": 1, "lesions": 371, "lesions_with_several_images": 26,
             "test_near_duplicates_of_train": 17, "label_conflicts": 2,
             "patients": 298, "patient_conflicts": 3, "pairs_kept_apart": 4,
-            "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13, "declared": 9},
+            "pairs_rejected": 5, "rejected_but_joined": 1,
+            "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13, "declared": 9, "reviewed": 6},
         },
         "split": {
             name: {"images": 160 + number, "lesions": 151 + number, "benign": 81 + number, "malignant": 79 + number}
@@ -201,6 +218,19 @@ def example():
                         for name in POINTS
                     },
                     "fn_reduction": {"default_fn": 2, "high_recall_fn": 2, "fewer_missed": 0, "relative": 0.0},
+                },
+            },
+            "subgroups": {
+                "confidence": 0.9875,
+                "columns": {
+                    "sex": {
+                        "male": group(93, 41, 39, promised(69, 1, 2), recall=0.91, specificity=0.63, roc_auc=0.861),
+                        "female": group(67, 31, 29, promised(61, 4, 0), specificity=0.64),
+                    },
+                    "hospital": {
+                        "<North>": group(31, 13, 8, promised(17, 1, None)),
+                        "South": group(0, 0, 0, promised(0, 0, None)),
+                    },
                 },
             },
         },

@@ -72,7 +72,7 @@ def test_it_says_what_it_is_for_and_what_not(card) -> None:
     assert "the rights are the archive's and its contributors'" in drawn
     assert "CC-0 or CC-BY-NC" in drawn
     assert "nothing is known about darker skin" in drawn
-    assert "how the network performs by skin type, age cannot be assessed" in drawn
+    assert "The data do not tell skin type, age: how the network performs by them cannot be assessed" in drawn
 
 
 def test_random_weights_are_never_called_transfer_learning(metrics, card) -> None:
@@ -134,7 +134,7 @@ def test_tables_are_whole(metrics, abstention, sites, card) -> None:
     for external in ({"sites": {}}, sites):
         metrics["external"] = external
         found = list(tables(card(metrics)))
-        assert len(found) == 10 + bool(external["sites"])
+        assert len(found) == 11 + bool(external["sites"])
         for rows in found:
             assert {len(row) for row in rows} == {len(rows[0])}
             assert {cell.strip() for cell in rows[1]} == {"---"}
@@ -170,3 +170,13 @@ def test_a_missing_metric_is_an_error_and_not_a_blank(metrics, reproduction) -> 
     results = dataclasses.replace(results, audit=AuditDetails.model_construct(**metrics["audit"]))
     with pytest.raises(UndefinedError, match="lesions"):
         render_card(results, reproduction, kaggles=False)
+
+
+def test_the_card_says_for_whom(card, metrics) -> None:
+    drawn = card()
+    assert "| sex female | 67 | 29 of 60 | - | 0.640 (0.610 to 0.670) | - | no: 4 of 61, 0 allowed |" in drawn
+    assert "| hospital \\<North\\> | 31 | 8 of 21 | - | - | - | too few: 1 of 17 |" in drawn
+    assert "- It is not for sex female (misses 4 of 61, where 0 are allowed)." in drawn
+    assert "| sex | 391 of 402 | female 83, male 76 |" in drawn
+    metrics["threshold"]["subgroups"]["columns"] = {}
+    assert "For whom" not in card(metrics)

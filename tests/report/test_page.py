@@ -324,7 +324,7 @@ def test_a_stratum_without_images_or_a_class_is_left_empty(text) -> None:
         "80 0.960" in drawn
     )
     assert "A coarse JPEG with 0 0 without 160 80" in drawn
-    assert "reads only images and labels, so nothing here shows how the network performs by skin type, age." in drawn
+    assert "The data do not tell skin type, age, so nothing here shows how the network performs by them." in drawn
 
 
 def test_no_other_site_is_said(text) -> None:
@@ -463,3 +463,25 @@ def test_nothing_is_fetched_from_elsewhere(whole) -> None:
 def test_the_page_is_small_and_always_the_same(whole, metrics, drawings, html) -> None:
     assert len(whole) < 500_000
     assert html(metrics, figures=drawings) == whole
+
+
+def test_whom_the_results_hold_for_is_said_at_the_top_and_by_group(metrics, text, html) -> None:
+    top, _, rest = text().partition("Results The epoch")
+    assert "A recall of 95 % is promised by their own lesions of val for sex male." in top
+    assert "It is not for sex female (misses 4 of 61, where 0 are allowed)." in top
+    assert "of the 59 needed: hospital <North> (17). Val has no malignant lesion of 1 further group." in top
+    assert "4 groups are looked at, so each interval has 98.8 % confidence" in rest
+    assert "male 93 39 of 80 0.910 0.880 to 0.940 0.630" in rest
+    assert "female 67 29 of 60 0.640 0.610 to 0.670 no: misses 4 of 61 0 allowed" in rest
+    assert "<North> 31 8 of 21 too few: 17 of 59 misses 1" in rest
+    metrics["threshold"]["subgroups"]["columns"] = {}
+    assert "For whom" not in text(metrics)
+    assert 'href="#groups"' not in html(metrics)
+
+
+def test_what_the_table_says_is_shown_by_split(text) -> None:
+    drawn = text()
+    assert "sex 391 of 402 female 83, male 76" in drawn
+    assert "age_approx 388 of 402 4.5 to 89.5" in drawn
+    assert "298 patients as far as the data tell" in drawn
+    assert "4 pairs show what the table calls two lesions." in drawn

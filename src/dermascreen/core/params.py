@@ -247,6 +247,7 @@ class ThresholdParams(Section):
     target_recall: Fraction
     confidence: Fraction
     target_specificity: Fraction | None
+    groups: list[Annotated[str, Field(min_length=1)]]
 
 
 class ExplainParams(Section):

@@ -110,10 +110,13 @@ def parse_table(
     meanings: dict[str, Meaning],
     splits: Sequence[str] = (),
     refused: Mapping[str, str] | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> "pd.DataFrame":
     """The CSV table in `file`, with the columns of `meanings` checked; as `Table.parse`.
 
-    Parameters: `refused`, what is wrong with a table that has some other column.
+    Parameters: `refused`, what is wrong with a table that has some other column; `may_be_empty`, whether it may have no
+    row.
     """
     table = _read_csv(file, meanings)
     for column, problem in (refused or {}).items():
@@ -122,7 +125,7 @@ def parse_table(
     missing = [column for column in meanings if column not in table.columns]
     if missing:
         raise ValueError(f"lacks the column {missing[0]!r}")
-    if table.empty:
+    if table.empty and not may_be_empty:
         raise ValueError("has no row")
     if "path" in meanings and table["path"].duplicated().any():
         raise ValueError(f"holds {table.loc[table['path'].duplicated(), 'path'].iloc[0]} twice")
@@ -154,7 +157,7 @@ def _checked(column: "pd.Series[Any]", meaning: Meaning) -> "pd.Series[Any]":
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     values = pd.to_numeric(column, errors="coerce") if meaning.number else column
-    bad = ~meaning.holds(values)
+    bad = ~meaning.holds(values).astype(bool)
     if bad.any():
         raise ValueError(f"has a {column.name} that is not {meaning.words} in line {int(bad.to_numpy().argmax()) + 2}")
     return values

@@ -21,17 +21,6 @@ Flags = npt.NDArray[np.bool_]  # shape (n,)
 
 FEWEST = 2  # of each class: with only one image, an AUC is no more than its rank
 
-NOT_ASSESSABLE = (
-    "skin type",
-    "age",
-    "sex",
-    "body site",
-    "diagnosis",
-    "how it was confirmed",
-    "acquisition site",
-    "camera",
-)
-
 
 @dataclass(frozen=True)
 class AucIntervals:

@@ -8,6 +8,8 @@ val. The temperature is fitted on val as well, but keeps the order of the images
 """
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ from dermascreen.evidence.metrics import Labels, Scores, at_threshold
 from dermascreen.evidence.operating_points import HALF, Band, HighRecall, OperatingPoints, Point, called_malignant
 from dermascreen.evidence.sample import Sample
 
+Groups = npt.NDArray[np.object_]  # the name of the group of each image; shape (n,)
+NO_GROUPS: Mapping[str, Groups] = MappingProxyType({})
 EXACT_RULE = "exact binomial rule on lesions (Neyman-Pearson umbrella)"
 EMPIRICAL_RULE = "share of the images themselves, without a guarantee"
 
@@ -36,21 +40,27 @@ class Limit(NamedTuple):
 
 
 def choose_points(
-    val: Sample, target_recall: float, confidence: float, target_specificity: float | None
+    val: Sample,
+    target_recall: float,
+    confidence: float,
+    target_specificity: float | None,
+    groups: Mapping[str, Groups] = NO_GROUPS,
 ) -> OperatingPoints:
     """Choose the operating points.
 
     default: 0.5. f1_optimal: the greatest F1. youden: the greatest recall + specificity - 1 (Youden 1950).
     high_recall: see `choose_high_recall`. abstention: see `choose_band`; None without a target specificity.
     """
-    high_recall = choose_high_recall(val, target_recall, confidence)
+    high_recall = choose_high_recall(val, target_recall, confidence, groups)
     band = None
     if target_specificity is not None:
         band = choose_band(val, high_recall.threshold, target_specificity, confidence)
     return OperatingPoints(**best_points(val), high_recall=high_recall, abstention=band)
 
 
-def choose_high_recall(val: Sample, target_recall: float, confidence: float) -> HighRecall:
+def choose_high_recall(
+    val: Sample, target_recall: float, confidence: float, groups: Mapping[str, Groups] = NO_GROUPS
+) -> HighRecall:
     """The highest threshold at which `target_recall` of all malignant lesions are found with `confidence`.
 
     With too few lesions for a guarantee it is the highest at which recall on these images reaches the target, and
@@ -58,11 +68,23 @@ def choose_high_recall(val: Sample, target_recall: float, confidence: float) -> 
 
     A lesion's score is the lowest of its malignant photographs', so that it is found whichever of them is used. The
     rule requires independent trials: lesions are independent, photographs of one lesion are not.
+
+    With `groups`, the threshold is lowered until the same is guaranteed in each group that has lesions enough for it.
+
+    Parameters: `groups` of the images by the name of a column, each of shape (n,).
     """
     limit = _limit(lesion_scores(val, label=1), val.probability[val.label == 1], target_recall, confidence)
+    rule, limits = f"highest that reaches the target recall: {limit.rule}", [limit.threshold]
+    for names in groups.values():
+        for name in np.unique(names):
+            lesions = lesion_scores(Sample(*(part[names == name] for part in val)), label=1)
+            if (allowed := misses_allowed(len(lesions), target_recall, confidence)) is not None:
+                limits.append(float(np.sort(lesions)[allowed]))
+    if groups:
+        rule += f", and in each group of {' and of '.join(groups)} with lesions enough for it"
     return HighRecall(
-        limit.threshold, f"highest that reaches the target recall: {limit.rule}",
-        target_recall, confidence, limit.guaranteed, spares_some(val, limit.threshold),
+        min(limits), rule,
+        target_recall, confidence, limit.guaranteed, spares_some(val, min(limits)),
         limit.lesions, limit.misses_allowed, limit.lesions_needed,
     )  # fmt: skip
 

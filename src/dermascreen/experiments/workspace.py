@@ -15,7 +15,8 @@ from dermascreen.core.errors import InputError
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = (
     "dvc.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive", "data/external",
-    "data/tables", "data/weights", "models/.gitignore", "reports/.gitignore", "reports/details/.gitignore",
+    "data/reviewed_pairs.csv", "data/tables", "data/weights", "models/.gitignore", "reports/.gitignore",
+    "reports/details/.gitignore",
 )  # fmt: skip
 IDENTITY = {"user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false"}
 

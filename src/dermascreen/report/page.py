@@ -29,6 +29,7 @@ SECTIONS = {  # in their order, by the address within the page
     "decision": "Is it worth acting on?",
     "shortcuts": "Shortcuts",
     "strata": "With and without a cue",
+    "groups": "For whom these results hold",
     "sites": "Other sites",
     "maps": "Mistakes, and what the network looked at",
     "photographs": "The photographs",
@@ -124,7 +125,11 @@ def render(
     Parameters: `figures`, SVG by name, of FIGURES; `decision_curve`, that of test; `kaggles`, whether the images are
     Kaggle's: only then are the source project's figures shown for comparison.
     """
-    there = {"source": kaggles, "abstention": results.threshold.abstention is not None}
+    there = {
+        "source": kaggles,
+        "abstention": results.threshold.abstention is not None,
+        "groups": bool(results.threshold.subgroups.columns),
+    }
     captions = {
         name: (text if results.banded else text.replace(BAND, ""), about) for name, (text, about) in FIGURES.items()
     }

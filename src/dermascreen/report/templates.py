@@ -45,6 +45,7 @@ from dermascreen.report.wording import (
     source_of,
     start_of,
     verdict_of,
+    whom_of,
 )
 
 PAIRS = {
@@ -53,6 +54,7 @@ PAIRS = {
     "hash": "near-equal perceptual hashes",
     "features": "local features that agree in their geometry",
     "declared": "the name of the lesion in a table, and by nothing else",
+    "reviewed": "a person, and by nothing else",
 }
 STRATA = {
     "near_duplicate_in_source_train": "A near-duplicate in the train folder, as the images were given",
@@ -104,6 +106,7 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "kept": kept(high_recall),
         "band_caveat": threshold.abstention and caveat_of(threshold.abstention),
         "extremes": extremes_of(threshold),
+        "whom": whom_of(threshold.subgroups, high_recall),
         "reduction": reduction_of(threshold),
         "chance": chance_of(results.evaluate.test.intervals.roc_auc),
         "baseline": baseline_of(results.shortcuts),

@@ -12,6 +12,7 @@ from dermascreen.evidence.intervals import Intervals, main_interval
 from dermascreen.evidence.metrics import Rates
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, PointReport
+from dermascreen.evidence.subgroups import Subgroups
 from dermascreen.report.dataset import SLUG
 from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, span
 
@@ -41,6 +42,7 @@ NO_SITE = (
     "No photographs of another site were given, so how far the results hold elsewhere is not known. Models of this "
     f"kind are reported to fall from an AUC of 0.95-0.97 at their own site to 0.80-0.89 elsewhere ({ELSEWHERE})."
 )
+MOST_GROUPS = 10  # named in a sentence
 
 
 def points_of(threshold: ThresholdDetails) -> dict[str, PointReport]:
@@ -204,6 +206,46 @@ def verdict_of(high_recall: HighRecallReport) -> str:
     if not beats_chance(test):
         sentences.append("Calling as many images malignant at random would do no worse.")
     return " ".join(sentences)
+
+
+def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
+    """For which groups the recall is promised by their own lesions in val, and for which it is not, in sentences."""
+    promises = subgroups.promises
+    if not promises:
+        return []
+    target, needed = percent(high_recall.target_recall), high_recall.lesions_needed
+    named = {one: f"{column} {name}" for one in promises for column, name in [one]}
+    kept = [named[one] for one, promise in promises.items() if promise.kept]
+    broken = [
+        f"{named[one]} (misses {promise.missed} of {promise.lesions}, where {promise.allowed} are allowed)"
+        for one, promise in promises.items()
+        if not promise.kept and promise.allowed is not None
+    ]
+    few = [
+        f"{named[one]} ({promise.lesions})"
+        for one, promise in sorted(promises.items(), key=lambda item: -item[1].lesions)
+        if promise.allowed is None and promise.lesions
+    ]
+    none = sum(not promise.lesions for promise in promises.values())
+    sentences = [
+        f"A recall of {target} is promised by their own lesions of val for {_listed(kept)}."
+        if kept
+        else f"A recall of {target} is promised for no group by its own lesions of val."
+    ]
+    if broken:
+        sentences.append(f"It is not for {_listed(broken)}.")
+    if few:
+        sentences.append(
+            f"Too few malignant lesions in val to promise anything, of the {needed} needed: {_listed(few)}."
+        )
+    if none:
+        sentences.append(f"Val has no malignant lesion of {counted(none, 'further group', 'further groups')}.")
+    return sentences
+
+
+def _listed(names: list[str]) -> str:
+    shown, more = names[:MOST_GROUPS], len(names) - MOST_GROUPS
+    return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 
 def extremes_of(threshold: ThresholdDetails) -> list[str]:

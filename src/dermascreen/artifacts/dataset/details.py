@@ -52,6 +52,7 @@ class PairCounts(Part):
     hash: int
     features: int
     declared: int = 0  # found by none of the others
+    reviewed: int = 0  # said by a person, and found by none of the others
 
 
 class AuditDetails(Details):
@@ -67,6 +68,8 @@ class AuditDetails(Details):
     patients: int | None = None  # where any is known
     label_conflicts: int  # lesions that carry both labels
     patient_conflicts: int = 0  # lesions of several patients
+    pairs_rejected: int = 0  # that a person said to show two lesions
+    rejected_but_joined: int = 0  # of these, pairs whose photographs other pairs join all the same
     pairs_kept_apart: int = 0  # pairs whose lesions have different names in the data set's own table
     pairs: PairCounts
 

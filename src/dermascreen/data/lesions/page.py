@@ -4,6 +4,7 @@ import base64
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -14,7 +15,7 @@ from dermascreen.data.photographs.photograph import read_photograph
 
 TEMPLATE = "page.html.jinja"
 THUMBNAIL = 112  # pixels of the longer side
-ORDER = ("features", "hash", "pixels", "bytes", "declared")  # the pairs that a person should look at first
+ORDER = ("features", "hash", "pixels", "bytes", "declared", "reviewed")  # the pairs that a person should look at first
 MOST_SHOWN = 400  # pairs, so that a browser can hold the page
 
 
@@ -30,6 +31,7 @@ def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataF
     of what was found.
     """
     first, second = manifest.at(pairs.path_a), manifest.at(pairs.path_b)
+    digests = np.sort(np.stack([first.sha256, second.sha256]).astype(str), axis=0)
     sides = zip(first.source_split, second.source_split, strict=True)
     ordered = (
         pairs.to_frame()
@@ -37,6 +39,8 @@ def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataF
             across=first.source_split != second.source_split,
             sides=[" and ".join(sorted(pair, reverse=True)) for pair in sides],
             conflict=first.label != second.label,
+            sha256_a=digests[0],
+            sha256_b=digests[1],
             **{str(name): flags for name, flags in against.items()},
             contradicted=lambda table: table[["conflict", "ids", "patients"]].any(axis=1),
             doubt=lambda table: table["method"].map({name: place for place, name in enumerate(ORDER)}),

@@ -25,7 +25,14 @@ from dermascreen.data.lesions.matching import find_matches
 from dermascreen.data.photographs.photograph import read_photograph
 
 HASH_SIDE = 16  # 256 bits: at the usual 64, small round lesions on plain skin already look alike
-METHODS = ("bytes", "pixels", "hash", "features", "declared")  # the first that finds a pair is said to have found it
+METHODS = (
+    "bytes",
+    "pixels",
+    "hash",
+    "features",
+    "declared",
+    "reviewed",
+)  # the first that finds a pair is said to have found it
 
 Hashes = npt.NDArray[np.bool_]  # shape (N, 256)
 
@@ -137,8 +144,8 @@ def _patients_of(lesions: Lesions, metadata: Metadata) -> "pd.Series[int]":
     return patient.where(patient.ne("")).groupby(lesions.lesion).nunique()
 
 
-def summarise(manifest: Manifest, lesions: Lesions, metadata: Metadata, pairs: Pairs) -> AuditDetails:
-    """Count what was found; `lesions` has the rows of `manifest`."""
+def summarise(manifest: Manifest, lesions: Lesions, metadata: Metadata, pairs: Pairs, rejected: Pairs) -> AuditDetails:
+    """Count what was found; `lesions` has the rows of `manifest`, and `rejected` are pairs that a person overruled."""
     source = pd.Series(manifest.source_split)
     images = manifest.to_frame().assign(lesion=lesions.lesion, in_train=source.eq("train"))
     by_lesion = images.groupby("lesion")
@@ -151,6 +158,8 @@ def summarise(manifest: Manifest, lesions: Lesions, metadata: Metadata, pairs: P
         patients=int(pd.Series(lesions.patient).nunique()) if (metadata["patient"] != "").any() else None,
         label_conflicts=int(by_lesion["label"].nunique().gt(1).sum()),
         patient_conflicts=int(_patients_of(lesions, metadata).gt(1).sum()),
+        pairs_rejected=len(rejected),
+        rejected_but_joined=int((lesions.at(rejected.path_a).lesion == lesions.at(rejected.path_b).lesion).sum()),
         pairs_kept_apart=int(contradictions(lesions, metadata, pairs)["ids"].sum()),
         pairs=PairCounts(**{method: int((pairs.method == method).sum()) for method in METHODS}),
     )

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
+from pydantic import Field
+
 from dermascreen.artifacts.dataset.details import LeftOutCounts
 from dermascreen.core.records import Details, Number, details_file, known, section
 from dermascreen.evidence.evaluation import SplitReport
 from dermascreen.evidence.external import SiteReport
-from dermascreen.evidence.intervals import Lesions, main_interval
+from dermascreen.evidence.intervals import CONFIDENCE, Lesions, main_interval
 from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.operating_points import OperatingPoints
 from dermascreen.evidence.point_reports import (
@@ -27,7 +29,6 @@ from dermascreen.evidence.point_reports import (
 )
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.shortcuts import (
-    NOT_ASSESSABLE,
     AucReport,
     BaselineReport,
     Flags,
@@ -38,6 +39,8 @@ from dermascreen.evidence.shortcuts import (
     report_interventions,
     report_strata,
 )
+from dermascreen.evidence.subgroups import Subgroups, report_subgroups
+from dermascreen.evidence.thresholds import NO_GROUPS, Groups
 
 
 class EvaluateDetails(Details):
@@ -88,10 +91,20 @@ class ThresholdDetails(Details):
     abstention: BandReport | None
     fn_reduction: FnReduction  # on test
     source_protocol: SourceProtocol
+    subgroups: Subgroups = Field(default=Subgroups(CONFIDENCE, {}))  # where the data set has a table
 
     @classmethod
-    def measure(cls, points: OperatingPoints, val: Sample, test: Sample) -> Self:
-        """Apply the points to both splits, and for comparison the source project's protocol to test."""
+    def measure(
+        cls,
+        points: OperatingPoints,
+        val: Sample,
+        test: Sample,
+        groups: tuple[Mapping[str, Groups], Mapping[str, Groups]] = (NO_GROUPS, NO_GROUPS),
+    ) -> Self:
+        """Apply the points to both splits, and for comparison the source project's protocol to test.
+
+        Parameters: `groups` of the images of val and of test, by the name of a column.
+        """
         default = report_point(points.default, val, test)
         high_recall = report_high_recall(points.high_recall, val, test)
         return cls(
@@ -102,6 +115,7 @@ class ThresholdDetails(Details):
             abstention=None if points.abstention is None else report_band(points.abstention, val, test),
             fn_reduction=fn_reduction(default.test.confusion, high_recall.test.confusion),
             source_protocol=report_source_protocol(test, points.high_recall.target_recall),
+            subgroups=report_subgroups((val, groups[0]), (test, groups[1]), points.high_recall),
         )
 
     @property
@@ -156,19 +170,20 @@ class ShortcutsDetails(Details):
         baselines: Mapping[str, Scores],
         changed: Mapping[str, Scores],
         strata: Mapping[str, Flags],
+        not_assessable: tuple[str, ...],
     ) -> Self:
         """All numbers about shortcuts, from the test images.
 
         Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant at
         high_recall; `lesion`; the scores of each of `baselines`; the logits under each intervention, `changed`; which
-        images each of `strata` holds.
+        images each of `strata` holds. `not_assessable`, what the data do not record.
         """
         return cls(
             network=report_auc(label, network, lesion),
             baselines=report_baselines(label, network, lesion, baselines),
             interventions=report_interventions(label, network, lesion, changed),
             strata=report_strata(label, network, called, lesion, strata),
-            not_assessable=NOT_ASSESSABLE,
+            not_assessable=not_assessable,
         )
 
     @property

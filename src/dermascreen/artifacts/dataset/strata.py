@@ -1,0 +1,69 @@
+"""The groups into which the metadata divide the photographs."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from dermascreen.artifacts.dataset.columns import Texts
+from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.core.errors import ParamsError
+from dermascreen.core.tables import Names, locate
+
+MOST = 12  # values of a column that divides into groups
+BANDS = {"under 30": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
+UNKNOWN = "not known"
+
+# What results may depend on, and the names of columns that tell it.
+TOLD_BY = {
+    "skin type": r"fitzpatrick|skin_?(type|tone|colou?r)",
+    "age": r"\bage\b|_age|age_",
+    "sex": r"\bsex\b|gender",
+    "body site": r"anatom|body_?site|locali[sz]ation|location|region",
+    "diagnosis": r"diagnos|\bdx\b",
+    "how it was confirmed": r"confirm|dx_type|biops|histopath",
+    "acquisition site": r"^site$|hospital|attribution|institution|centre|center|clinic\b",
+    "camera": r"camera|device|dermatoscope|image_type",
+}
+
+
+def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
+    """The group of each of `paths` by the name of the column: its values, or bands of age; shape (paths,).
+
+    A column that has, in all the metadata, one value or more than MOST, other than ages, divides nothing.
+    """
+    rows, groups = locate(pd.Index(metadata["path"]), paths, metadata.PATH), {}
+    for name in metadata.columns:
+        values = pd.Series(metadata[name])
+        if re.search(TOLD_BY["age"], name, re.IGNORECASE) and (banded := _bands(values)) is not None:
+            values = banded
+        values = values.where(values.ne(""), UNKNOWN)
+        if 1 < values.nunique() <= MOST:
+            groups[name] = np.asarray(values, dtype=object)[rows]
+    return groups
+
+
+def require_groups(asked: Sequence[str], groups: Mapping[str, Texts]) -> Sequence[str]:
+    """The columns that threshold.groups names; raises ParamsError for one that divides nothing."""
+    for name in asked:
+        if name not in groups:
+            known = ", ".join(groups) or "none"
+            raise ParamsError(f"threshold.groups names {name}, but the columns that divide the images are {known}.")
+    return asked
+
+
+def _bands(values: "pd.Series[str]") -> "pd.Series[str] | None":
+    years = pd.to_numeric(values.str.removesuffix("+").where(values.ne("")), errors="coerce")
+    if (years.isna() & values.ne("")).any() or years.isna().all():
+        return None
+    named = pd.cut(years, [*BANDS.values(), np.inf], right=False, labels=[*BANDS])
+    return named.astype(object).where(years.notna(), "")
+
+
+def untold(metadata: Metadata) -> tuple[str, ...]:
+    """What results may depend on, and no column with a value tells."""
+    told = [name for name in metadata.columns if (metadata[name] != "").any()]
+    return tuple(
+        what for what, names in TOLD_BY.items() if not any(re.search(names, name, re.IGNORECASE) for name in told)
+    )

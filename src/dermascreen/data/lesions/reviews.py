@@ -1,0 +1,62 @@
+"""People overrule the audit: what they said of pairs is applied to those that it found, and collected in one file."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dermascreen.artifacts.dataset.lesions import Pairs
+from dermascreen.artifacts.dataset.reviews import DIFFERENT, SAME, Reviews
+from dermascreen.core.errors import BadTableError
+from dermascreen.core.tables import Names
+
+REVIEWED = "reviewed"  # the method of a pair that nothing else found
+ENDS = ["sha256_a", "sha256_b"]
+
+
+def overrule(pairs: Pairs, paths: Names, sha256: Names, reviews: Reviews) -> tuple[Pairs, Pairs]:
+    """The pairs without those said to be different, and with those said to be the same; and the former.
+
+    Files of equal bytes are one photograph: what is said of one of them is said of all.
+    """
+    digest = dict(zip(paths, sha256, strict=True))
+    first: dict[str, str] = {}  # a path of each photograph
+    for path, one in digest.items():
+        first.setdefault(one, path)
+    said = dict(zip(zip(reviews.sha256_a, reviews.sha256_b, strict=True), reviews.verdict, strict=True))
+    ends = [tuple(sorted((digest[a], digest[b]))) for a, b in zip(pairs.path_a, pairs.path_b, strict=True)]
+    found, rejected = pairs.to_frame(), np.array([said.get(pair) == DIFFERENT for pair in ends], dtype=bool)
+    place = {path: number for number, path in enumerate(digest)}
+    added = [
+        sorted((first[a], first[b]), key=place.__getitem__)
+        for (a, b), verdict in said.items()
+        if verdict == SAME and a in first and b in first and (a, b) not in {*ends}
+    ]
+    new = pd.DataFrame(added, columns=["path_a", "path_b"]).assign(method=REVIEWED, score=1.0, inliers=0)
+    parts = [found[~rejected], new[[*found.columns]]]
+    kept = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return Pairs.of(kept), Pairs.of(found[rejected])
+
+
+def review(file: Path) -> int:
+    """`dermascreen review FILE`: add the verdicts that a page saved to those of the project, and say what changed."""
+    given, ours = Reviews.read(file), _ours()
+    before = ours.to_frame().set_index(ENDS)
+    now = given.to_frame().set_index(ENDS)
+    both = before.index.intersection(now.index)
+    changed = int((before.loc[both, "verdict"] != now.loc[both, "verdict"]).sum())
+    merged = pd.concat([before.drop(both), now]).sort_index().reset_index()
+    Reviews.of(merged).write()
+    print(
+        f"{Reviews.PATH} holds {len(merged)} verdicts: {len(now) - len(both)} new, {changed} changed. Run `dvc repro`, "
+        "and commit the file with dvc.lock."
+    )
+    return 0
+
+
+def _ours() -> Reviews:
+    if not Reviews.PATH.parent.is_dir():
+        raise BadTableError(Reviews.PATH, "has no folder to be in", "run the command in the folder that holds dvc.yaml")
+    if not Reviews.PATH.exists():
+        return Reviews(*(np.array([], dtype=object) for _ in Reviews.meanings()))
+    return Reviews.read()

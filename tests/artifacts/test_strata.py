@@ -1,0 +1,57 @@
+"""How the metadata divide photographs, and what they do not tell."""
+
+import pandas as pd
+import pytest
+
+from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.artifacts.dataset.strata import TOLD_BY, divide, require_groups, untold
+from dermascreen.core.errors import ParamsError
+
+PATHS = [f"{number}.jpg" for number in range(6)]
+
+
+def metadata(**columns: list[str]) -> Metadata:
+    nothing = [""] * len(PATHS)
+    return Metadata.of(PATHS, pd.DataFrame({"lesion": nothing, "patient": nothing} | columns, index=pd.Index(PATHS)))
+
+
+def test_values_divide_and_ages_are_banded() -> None:
+    table = metadata(sex=["male", "female", "", "male", "male", "male"], age_approx=["29", "30", "85+", "", "50", "0"])
+    found = divide(table, PATHS[::-1])
+    assert found["sex"].tolist() == ["male", "male", "male", "not known", "female", "male"]
+    assert found["age_approx"].tolist() == ["under 30", "50 to 69", "not known", "70 and over", "30 to 49", "under 30"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"image_type": ["dermoscopic"] * 6},
+        {"note": list("abcdef")},
+        {"age": ["young", "old", "young", "young", "old", "b"]},
+    ],
+)
+def test_what_divides_nothing_is_left_out(column, monkeypatch) -> None:
+    monkeypatch.setattr("dermascreen.artifacts.dataset.strata.MOST", 2)
+    assert divide(metadata(**column), PATHS) == {}
+
+
+def test_only_what_no_column_tells_is_said_not_to_be_assessable() -> None:
+    assert untold(Metadata.of(PATHS)) == tuple(TOLD_BY)
+    table = metadata(
+        age_approx=["1"] * 6, sex=["male"] * 6, anatom_site_general=["back"] * 6, diagnosis_3=["Nevus"] * 6,
+        diagnosis_confirm_type=["histopathology"] * 6, attribution=["A"] * 6, fitzpatrick_skin_type=[""] * 6,
+        image_type=["dermoscopic"] * 6,
+    )  # fmt: skip
+    assert untold(table) == ("skin type",), "a column without a value tells nothing"
+    assert untold(metadata(site=["A"] * 6, dx=["nv"] * 6, localization=["face"] * 6, image=["x"] * 6)) == (
+        "skin type", "age", "sex", "how it was confirmed", "camera",
+    )  # fmt: skip
+
+
+def test_groups_that_do_not_exist_are_named() -> None:
+    groups = divide(metadata(sex=["male", "female"] * 3), PATHS)
+    assert require_groups(["sex"], groups) == ["sex"]
+    with pytest.raises(ParamsError, match=r"threshold\.groups names gender, but the columns .* are sex\."):
+        require_groups(["gender"], groups)
+    with pytest.raises(ParamsError, match=r"are none\."):
+        require_groups(["sex"], {})

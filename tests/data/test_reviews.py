@@ -1,0 +1,99 @@
+"""People overrule the audit: by a file of verdicts, which the page of pairs saves and a command merges."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import main
+
+from dermascreen.artifacts.dataset.lesions import Pairs
+from dermascreen.artifacts.dataset.reviews import Reviews
+from dermascreen.data.lesions.pairs import join
+from dermascreen.data.lesions.reviews import overrule
+
+PATHS = list("abcdef")
+SHA = ["1", "2", "3", "4", "5", "1"]  # a and f are one file
+FOUND = [("a", "f", "bytes", 1.0, 0), ("a", "b", "features", 20.0, 21), ("c", "d", "hash", 0.97, 0)]
+HEADER = "sha256_a,sha256_b,verdict,note\n"
+
+
+def reviews(tmp_path, *rows: str) -> Reviews:
+    (tmp_path / "r.csv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
+    return Reviews.read(tmp_path / "r.csv")
+
+
+def pairs(*rows: tuple) -> Pairs:
+    return Pairs.of(pd.DataFrame(rows, columns=["path_a", "path_b", "method", "score", "inliers"]))
+
+
+def ends(found: Pairs) -> list[tuple[str, str, str]]:
+    return list(zip(found.path_a, found.path_b, found.method, strict=True))
+
+
+def test_without_reviews_nothing_changes(tmp_path) -> None:
+    kept, rejected = overrule(pairs(*FOUND), PATHS, SHA, reviews(tmp_path))
+    pd.testing.assert_frame_equal(kept.to_frame(), pairs(*FOUND).to_frame())
+    assert len(rejected) == 0
+
+
+def test_verdicts_overrule_in_either_order_of_the_digests(tmp_path) -> None:
+    said = reviews(
+        tmp_path, "4,3,different,a scar", "2,5,same,", "1,2,same,sure", "8,9,same,not here", "1,9,different,"
+    )
+    kept, rejected = overrule(pairs(*FOUND), PATHS, SHA, said)
+    assert ends(kept) == [("a", "f", "bytes"), ("a", "b", "features"), ("b", "e", "reviewed")]
+    assert ends(rejected) == [("c", "d", "hash")]
+    assert join(PATHS, kept).tolist() == [0, 0, 1, 2, 0, 0]
+
+
+def test_a_verdict_on_one_of_two_equal_files_is_of_both(tmp_path) -> None:
+    found = pairs(("a", "f", "bytes", 1.0, 0), ("b", "f", "features", 20.0, 21))
+    kept, rejected = overrule(found, PATHS, SHA, reviews(tmp_path, "1,2,different,"))
+    assert (ends(kept), ends(rejected)) == ([("a", "f", "bytes")], [("b", "f", "features")])
+
+
+def test_reviews_of_nothing_found_are_pairs_too(tmp_path) -> None:
+    nothing = pairs(*FOUND)[np.zeros(3, dtype=bool)]
+    kept, _ = overrule(nothing, PATHS, SHA, reviews(tmp_path, "1,2,same,"))
+    assert ends(kept) == [("a", "b", "reviewed")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (["1,2,same,", "2,1,different,"], "holds a pair twice in line 3; "),
+        (["1,2,alike,"], "has a verdict that is not same or different in line 2; "),
+        ([",2,same,"], "has a sha256_a that is not a name in line 2; "),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, rows, problem) -> None:
+    (tmp_path / "r.csv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
+    with pytest.raises(Exception, match=rf"r\.csv {problem}"):
+        Reviews.read(tmp_path / "r.csv")
+
+
+def test_saved_verdicts_are_merged_and_the_later_one_counts(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text(HEADER + '2,1,same,"left, then right"\n5,6,different,\n')
+    second.write_text(HEADER + "6,5,same,\n3,4,same,\n1,2,same,new note\n")
+    for file, said in ((first, "2 verdicts: 2 new, 0 changed"), (second, "3 verdicts: 1 new, 1 changed")):
+        main(["review", str(file)])
+        assert said in capsys.readouterr().out
+    assert (tmp_path / "data/reviewed_pairs.csv").read_text() == HEADER + "1,2,same,new note\n3,4,same,\n5,6,same,\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "r.csv does not exist; "),
+        (HEADER, "data/reviewed_pairs.csv has no folder to be in; run the command in the folder"),
+    ],
+)
+def test_a_file_that_is_not_there_or_is_no_project_is_named(tmp_path, monkeypatch, capsys, content, sentence) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content:
+        (tmp_path / "r.csv").write_text(content)
+    with pytest.raises(SystemExit, match="1"):
+        main(["review", "r.csv"])
+    assert sentence in capsys.readouterr().err

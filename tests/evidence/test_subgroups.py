@@ -1,0 +1,144 @@
+"""For whom results hold: by hand, against other libraries, and by simulation."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
+
+from dermascreen.evidence.operating_points import HighRecall
+from dermascreen.evidence.sample import Sample
+from dermascreen.evidence.subgroups import calibration_error, promise, report_subgroups
+from dermascreen.evidence.thresholds import choose_high_recall, choose_points
+
+
+def sample(label: list[int], probability: list[float], lesion: list[int] | None = None) -> Sample:
+    return Sample(np.array(label), np.array(probability), np.arange(len(label)) if lesion is None else np.array(lesion))
+
+
+def point(threshold: float) -> HighRecall:
+    return HighRecall(
+        threshold, "a rule", target_recall=0.95, confidence=0.95, guaranteed=True, reached=True, lesions=60,
+        misses_allowed=0, lesions_needed=59,
+    )  # fmt: skip
+
+
+def drawn(n: int, seed: int, shift: float = 0.0) -> Sample:
+    rng = np.random.default_rng(seed)
+    label = (rng.random(n) < 0.4).astype(int)
+    return Sample(label, 1 / (1 + np.exp(-rng.normal(3 * label - 1.5 + shift, 1.5))), np.arange(n))
+
+
+def test_the_measures_of_a_group_are_those_of_its_images_alone() -> None:
+    val, test = drawn(200, 0), drawn(300, 1)
+    names = np.where(np.arange(300) % 3, "a", "b").astype(object)
+    found = report_subgroups(
+        (val, {"sex": np.full(200, "a", dtype=object)}), (test, {"sex": names}), point(0.3)
+    ).columns["sex"]  # fmt: skip
+    for name, group in found.items():
+        label, probability = test.label[names == name], test.probability[names == name]
+        called = probability >= 0.3
+        assert (group.images, group.malignant, group.benign) == (len(label), label.sum(), (1 - label).sum())
+        assert group.roc_auc == pytest.approx(roc_auc_score(label, probability))
+        assert group.recall == called[label == 1].mean()
+        assert group.specificity == (~called[label == 0]).mean()
+        assert group.calibration_error == pytest.approx(probability.mean() - label.mean())
+        low, high = proportion_confint(called[label == 1].sum(), label.sum(), 1 - 0.975, "beta")
+        (interval,) = group.intervals.recall.values()
+        assert (interval.low, interval.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found["b"].promise.lesions, found["b"].promise.kept) == (0, False)
+
+
+def test_intervals_are_widened_for_the_number_of_groups() -> None:
+    val, test = drawn(200, 0), drawn(300, 1)
+    groups = [{"one": np.arange(len(part.label)) % 5, "two": np.arange(len(part.label)) % 5} for part in (val, test)]
+    groups = [
+        {name: np.array([f"{n}" for n in values], dtype=object) for name, values in part.items()} for part in groups
+    ]
+    found = report_subgroups((val, groups[0]), (test, groups[1]), point(0.3))
+    assert (found.looked_at, found.confidence) == (10, pytest.approx(0.995))
+
+
+def test_no_number_is_given_where_a_class_is_too_small() -> None:
+    label = [1] * 9 + [0] * 10
+    test = sample(label, [0.5] * 19)
+    column = {"c": np.full(19, "x", dtype=object)}
+    group = report_subgroups((test, column), (test, column), point(0.3)).columns["c"]["x"]
+    assert (group.recall, group.roc_auc, group.calibration_error) == (None, None, None)
+    assert group.specificity == 0
+    assert (group.intervals.recall, group.intervals.roc_auc) == ({}, {})
+    twice = sample([1] * 18 + [0] * 10, [0.5] * 28, [*range(9), *range(9), *range(20, 30)])
+    column = {"c": np.full(28, "x", dtype=object)}
+    assert report_subgroups((twice, column), (twice, column), point(0.3)).columns["c"]["x"].recall is None, "9 lesions"
+
+
+def test_the_error_of_calibration_counts_lesions() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 100)
+    probability = rng.random(100)
+    alone = calibration_error(Sample(label, probability, np.arange(100)))
+    difference = probability - label
+    half = norm.isf(0.025) * difference.std(ddof=1) / 10
+    assert alone[0] == pytest.approx(difference.mean())
+    assert tuple(alone[1]) == (pytest.approx(difference.mean() - half), pytest.approx(difference.mean() + half))
+    twice = calibration_error(Sample(*(np.tile(part, 2) for part in (label, probability, np.arange(100)))))
+    assert twice[0] == pytest.approx(alone[0])
+    assert tuple(twice[1]) == (pytest.approx(alone[1].low), pytest.approx(alone[1].high)), "copies say nothing new"
+
+
+@pytest.mark.parametrize(
+    ("lesions", "missed", "kept", "allowed"),
+    [(58, 0, False, None), (59, 0, True, 0), (59, 1, False, 0), (120, 1, True, 1), (120, 2, False, 1)],
+)
+def test_a_promise_takes_the_groups_own_lesions(lesions, missed, kept, allowed) -> None:
+    val = sample([1] * lesions + [0], [0.1] * missed + [0.9] * (lesions - missed) + [0.5])
+    found = promise(val, point(0.5))
+    assert (found.kept, found.lesions, found.missed, found.allowed) == (kept, lesions, missed, allowed)
+
+
+def test_a_threshold_for_groups_keeps_the_promise_in_each() -> None:
+    val = drawn(1500, 3)
+    harder = drawn(1500, 4, shift=-1.0)
+    both = Sample(
+        *(np.concatenate(parts) for parts in zip(val, harder._replace(lesion=harder.lesion + 1500), strict=True))
+    )
+    groups = {"sex": np.array(["a"] * 1500 + ["b"] * 1500, dtype=object)}
+    plain, lowered = choose_high_recall(both, 0.95, 0.95), choose_high_recall(both, 0.95, 0.95, groups)
+    assert not report_subgroups((both, groups), (both, groups), plain).promises["sex", "b"].kept
+    assert all(one.kept for one in report_subgroups((both, groups), (both, groups), lowered).promises.values())
+    assert lowered.threshold == choose_high_recall(harder, 0.95, 0.95).threshold < plain.threshold
+    assert lowered.rule.endswith(", and in each group of sex with lesions enough for it")
+    assert choose_points(both, 0.95, 0.95, None, groups).high_recall == lowered
+
+
+def test_a_group_without_lesions_enough_changes_nothing_and_is_named() -> None:
+    val = drawn(400, 5)
+    groups = {"sex": np.array(["a"] * 380 + ["b"] * 20, dtype=object)}
+    chosen = choose_high_recall(val, 0.95, 0.95, {"sex": np.full(400, "a", dtype=object)})
+    lowered = choose_high_recall(val, 0.95, 0.95, groups)
+    assert lowered.threshold <= chosen.threshold
+    found = report_subgroups((val, groups), (val, groups), lowered)
+    n = int(val.label[380:].sum())
+    assert found.shortfalls(["sex"], lowered) == [
+        f"A recall of 0.95 cannot be promised for sex b: val has {n} malignant lesions of it, and 59 are needed."
+    ]
+
+
+@pytest.mark.parametrize("shift", [-1.0, 0.0, 1.0])
+@pytest.mark.slow
+def test_the_promise_of_a_group_is_broken_no_more_often_than_it_says(shift) -> None:
+    """A group with easier or harder cancers than the rest; its true recall at a threshold is known."""
+    rng, broken, promised, draws = np.random.default_rng(8), 0, 0, 400
+    for _ in range(draws):
+        scores = np.concatenate([rng.normal(0, 1, 150), rng.normal(shift, 1, 150)])
+        val = Sample(np.ones(300, dtype=int), norm.cdf(scores), np.arange(300))
+        val = Sample(np.append(val.label, 0), np.append(val.probability, 0.0), np.append(val.lesion, 300))
+        chosen = choose_high_recall(val, 0.95, 0.95)
+        group = Sample(*(part[150:300] for part in val))
+        kept = promise(group, chosen).kept
+        true_recall = norm.sf(norm.ppf(chosen.threshold) - shift)
+        promised += kept
+        broken += kept and true_recall < 0.95
+    limit = 0.05 * draws + 3 * np.sqrt(0.05 * 0.95 * draws)
+    assert broken <= limit
+    assert promised == 0 if shift < 0 else promised > 0
