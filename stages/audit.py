@@ -8,7 +8,7 @@ from dermascreen.core.files import write_text
 from dermascreen.core.stage import stage
 from dermascreen.data.lesions.page import render_audit
 from dermascreen.data.lesions.pairs import contradictions, find_pairs, join, number_patients, summarise
-from dermascreen.data.lesions.reviews import overrule
+from dermascreen.data.lesions.reviews import overrule, settle
 
 
 def main() -> None:
@@ -16,7 +16,8 @@ def main() -> None:
         manifest, metadata = Manifest.read(), Metadata.read()
         declared = metadata.at(manifest.path)
         found = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit)
-        pairs, rejected = overrule(found, manifest.path, manifest.sha256, Reviews.read())
+        settled, unconfirmed = settle(found, manifest.path, manifest.sha256)
+        pairs, rejected = overrule(settled, manifest.path, manifest.sha256, Reviews.read())
         lesion = join(manifest.path, pairs)
         lesions = Lesions(manifest.path, lesion, number_patients(lesion, declared["patient"]))
         pairs.write()
@@ -24,6 +25,11 @@ def main() -> None:
         details = summarise(manifest, lesions, metadata, pairs, rejected)
         against = contradictions(lesions, metadata, pairs)
         write_text(render_audit(RAW, manifest, pairs, against, details), AUDIT_PAGE)
+        if unconfirmed is not None:
+            print(
+                "The pairs of this data set were looked at by eye and ship with dermascreen. Besides them, "
+                f"{len(unconfirmed)} were found here, and not joined."
+            )
         for what, count in (
             ("Lesions that carry both labels", details.label_conflicts),
             ("Lesions of several patients", details.patient_conflicts),

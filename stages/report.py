@@ -1,5 +1,6 @@
 """Put all results on one page, and in a model card."""
 
+from dermascreen.artifacts.dataset.kaggle import is_kaggles
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.splits import TEST, VAL
 from dermascreen.artifacts.model.files import MODEL_CARD
@@ -10,7 +11,6 @@ from dermascreen.artifacts.results.shortcuts import ShortcutScores
 from dermascreen.core.files import write_text
 from dermascreen.core.stage import stage
 from dermascreen.report.card import render_card
-from dermascreen.report.dataset import is_kaggles
 from dermascreen.report.figures import draw, svg
 from dermascreen.report.page import REPORT, render
 from dermascreen.report.pictures import read_pictures

@@ -1,15 +1,21 @@
 """People overrule the audit: by a file of verdicts, which the page of pairs saves and a command merges."""
 
+import hashlib
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from commands import main
 
+from dermascreen.artifacts.dataset.kaggle import content
 from dermascreen.artifacts.dataset.lesions import Pairs
 from dermascreen.artifacts.dataset.reviews import Reviews
 from dermascreen.data.lesions.pairs import join
-from dermascreen.data.lesions.reviews import overrule
+from dermascreen.data.lesions.reviews import KAGGLE, overrule, settle
 
+ARCHIVE = Path("../shared/data/skin-cancer-malignant-vs-benign.zip")
 PATHS = list("abcdef")
 SHA = ["1", "2", "3", "4", "5", "1"]  # a and f are one file
 FOUND = [("a", "f", "bytes", 1.0, 0), ("a", "b", "features", 20.0, 21), ("c", "d", "hash", 0.97, 0)]
@@ -97,3 +103,31 @@ def test_a_file_that_is_not_there_or_is_no_project_is_named(tmp_path, monkeypatc
     with pytest.raises(SystemExit, match="1"):
         main(["review", "r.csv"])
     assert sentence in capsys.readouterr().err
+
+
+def test_photographs_that_no_list_ships_for_keep_the_pairs_that_were_found() -> None:
+    kept, unconfirmed = settle(pairs(*FOUND), PATHS, SHA)
+    assert (ends(kept), unconfirmed) == (ends(pairs(*FOUND)), None)
+
+
+def test_where_a_list_ships_it_decides_whatever_was_found(tmp_path, monkeypatch) -> None:
+    (tmp_path / "list.csv").write_text(HEADER + "1,2,same,\n4,5,same,\n")
+    monkeypatch.setattr("dermascreen.data.lesions.reviews.KAGGLE", tmp_path / "list.csv")
+    monkeypatch.setattr("dermascreen.data.lesions.reviews.CONTENT", content(SHA))
+    for found in (FOUND, FOUND[:2], [FOUND[0]]):
+        kept, unconfirmed = settle(pairs(*found), PATHS, SHA)
+        assert sorted(pair[:2] for pair in ends(kept)) == [("a", "b"), ("a", "f"), ("d", "e")]
+        assert [pair[:2] for pair in ends(unconfirmed)] == [("c", "d")] * (len(found) == 3)
+
+
+def test_the_shipped_list_is_of_pairs_of_the_real_data_set() -> None:
+    shipped = Reviews.read(KAGGLE)
+    assert len(shipped) == 547
+    assert set(shipped.verdict) == {"same"}
+    if not ARCHIVE.exists():
+        pytest.skip("needs the real data set in ../shared/data")
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        digests = {
+            hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".jpg")
+        }
+    assert {*shipped.sha256_a, *shipped.sha256_b} <= digests

@@ -9,9 +9,9 @@ import reported_models
 from reported_models import Model
 from typed import results_of
 
+from dermascreen.artifacts.dataset.kaggle import content, is_kaggles
 from dermascreen.core.params import with_changes
 from dermascreen.report.card import render_card
-from dermascreen.report.dataset import content, is_kaggles
 from dermascreen.report.figures import draw, svg
 from dermascreen.report.page import render
 from dermascreen.report.results import Results
@@ -162,5 +162,5 @@ def test_no_band_is_drawn_of_curves_that_few_lesions_give() -> None:
 def test_the_data_set_is_known_by_its_name_on_kaggle_or_by_its_content(
     data, files, expected, params, monkeypatch
 ) -> None:
-    monkeypatch.setattr("dermascreen.report.dataset.CONTENT", content(["aa", "bb"]))
+    monkeypatch.setattr("dermascreen.artifacts.dataset.kaggle.CONTENT", content(["aa", "bb"]))
     assert is_kaggles(params.data.model_copy(update=data), files) is expected

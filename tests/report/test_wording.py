@@ -11,6 +11,7 @@ import reported_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
@@ -21,7 +22,6 @@ from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, MeasuredRates, PointReport, fn_reduction
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.shortcuts import InterventionReport
-from dermascreen.report.dataset import SLUG
 from dermascreen.report.numbers import (
     amount,
     by,

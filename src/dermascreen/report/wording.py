@@ -3,6 +3,7 @@
 import numpy as np
 
 from dermascreen.artifacts.dataset.details import AuditDetails
+from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import IMAGENET, NOTHING, Start
 from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.artifacts.results.curves import DecisionCurve
@@ -13,7 +14,6 @@ from dermascreen.evidence.metrics import Rates
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, PointReport
 from dermascreen.evidence.subgroups import Subgroups
-from dermascreen.report.dataset import SLUG
 from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, span
 
 POINTS = {  # in the order of the tables
