@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.manifest import Manifest
-from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
+from dermascreen.artifacts.dataset.splits import SELECTION, TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.results.details.evaluation import ExternalDetails, SiteDetails
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.errors import SiteError
@@ -29,7 +29,7 @@ def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
     from dermascreen.prediction.predictor import Predictor  # noqa: PLC0415 - slow, and by default there is no site
 
     params, predictor = run.params, Predictor()
-    trained = Splits.read().part(TRAIN, VAL)
+    trained = Splits.read().part(TRAIN, SELECTION, VAL)
     own = Manifest.read().at(trained.path)
     internal = Predictions.read(splits=[TEST]).part(TEST).sample
     with TemporaryDirectory() as folder:

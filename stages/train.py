@@ -43,10 +43,15 @@ def main() -> None:
         require_maps(network, params.explain)
         precision = resolve_precision(params.train.precision, network)
         print(f"train: {in_words(network.description)}; precision {precision}", flush=True)
+        if splits.chooses_epoch != VAL:
+            print(
+                f"train: the epoch is chosen on {splits.chooses_epoch}, which the columns called val describe",
+                flush=True,
+            )
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
         began, done = time.monotonic(), itertools.count(1)
         fitted = fit(
-            network, part(TRAIN), part(VAL), params.train,
+            network, part(TRAIN), part(splits.chooses_epoch), params.train,
             seed=params.seed, checkpoints=checkpoints, on_epoch=on_epoch,
         )  # fmt: skip
 

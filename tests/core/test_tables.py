@@ -121,7 +121,7 @@ def test_columns_that_mean_what_they_should_pass(tmp_path: Path) -> None:
         ("logit", "inf", "has a logit that is not a number in line 4"),
         ("logit", "nan", "has a logit that is not a number in line 4"),
         ("probability", 1.01, "has a probability that is not a number from 0 to 1 in line 4"),
-        ("split", "tset", "has a split that is not train, val, test or excluded in line 4"),
+        ("split", "tset", "has a split that is not train, selection, val, test or excluded in line 4"),
         ("split", "val", "holds only one class in split 'test'"),
     ],
 )

@@ -98,6 +98,7 @@ def test_a_data_stage_is_a_run_with_its_parameters_metrics_and_hashes(root: Path
         "split.protocol": "official",
         "split.val_fraction": "0.2",
         "split.test_fraction": "0.2",
+        "split.selection_fraction": "0.0",
         "split.folds": "0",
         "split.fold": "0",
         "split.hold_out.column": "",

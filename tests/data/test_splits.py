@@ -302,3 +302,18 @@ def test_what_cannot_be_held_out_is_named(params, sentence) -> None:
 def test_nothing_can_be_held_out_where_there_is_no_table() -> None:
     with pytest.raises(ParamsError, match=r"metadata\.csv are none, as the data have no table\."):
         splits.split_images(MANIFEST, LESIONS, Metadata.of(MANIFEST.path), hold_out("hospital", "Nord"))
+
+
+@pytest.mark.parametrize("protocol", ["official", "grouped"])
+def test_lesions_set_aside_choose_the_epoch_and_leave_val_and_test_as_they_are(protocol) -> None:
+    before = split_images(MANIFEST, LESIONS, params(protocol))
+    aside = params(protocol).model_copy(update={"selection_fraction": 0.25})
+    after = splits.split_images(MANIFEST, LESIONS, Metadata.of(MANIFEST.path), aside)
+    table = after.to_frame()
+    for name in ("val", "test"):
+        assert table["split"].eq(name).equals(before["split"].eq(name))
+    assert table["split"].eq("selection").sum() == round(0.25 * before["split"].eq("train").sum())
+    assert after.chooses_epoch == "selection"
+    assert Splits.of(before).chooses_epoch == "val"
+    found = summarise(after, Metadata.of(MANIFEST.path))
+    assert [*found.parts] == ["train", "selection", "val", "test"]

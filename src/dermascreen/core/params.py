@@ -113,6 +113,7 @@ class SplitParams(Section):
     protocol: Literal["official", "grouped", "official_with_duplicates"]
     val_fraction: Fraction
     test_fraction: Fraction
+    selection_fraction: Annotated[Number, Field(ge=0, lt=1)]
     folds: Whole
     fold: Whole
     hold_out: HoldOutParams

@@ -38,7 +38,8 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     `grouped`, the folders are ignored: test is drawn from all lesions, or is fold number `params.fold` of
     `params.folds`, which together hold every lesion once, and val is drawn from the rest. With `params.hold_out`, test
     is the photographs that have one of its values in its column of the metadata, and other photographs of their
-    patients and lesions are excluded.
+    patients and lesions are excluded. With `params.selection_fraction`, that share of the lesions left for train is
+    selection.
 
     Photographs stay in the manifest's order.
     Raises TooFewLesionsError if a split would have fewer than two lesions of a class, ParamsError if the protocol needs
@@ -63,8 +64,12 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     else:
         train, val = draw(rest, params.val_fraction, params.seed, "train and val", of_the_rest)
 
+    parts = {"train": train, "val": val, "test": test}
+    if params.selection_fraction:
+        name = "train and selection"
+        parts["train"], parts["selection"] = draw(train, params.selection_fraction, params.seed, name, of_the_rest)
     images["split"] = ""
-    for name, members in {"train": train, "val": val, "test": test}.items():
+    for name, members in parts.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
         if min(_counts(members)) < FEWEST:
             advice = GROUPED if name in folders else of_the_rest

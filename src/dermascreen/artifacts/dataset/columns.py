@@ -33,8 +33,8 @@ SourceSplit = Annotated[
 SplitName = Annotated[
     Texts,
     Meaning(
-        "train, val, test or excluded",
-        lambda values: values.isin(["train", "val", "test", "excluded"]),
+        "train, selection, val, test or excluded",
+        lambda values: values.isin(["train", "selection", "val", "test", "excluded"]),
         number=False,
     ),
 ]

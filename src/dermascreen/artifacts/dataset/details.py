@@ -108,13 +108,17 @@ class SplitDetails(Details):
     train: PartCounts
     val: PartCounts
     test: PartCounts
+    selection: PartCounts | None = None  # where val chooses the epoch
     excluded: PartCounts | None = None  # where the protocol excludes nothing
     columns: dict[str, ColumnCounts] = Field(default={})  # of the metadata
 
     @property
     def parts(self) -> dict[str, PartCounts]:
         """The splits that there are, by name."""
-        every = {"train": self.train, "val": self.val, "test": self.test, "excluded": self.excluded}
+        every = {
+            "train": self.train, "selection": self.selection, "val": self.val, "test": self.test,
+            "excluded": self.excluded,
+        }  # fmt: skip
         return {name: part for name, part in every.items() if part is not None}
 
 

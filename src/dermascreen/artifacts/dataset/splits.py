@@ -8,6 +8,7 @@ from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Spl
 from dermascreen.core.tables import Table
 
 TRAIN, VAL, TEST = "train", "val", "test"
+SELECTION = "selection"  # chooses the epoch where it has photographs; otherwise val does
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Splits(Table):
     label: Label
     lesion: LesionNumber
     split: SplitName
+
+    @property
+    def chooses_epoch(self) -> str:
+        """The split on which the epoch of the network is chosen."""
+        return SELECTION if SELECTION in self.split else VAL
 
     def part(self, *names: str) -> Self:
         """The photographs of these splits."""
