@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dermascreen.artifacts.dataset.details import AuditDetails
 from dermascreen.artifacts.dataset.lesions import Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL
 from dermascreen.data.photographs.photograph import read_photograph
 
 TEMPLATE = "page.html.jinja"
@@ -57,7 +58,11 @@ def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataF
         lstrip_blocks=True,
     )
     return environment.get_template(TEMPLATE).render(
-        audit=audit, pairs=list(shown.itertuples(index=False)), found=len(pairs), thumbnails=thumbnails
+        folders=bool(np.isin(manifest.source_split, [TRAIN, VAL, TEST]).any()),
+        audit=audit,
+        pairs=list(shown.itertuples(index=False)),
+        found=len(pairs),
+        thumbnails=thumbnails,
     )
 
 
