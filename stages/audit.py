@@ -8,22 +8,25 @@ from dermascreen.core.files import write_text
 from dermascreen.core.stage import stage
 from dermascreen.data.lesions.page import render_audit
 from dermascreen.data.lesions.pairs import contradictions, find_pairs, join, number_patients, summarise
-from dermascreen.data.lesions.reviews import overrule, settle
+from dermascreen.data.lesions.reviews import kept_apart, overrule, said_same, settle
 
 
 def main() -> None:
     with stage("audit") as run:
         manifest, metadata = Manifest.read(), Metadata.read()
         declared = metadata.at(manifest.path)
-        found = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit)
+        reviews = Reviews.read()
+        apart = kept_apart(manifest.sha256, reviews)
+        found = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit, apart=apart)
         settled, unconfirmed = settle(found, manifest.path, manifest.sha256)
-        pairs, rejected = overrule(settled, manifest.path, manifest.sha256, Reviews.read())
+        pairs, rejected = overrule(settled, manifest.path, manifest.sha256, reviews)
         lesion = join(manifest.path, pairs)
         lesions = Lesions(manifest.path, lesion, number_patients(lesion, declared["patient"]))
         pairs.write()
         lesions.write()
         details = summarise(manifest, lesions, metadata, pairs, rejected)
         against = contradictions(lesions, metadata, pairs)
+        against["reviewed"] = said_same(pairs, manifest, reviews)
         write_text(render_audit(RAW, manifest, pairs, against, details), AUDIT_PAGE)
         if unconfirmed is not None:
             print(

@@ -30,12 +30,12 @@ def page(tmp_path):
     folders = ["train", "train", "test", "test"]
     columns = ["path_a", "path_b", "method", "score", "inliers"]
 
-    def render(*rows: tuple, sources: list[str] = folders, known: pd.DataFrame | None = None) -> str:
+    def render(*rows: tuple, sources: list[str] = folders, known: pd.DataFrame | None = None, reviewed=False) -> str:
         paths, side = np.array(NAMES, dtype=object), np.full(len(NAMES), 300)
         manifest = Manifest(paths, np.array([0, 0, 0, 1]), np.array(sources, dtype=object), side, side, paths)
         pairs = Pairs.of(pd.DataFrame(rows, columns=columns))
         lesions = Lesions(paths, np.zeros(len(paths), dtype=int), np.zeros(len(paths), dtype=int))
-        against = contradictions(lesions, Metadata.of(paths, known), pairs)
+        against = contradictions(lesions, Metadata.of(paths, known), pairs).assign(reviewed=reviewed)
         return render_audit(tmp_path, manifest, pairs, against, DETAILS)
 
     return render
@@ -100,3 +100,9 @@ def test_what_a_table_contradicts_comes_first_and_is_named(page) -> None:
     assert ["alarm" in figure and ("in the table" in figure or "different labels" in figure) for figure in first] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+def test_what_was_reviewed_comes_last(page) -> None:
+    drawn = page(*PAIRS, reviewed=[False, False, True, False])
+    assert re.findall(r"<b>(.*?)</b>", drawn)[-1] == "features 40"
+    assert drawn.count("reviewed: same") == 1

@@ -12,8 +12,8 @@ from commands import main
 from dermascreen.artifacts.dataset.kaggle import content
 from dermascreen.artifacts.dataset.lesions import Pairs
 from dermascreen.artifacts.dataset.reviews import Reviews
-from dermascreen.data.lesions.pairs import join
-from dermascreen.data.lesions.reviews import KAGGLE, overrule, settle
+from dermascreen.data.lesions.pairs import equal_pairs, join
+from dermascreen.data.lesions.reviews import KAGGLE, kept_apart, overrule, settle
 
 ARCHIVE = Path("../shared/data/skin-cancer-malignant-vs-benign.zip")
 PATHS = list("abcdef")
@@ -68,6 +68,7 @@ def test_reviews_of_nothing_found_are_pairs_too(tmp_path) -> None:
     [
         (["1,2,same,", "2,1,different,"], "holds a pair twice in line 3; "),
         (["1,2,alike,"], "has a verdict that is not same or different in line 2; "),
+        (["1,1,different,"], "compares a file with itself in line 2; "),
         ([",2,same,"], "has a sha256_a that is not a name in line 2; "),
     ],
 )
@@ -131,3 +132,13 @@ def test_the_shipped_list_is_of_pairs_of_the_real_data_set() -> None:
             hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".jpg")
         }
     assert {*shipped.sha256_a, *shipped.sha256_b} <= digests
+
+
+def test_a_photograph_that_is_kept_apart_from_some_does_not_part_the_others(tmp_path) -> None:
+    sha256, declared = ["1", "2", "3", "4"], ["L"] * 4
+    apart = kept_apart(sha256, reviews(tmp_path, "2,1,different,", "2,3,different,", "8,9,different,", "3,4,same,"))
+    assert apart == {(0, 1), (1, 2)}
+    assert equal_pairs(declared, apart) == [(0, 2), (2, 3)]
+    apart |= {(0, 3), (1, 3), (2, 3)}
+    assert equal_pairs(declared, apart) == [(0, 2)]
+    assert equal_pairs(["a", "", "a", "", "a"]) == [(0, 2), (2, 4)]

@@ -317,3 +317,21 @@ def test_lesions_set_aside_choose_the_epoch_and_leave_val_and_test_as_they_are(p
     assert Splits.of(before).chooses_epoch == "val"
     found = summarise(after, Metadata.of(MANIFEST.path))
     assert [*found.parts] == ["train", "selection", "val", "test"]
+
+
+def test_only_near_duplicates_return_to_train_not_all_that_their_patients_have() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 20, ["train"] * 32 + ["test"] * 8)
+    lesion, patient = lesions.lesion.copy(), lesions.lesion.copy()
+    lesion[0] = patient[0] = 39  # a photograph of a lesion of test
+    patient[2] = 39  # another lesion of its patient
+    table = Lesions(lesions.path, lesion, patient)
+    split = split_images(manifest, table, params("official_with_duplicates")).set_index("path")["split"]
+    assert (split["train/0.jpg"], split["train/2.jpg"]) == ("train", "excluded")
+
+
+def test_too_few_patients_are_said_to_be_too_few() -> None:
+    manifest, lesions = make([*range(60)], [0] * 30 + [1] * 30, ["none"] * 60)
+    patient = np.concatenate([np.arange(30), np.full(30, 99)])
+    table = Lesions(lesions.path, lesions.lesion, patient)
+    with pytest.raises(TooFewLesionsError, match="30 benign and 1 malignant"):
+        split_images(manifest, table, params("grouped"))

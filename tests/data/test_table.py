@@ -1,5 +1,6 @@
 """Photographs whose class, lesion and patient are told by tables, as people make them."""
 
+import hashlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -169,8 +170,10 @@ def test_the_challenges_two_tables_become_one(read, make_zip, jpeg) -> None:
     assert set(known(stored, "sex").values()) == {"male"}, "the commonest spelling"
     assert summarise(stored).table.labels["neither"] == {"AK": 1}
     assert count_left_out(stored.left_out)["no_label"] == 1
-    said = "lesion L1 has the label BCC, but NV in truth.csv line 3; its photographs stay together."
-    assert stored.known.sentences[-1] == f"truth.csv line 4: {said}"
+    assert stored.known.sentences[-1] == (
+        "1 lesion has several labels: L1 (truth.csv line 3, truth.csv line 4); all photographs of a lesion stay "
+        "together."
+    )
 
 
 def test_ham10000s_two_image_folders_and_their_copies_count_once(read, make_zip, jpeg) -> None:
@@ -189,7 +192,7 @@ def test_ham10000s_two_image_folders_and_their_copies_count_once(read, make_zip,
 def test_names_that_only_folders_tell_apart(read, make_zip, jpeg) -> None:
     photographs = {"a/1.jpg": jpeg(0), "b/1.jpg": jpeg(1)}
     stored = read(make_zip(photographs | {"t.csv": b"file,label\na/1.jpg,malignant\nb/1.jpg,benign\n"}))
-    assert stored.manifest.path.tolist() == ["benign/b/1.jpg", "malignant/a/1.jpg"]
+    assert stored.manifest.path.tolist() == ["benign/2/1.jpg", "malignant/1/1.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,12 @@ FAULTS = {
         "metadata.csv line 3 has a quotation mark that is not closed or not doubled; correct it.",
     ),
     "no rows": ("image,label\n", 2, "metadata.csv has a header and no rows; give a table with a row for each image."),
-    "nothing": ("", 2, "metadata.csv is empty; give a table with a header and a row for each image."),
+    "nothing": (
+        "", 2,
+        "{zip} comes with no table that has a known column of images (metadata.csv has no header); name its columns "
+        "with "
+        "data.table.columns, such as `-S data.table.columns.image=NAME`.",
+    ),
     "binary": (b"PK\x03\x04\0\0", 2, "metadata.csv is not text; save it as CSV in UTF-8."),
     "a column twice": (
         "image,label,Label\n1,benign,\n2,malignant,\n", 2, "metadata.csv has two columns label; rename one of them.",
@@ -350,14 +358,104 @@ def test_what_does_not_fit_is_counted_below_the_share(read, give) -> None:
     assert stored.known.sentences[-1].startswith("1 of 3 rows name an image that is not in ")
 
 
-def test_contradictions_within_a_lesion_are_said_and_stay_together(read, give) -> None:
-    table = "image,label,lesion,patient\n1,benign,L,a\n2,malignant,L,b\n3,benign,M,\n"
-    assert read(give(table)).known.sentences[-2:] == [
-        "metadata.csv line 3: lesion L has the label malignant, but benign in metadata.csv line 2; its photographs "
-        "stay "
+def test_contradictions_within_a_lesion_are_said_without_names_of_patients(read, give) -> None:
+    table = "image,label,lesion,patient\n1,benign,L,Ada\n2,malignant,L,Bo\n3,benign,M,\n"
+    stored = read(give(table))
+    assert stored.known.sentences[-2:] == [
+        "1 lesion has several labels: L (metadata.csv line 2, metadata.csv line 3); all photographs of a lesion stay "
         "together.",
-        "metadata.csv line 3: lesion L has the patient b, but a in metadata.csv line 2; its photographs stay together.",
+        "1 lesion has several patients: L (metadata.csv line 2, metadata.csv line 3); all photographs of a lesion stay "
+        "together.",
     ]
+    assert known(stored, "lesion") == {"1.jpg": "L", "2.jpg": "L", "3.jpg": "M"}
+
+
+def test_lesions_whose_numbers_begin_again_in_each_patient_are_named_by_both(read, give) -> None:
+    rows = [
+        f"{3 * n + m},{'nevus' if n % 2 else 'melanoma'},{m},{'xyz'[m % 2]}{n}" for n in range(3) for m in (1, 2, 3)
+    ]
+    stored = read(give("\n".join(["image,diagnosis,lesion,patient", *rows]), 9))
+    assert len(set(known(stored, "lesion").values())) == 9
+    assert "so a lesion is named by both." in stored.known.sentences[-1]
+    assert "y1" not in stored.metadata.frame.to_csv()
+
+
+@pytest.mark.parametrize(
+    ("patients", "distinct"), [(["12", "12.0", "13"], 2), (["P1", "p1 ", "P2"], 2), (["a", "", ""], 1)]
+)
+def test_names_of_patients_that_differ_in_writing_alone_are_one(read, give, patients, distinct) -> None:
+    rows = [f"{number},{'nevus' if number > 1 else 'melanoma'},{name}" for number, name in enumerate(patients, 1)]
+    stored = read(give("\n".join(["image,diagnosis,Patient ID", *rows])))
+    assert len(set(known(stored, "patient").values()) - {""}) == distinct
+    assert "Patient ID" not in stored.metadata.columns
+
+
+@pytest.mark.parametrize("name", ["patientname", "Patientenname", "Nom du patient", "pat_id", "patient_code", "MRN"])
+def test_names_of_patients_in_other_columns_are_left_out(read, give, name) -> None:
+    stored = read(give(f"image,diagnosis,patient,{name},age\n1,nevus,a,Eva,5\n2,melanoma,b,Bo,6\n", 2))
+    assert stored.metadata.columns == ["diagnosis", "age"]
+    assert "Eva" not in "".join(stored.known.sentences) + stored.metadata.frame.to_csv()
+
+
+def test_without_patients_it_is_said(read, give) -> None:
+    said = "No column names patients, so photographs of one person may be in several splits."
+    assert said in read(give("image,diagnosis\n1,nevus\n2,melanoma\n", 2)).known.sentences
+    assert said not in read(give(PLAIN)).known.sentences
+
+
+def test_a_row_that_names_another_folder_takes_no_photograph_of_this_one(read, make_zip, jpeg) -> None:
+    photographs = {f"P{number}/{number}.jpg": jpeg(number) for number in (1, 2, 3)}
+    table = "file,label\nP9/1.jpg,malignant\n/home/me/P2/2.jpg,malignant\nP3\\3.JPG,benign\n"
+    stored = read(make_zip(photographs | {"t.csv": table.encode()}), max_unmatched=0.5)
+    assert classes(stored) == {"2.jpg": 1, "3.jpg": 0}
+    assert summarise(stored).table.rows_without_image == 1
+
+
+def test_who_names_a_folder_comes_before_who_names_none(read, make_zip, jpeg) -> None:
+    photographs = {"1.jpg": jpeg(1), "x/1.jpg": jpeg(2), "1.jpeg": jpeg(3)}
+    table = "file,label\n1.jpg,malignant\nx/1.jpg,benign\n1.jpeg,benign\n"
+    stored = read(make_zip(photographs | {"t.csv": table.encode()}))
+    digests = {hashlib.sha256(content).hexdigest(): name for name, content in photographs.items()}
+    assert {digests[one]: label for one, label in zip(stored.manifest.sha256, stored.manifest.label, strict=True)} == {
+        "1.jpg": 1, "x/1.jpg": 0, "1.jpeg": 0,
+    }  # fmt: skip
+
+
+def test_tables_meet_where_only_one_of_them_has_names_that_folders_tell_apart(read, make_zip, jpeg) -> None:
+    entries = {"a/1.jpg": jpeg(0), "b/1.jpg": jpeg(1), "l.csv": b"file,label\na/1.jpg,malignant\nb/1.jpg,benign\n"}
+    stored = read(make_zip(entries | {"m.csv": b"file,patient,lesion\na/1.jpg,P,L\n"}))
+    assert sorted(stored.metadata["lesion"]) == ["", "L"]
+    assert sorted(stored.metadata["patient"]) == ["", "1"]
+
+
+def test_a_column_that_only_one_table_has_leaves_the_others_as_they_are_recognised(read, make_zip, jpeg) -> None:
+    entries = {"1.jpg": jpeg(0), "2.jpg": jpeg(1), "a.csv": b"foto,label\n1,malignant\n2,benign\n"}
+    entries |= {"b.csv": b"image_id,patient_id\n1,x\n2,y\n", "notes.csv": b"a,b\nragged\n", "big.csv": b"p1,p2\n" * 9}
+    stored = read(make_zip(entries), columns={"image": "foto"})
+    assert sorted(stored.metadata["patient"]) == ["1", "2"]
+    assert "Not used, as it names no image: notes.csv has a, b." in stored.known.sentences
+
+
+def test_a_table_that_lies_in_the_archive_is_read_once(read, make_folder, jpeg) -> None:
+    folder = make_folder({"1.jpg": jpeg(0), "2.jpg": jpeg(1), "t.csv": b"image,label\n1,malignant\n2,benign\n"})
+    assert len(read(folder, files=str(folder / "t.csv")).manifest) == 2
+
+
+def test_columns_with_names_of_ours_keep_apart(read, give) -> None:
+    table = "image,label,site,site_,Path\n1,malignant,x,y,p\n2,benign,x,z,q\n"
+    assert read(give(table, 2)).metadata.columns == ["site__", "site_", "Path_"]
+
+
+def test_codes_of_several_diagnoses_are_not_taken_for_benign_and_malignant(read, give) -> None:
+    table = "image,label\n1,0\n2,1\n3,4\n"
+    with pytest.raises(ArchiveError, match=r"line 4 has the label 4, so 0 and 1 may be codes of diagnoses too; list"):
+        read(give(table))
+    assert classes(read(give(table), malignant=["0", "1"], benign=["4"])) == {"1.jpg": 1, "2.jpg": 1, "3.jpg": 0}
+
+
+@pytest.mark.parametrize("name", ["MAYO-0012", "DEC-001", "4e929310", "mar-02", "1e+5"])
+def test_ordinary_names_are_not_taken_for_a_spreadsheets(read, give, name) -> None:
+    assert known(read(give(f"image,diagnosis,lesion\n1,nevus,{name}\n2,melanoma,x\n", 2)), "lesion")["1.jpg"] == name
 
 
 def test_photographs_that_are_not_dermoscopy_are_counted(read, give) -> None:
@@ -416,11 +514,11 @@ def test_what_tells_who_somebody_is_stays_out_unless_asked(read, give) -> None:
     rows = ["1,benign,Ada,1.2.1960,2020-01-02,a@b.org,60", "2,malignant,Bo,2.3.1950,2020-01-03,b@b.org,70"]
     table = "\n".join([header, *rows])
     stored = read(give(table, 2))
-    assert stored.metadata.columns == ["label", "age"]
+    assert stored.metadata.columns == ["age"]
     assert summarise(stored).table.personal == ["First Name", "dob", "seen", "mail"]
     assert "1960" not in stored.metadata.frame.to_csv()
     assert any("seen, which may tell who somebody is (dates)" in sentence for sentence in stored.known.sentences)
-    assert read(give(table, 2), keep=["DOB"]).metadata.columns == ["label", "dob", "age"]
+    assert read(give(table, 2), keep=["DOB"]).metadata.columns == ["dob", "age"]
 
 
 @pytest.mark.parametrize(

@@ -470,7 +470,7 @@ def test_whom_the_results_hold_for_is_said_at_the_top_and_by_group(metrics, text
     assert "A recall of 95 % is promised by their own lesions of val for sex male." in top
     assert "It is not for sex female (misses 4 of 61, where 0 are allowed)." in top
     assert "of the 59 needed: hospital <North> (17). Val has no malignant lesion of 1 further group." in top
-    assert "4 groups are looked at, so each interval has 98.8 % confidence" in rest
+    assert "There are 4 intervals, and each has 98.8 % confidence" in rest
     assert "male 93 39 of 80 0.910 0.880 to 0.940 0.630" in rest
     assert "female 67 29 of 60 0.640 0.610 to 0.670 no: misses 4 of 61 0 allowed" in rest
     assert "<North> 31 8 of 21 too few: 17 of 59 misses 1" in rest

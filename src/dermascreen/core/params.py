@@ -11,6 +11,7 @@ import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -294,32 +295,23 @@ class Params(Section):
         return self
 
 
-def read_params(path: Path = Path("params.yaml"), defaults: Path | None = None) -> Params:
+def read_params(path: Path = Path("params.yaml"), added: Mapping[str, Any] = MappingProxyType({})) -> Params:
     """Read and check a parameter file; raises ParamsError, which names its first problem in one sentence.
 
-    Parameters: `defaults`, a parameter file that has what an older one may lack.
+    Parameters: `added`, values by dotted name for what an older file may lack.
     """
     content = load(path)
-    return _checked(_completed(content, load(defaults)) if defaults else content, str(path))
+    for name, value in added.items():
+        *sections, key = name.split(".")
+        section = content
+        for one in sections:
+            section = section.setdefault(one, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.setdefault(key, value)
+    return _checked(content, str(path))
 
 
-def missing_keys(content: Any, defaults: Any, section: str = "") -> list[str]:  # noqa: ANN401 - YAML holds anything
-    """The dotted names of `defaults` that `content` lacks; a section that is missing is one of them."""
-    if not (isinstance(content, dict) and isinstance(defaults, dict)):
-        return []
-    missing = [f"{section}{key}" for key in defaults if key not in content]
-    both = [key for key in defaults if key in content]
-    return missing + [name for key in both for name in missing_keys(content[key], defaults[key], f"{section}{key}.")]
-
-
-def _completed(content: Any, defaults: Any) -> Any:  # noqa: ANN401
-    if not (isinstance(content, dict) and isinstance(defaults, dict)):
-        return content
-    both = {key: _completed(value, defaults.get(key)) for key, value in content.items()}
-    return {key: value for key, value in defaults.items() if key not in content} | both
-
-
-def load(path: Path) -> Any:  # noqa: ANN401
+def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
     """What a YAML file holds; raises ParamsError if it is missing or is not YAML."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -79,7 +79,8 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     if params.hold_out.column:
         images.loc[split.eq("test") & ~held_out, "split"] = "excluded"
     if params.protocol == "official_with_duplicates":
-        images.loc[split.eq("test") & source.eq("train"), "split"] = "train"
+        in_test = images["lesion"].isin(images.loc[source.eq("test"), "lesion"])  # not all lesions of those patients
+        images.loc[split.eq("test") & source.eq("train") & in_test, "split"] = "train"
     return Splits.of(images)
 
 
@@ -127,7 +128,9 @@ def draw(lesions: pd.DataFrame, fraction: float, seed: int, name: str, advice: s
             return rest, drawn
         return _most_even(lesions, fraction, seed)
     except ValueError:
-        raise TooFewLesionsError(name, *_counts(lesions), FEWEST, advice) from None
+        raise TooFewLesionsError(
+            name, *_counts(lesions.drop_duplicates(["patient", "label"])), FEWEST, advice
+        ) from None
 
 
 def _most_even(lesions: pd.DataFrame, fraction: float, seed: int) -> Divided:

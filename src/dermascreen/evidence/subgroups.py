@@ -1,9 +1,10 @@
 """For whom results hold: the measures of a model by group, such as sex or hospital, and its promise in each.
 
-A group is looked at only where it can say something: a rate or an AUC needs FEWEST lesions of its classes. Where many
-groups are looked at, some stand out by chance alone; so the intervals of all of them are widened until they hold
-together with CONFIDENCE (Bonferroni). The promise of a group rests on its own lesions in val, with the point's
-confidence.
+Everything is of lesions, which are independent, and not of photographs: at a point a lesion is decided by its least
+favourable photograph, and otherwise it has the mean of their probabilities. A group is looked at only where it can say
+something: a rate or an AUC needs FEWEST lesions of its classes. Where many numbers are looked at, some stand out by
+chance alone; so all intervals are widened until all of them hold together with CONFIDENCE (Bonferroni). The promise of
+a group rests on its own lesions in val, with the point's confidence.
 """
 
 import math
@@ -11,16 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from dermascreen.evidence.intervals import CONFIDENCE, FEWEST, Interval, Intervals, auc_interval, clopper_pearson
-from dermascreen.evidence.metrics import confusion
 from dermascreen.evidence.operating_points import HighRecall, called_malignant
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import Groups, lesion_scores, misses_allowed
 
-ROBUST = "cluster_robust"  # the method of the interval of a calibration error
+CLOPPER_PEARSON, NORMAL = "clopper_pearson", "normal"  # methods of intervals
 
 Split = tuple[Sample, Mapping[str, Groups]]  # images, and their groups by the name of a column
 
@@ -45,15 +46,15 @@ class GroupIntervals:
 
 @dataclass(frozen=True)
 class GroupReport:
-    """A group's results on test; a measure is None where a class has too few lesions for it."""
+    """A group's results on test, of lesions; a measure is None where a class has too few of them for it."""
 
     images: int
     benign: int  # lesions
     malignant: int
     roc_auc: float | None
-    recall: float | None  # at high_recall, of images
+    recall: float | None  # at high_recall
     specificity: float | None
-    calibration_error: float | None  # mean probability minus the share of malignant images: above 0, too high
+    calibration_error: float | None  # mean probability minus the share of malignant lesions: above 0, too high
     intervals: GroupIntervals
     promise: Promise
 
@@ -67,8 +68,9 @@ class Subgroups:
 
     @property
     def looked_at(self) -> int:
-        """How many groups there are."""
-        return sum(map(len, self.columns.values()))
+        """How many intervals there are."""
+        reports = (one for groups in self.columns.values() for one in groups.values())
+        return sum(bool(intervals) for one in reports for intervals in vars(one.intervals).values())
 
     @property
     def promises(self) -> dict[tuple[str, str], Promise]:
@@ -90,15 +92,26 @@ class Subgroups:
 def report_subgroups(val: Split, test: Split, point: HighRecall) -> Subgroups:
     """The results of every group that occurs in val or test, at the point, with intervals that hold together."""
     names = {column: sorted({*val[1][column].tolist(), *groups.tolist()}) for column, groups in test[1].items()}
-    looked_at = sum(map(len, names.values()))
-    confidence = 1 - (1 - CONFIDENCE) / max(looked_at, 1)
+    parts = {(column, name): _part(test, column, name) for column, every in names.items() for name in every}
+    intervals = sum(_intervals(part) for part in parts.values())
+    confidence = 1 - (1 - CONFIDENCE) / max(intervals, 1)
     columns = {
-        column: {
-            name: _report(_part(val, column, name), _part(test, column, name), point, confidence) for name in groups
-        }
-        for column, groups in names.items()
+        column: {name: _report(_part(val, column, name), parts[column, name], point, confidence) for name in every}
+        for column, every in names.items()
     }
     return Subgroups(confidence, columns)
+
+
+def _lesions(sample: Sample) -> tuple[int, int]:
+    """How many benign and how many malignant lesions there are."""
+    benign, malignant = (len(np.unique(sample.lesion[sample.label == one])) for one in (0, 1))
+    return benign, malignant
+
+
+def _intervals(sample: Sample) -> int:
+    """How many intervals a group has: one for each class, and two for both."""
+    enough = [count >= FEWEST for count in _lesions(sample)]
+    return sum(enough) + 2 * all(enough)
 
 
 def promise(val: Sample, point: HighRecall) -> Promise:
@@ -120,39 +133,40 @@ def _part(split: Split, column: str, name: str) -> Sample:
 
 
 def _report(val: Sample, test: Sample, point: HighRecall, confidence: float) -> GroupReport:
-    label, probability, lesion = test
-    benign, malignant = (len(np.unique(lesion[label == one])) for one in (0, 1))
-    counts = confusion(label, called_malignant(probability, point.threshold))
+    benign, malignant = _lesions(test)
     found: dict[str, float | None] = dict.fromkeys(("roc_auc", "recall", "specificity", "calibration_error"))
     around: dict[str, Intervals] = {}
-    if malignant >= FEWEST:
-        found["recall"] = counts.tp / counts.malignant
-        around["recall"] = {"clopper_pearson": clopper_pearson(counts.tp, counts.malignant, confidence)}
-    if benign >= FEWEST:
-        found["specificity"] = counts.tn / counts.benign
-        around["specificity"] = {"clopper_pearson": clopper_pearson(counts.tn, counts.benign, confidence)}
+    for name, label, count in (("recall", 1, malignant), ("specificity", 0, benign)):
+        if count >= FEWEST:
+            called = called_malignant(lesion_scores(test, label), point.threshold)
+            right = int((called == (label == 1)).sum())
+            found[name], around[name] = right / count, {CLOPPER_PEARSON: clopper_pearson(right, count, confidence)}
     if min(benign, malignant) >= FEWEST:
-        method, interval = auc_interval(label, probability, lesion, confidence)
-        found["roc_auc"], around["roc_auc"] = float(roc_auc_score(label, probability)), {method: interval}
-        error, interval = calibration_error(test, confidence)
-        found["calibration_error"], around["calibration_error"] = error, {ROBUST: interval}
+        lesions = _means(test)
+        method, interval = auc_interval(lesions.label, lesions.probability, confidence=confidence)
+        found["roc_auc"] = float(roc_auc_score(lesions.label, lesions.probability))
+        around["roc_auc"] = {method: interval}
+        error, interval = calibration_error(lesions, confidence)
+        found["calibration_error"], around["calibration_error"] = error, {NORMAL: interval}
     return GroupReport(
-        images=len(label), benign=benign, malignant=malignant, **found,
+        images=len(test.label), benign=benign, malignant=malignant, **found,
         intervals=GroupIntervals(**around), promise=promise(val, point),
     )  # fmt: skip
 
 
-def calibration_error(sample: Sample, confidence: float = CONFIDENCE) -> tuple[float, Interval]:
-    """Mean probability minus the share of malignant images, and its interval.
+def _means(sample: Sample) -> Sample:
+    """One row for each lesion and label, with the mean of its photographs' probabilities."""
+    images = pd.DataFrame({"label": sample.label, "lesion": sample.lesion, "probability": sample.probability})
+    rows = images.groupby(["lesion", "label"], as_index=False)["probability"].mean()
+    return Sample(rows["label"].to_numpy(), rows["probability"].to_numpy(), rows["lesion"].to_numpy())
 
-    The interval is normal, with the cluster-robust standard error of Liang and Zeger (1986): photographs of one lesion
-    err together.
+
+def calibration_error(lesions: Sample, confidence: float = CONFIDENCE) -> tuple[float, Interval]:
+    """Mean probability minus the share of malignant lesions, and its normal interval.
+
+    Parameters: `lesions`, at least two, one row each.
     """
-    differences = sample.probability - sample.label
+    differences = lesions.probability - lesions.label
     error = float(differences.mean())
-    _, lesion = np.unique(sample.lesion, return_inverse=True)
-    sums = np.bincount(lesion, weights=differences - error)
-    clusters = len(sums)
-    variance = clusters / (clusters - 1) * float((sums**2).sum()) / len(differences) ** 2
-    half = float(norm.isf((1 - confidence) / 2)) * math.sqrt(variance)
+    half = float(norm.isf((1 - confidence) / 2) * differences.std(ddof=1) / math.sqrt(len(differences)))
     return error, Interval(error - half, error + half)

@@ -21,16 +21,27 @@ from ruamel.yaml import YAML
 from dermascreen.artifacts.results.details.evaluation import EvaluateDetails, ShortcutsDetails, ThresholdDetails
 from dermascreen.core.errors import BadTableError, InputError, MissingInputError
 from dermascreen.core.files import replacing
-from dermascreen.core.params import Params, read_params
+from dermascreen.core.params import ROLES, Params, read_params
 from dermascreen.core.records import Number, Record
 from dermascreen.core.stage import METRICS
 from dermascreen.evidence.intervals import Interval, main_interval
 from dermascreen.evidence.point_reports import MeasuredRates
 from dermascreen.experiments.machine import Machine
-from dermascreen.experiments.workspace import ROOT
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
+# Parameters that runs kept by earlier versions lack, with the values that do what those versions did.
+ADDED = {
+    "data.table": {
+        "files": "data/tables", "columns": dict.fromkeys(ROLES, "auto"), "malignant": [], "benign": [], "keep": [],
+        "max_unmatched": 0.05,
+    },
+    "split.selection_fraction": 0.0,
+    "split.hold_out": {"column": "", "values": []},
+    "preprocess.fit": "squash",
+    "preprocess.field_of_view": "keep",
+    "threshold.groups": [],
+}  # fmt: skip
 DIGITS = 4  # of the headline numbers
 WRITTEN_BY = "give a folder that `dermascreen keep` wrote"
 
@@ -112,7 +123,7 @@ class KeptRun:
         """Read a kept run; a DermascreenError says what is wrong with it."""
         if not any((folder / name).exists() for name in (*FILES, METRICS)):
             raise InputError(f"{folder} holds no kept run; {WRITTEN_BY}.")
-        params, lock = read_params(folder / PARAMS, ROOT / PARAMS), Lock.read(folder / LOCK)
+        params, lock = read_params(folder / PARAMS, ADDED), Lock.read(folder / LOCK)
         numbers = read_numbers(folder)
         made = {path for _, path in lock.outputs}
         for file in sorted((folder / METRICS).glob("*.json")):

@@ -15,12 +15,12 @@ import pandas as pd
 
 from dermascreen.core.errors import InputError, MissingInputError, ReproductionError
 from dermascreen.core.hashes import content_md5
-from dermascreen.core.params import Params, load, missing_keys
+from dermascreen.core.params import Params
 from dermascreen.core.records import Number
 from dermascreen.evidence.intervals import Interval
-from dermascreen.experiments.kept import LOCK, PARAMS, KeptRun, Lock, read_numbers
+from dermascreen.experiments.kept import LOCK, KeptRun, Lock, read_numbers
 from dermascreen.experiments.machine import Machine
-from dermascreen.experiments.workspace import ROOT, make_workspace, require_workspace, run_pipeline
+from dermascreen.experiments.workspace import make_workspace, require_workspace, run_pipeline
 
 EQUAL, DIFFERS = "equal to the bit", "differs"
 SAME, WITHIN, OUTSIDE, SHOWN = "equal", "within its interval", "outside", "a measurement"
@@ -75,9 +75,7 @@ def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
     into = into.resolve()
     require_workspace(into)
     given = {} if archive is None else {"data.archive": str(archive.resolve())}
-    make_workspace(into, {**_values(load(folder / PARAMS)), **given})
-    if lacking := missing_keys(load(folder / PARAMS), load(ROOT / PARAMS)):
-        print(f"{folder / PARAMS} is from before {', '.join(lacking)}; they have today's default.")
+    make_workspace(into, {**_values(kept.params.model_dump()), **given})
     _require_given(folder, kept.params, into)
     try:
         run_pipeline(into, "--no-run-cache")  # a cache that projects share must not stand in for the work
@@ -140,7 +138,12 @@ def _archive_of(kept: KeptRun) -> str:
 
 def _require_given(folder: Path, params: Params, into: Path) -> None:
     """Raise InputError if the workspace lacks what the kept run was given besides the archive."""
-    for key, path in (("model.own_weights", params.model.own_weights), ("evaluate.external", params.evaluate.external)):
+    given = {
+        "data.table.files": params.data.table.files,
+        "model.own_weights": params.model.own_weights,
+        "evaluate.external": params.evaluate.external,
+    }
+    for key, path in given.items():
         if not (into / path).exists():
             raise InputError(
                 f"{folder} was made with {key} {path}; put that in {into / path} and run the same command again."

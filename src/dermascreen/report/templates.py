@@ -112,7 +112,7 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "baseline": baseline_of(results.shortcuts),
         "near_duplicates": near_duplicates_of(results.audit, kaggles),
         "separation": separation_of(params.split.protocol),
-        "people": people_of(results.audit),
+        "people": people_of(results.audit, params.split.protocol),
         "preparation": preparation_of(params.preprocess),
         "prevalence": prevalence_of(high_recall.test.screening[OWN].prevalence),
         "points": POINTS,

@@ -107,13 +107,14 @@ def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
     return f"{where}, {found} for testing {_has(number)} a near-duplicate among those for training."
 
 
-def people_of(audit: AuditDetails) -> str:
-    """Whether photographs of one person are kept together, in a sentence."""
+def people_of(audit: AuditDetails, protocol: str) -> str:
+    """Whether photographs of one person are kept together, in a sentence; `protocol` is split.protocol."""
     if audit.patients is None:
         return "Photographs of one person cannot be grouped, as the data do not say whose they are."
     return (
         f"They are of {counted(audit.patients, 'patient', 'patients')} as far as the data tell, and all photographs of "
-        "a patient are in one split."
+        "a patient are in one split"
+        f"{', but for the near-duplicates' if protocol == 'official_with_duplicates' else ''}."
     )
 
 

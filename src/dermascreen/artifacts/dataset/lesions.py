@@ -29,6 +29,6 @@ class Pairs(Table):
 
     path_a: Name
     path_b: Name
-    method: Text  # bytes, pixels, hash, features or declared, by the data set's own table
+    method: Text  # bytes, pixels, hash, features, declared (by the data set's own table) or reviewed (by a person)
     score: Score
     inliers: Whole

@@ -1,6 +1,7 @@
 """What is known of each photograph besides its label."""
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -13,6 +14,11 @@ from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.tables import Names, locate, parse_table, write_table
 
 DECLARED = ("lesion", "patient")  # columns that say which photographs belong together
+
+
+def words_of(column: str) -> list[str]:
+    """The words of a column's name, in lower case: those of age_approx, ageApprox and Age (approx) are equal."""
+    return re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).casefold())
 
 
 @dataclass(frozen=True)

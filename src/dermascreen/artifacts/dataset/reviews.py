@@ -28,6 +28,8 @@ class Reviews(Table):
         table = parse_table(file, cls.meanings(), may_be_empty=True)
         turned = table["sha256_a"] > table["sha256_b"]
         table.loc[turned, ["sha256_a", "sha256_b"]] = table.loc[turned, ["sha256_b", "sha256_a"]].to_numpy()
+        if (itself := table["sha256_a"].eq(table["sha256_b"])).any():
+            raise ValueError(f"compares a file with itself in line {int(itself.to_numpy().argmax()) + 2}")
         if (twice := table.duplicated(["sha256_a", "sha256_b"])).any():
             raise ValueError(f"holds a pair twice in line {int(twice.to_numpy().argmax()) + 2}")
         return cls.of(table)

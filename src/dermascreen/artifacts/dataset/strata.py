@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dermascreen.artifacts.dataset.columns import Texts
-from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.artifacts.dataset.metadata import Metadata, words_of
 from dermascreen.core.errors import ParamsError
 from dermascreen.core.tables import Names, locate
 
@@ -15,17 +15,21 @@ MOST = 12  # values of a column that divides into groups
 BANDS = {"under 30": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
 UNKNOWN = "not known"
 
-# What results may depend on, and the names of columns that tell it.
+# What results may depend on, and the words of columns that tell it, found in their names.
 TOLD_BY = {
-    "skin type": r"fitzpatrick|skin_?(type|tone|colou?r)",
-    "age": r"\bage\b|_age|age_",
-    "sex": r"\bsex\b|gender",
-    "body site": r"anatom|body_?site|locali[sz]ation|location|region",
-    "diagnosis": r"diagnos|\bdx\b",
-    "how it was confirmed": r"confirm|dx_type|biops|histopath",
-    "acquisition site": r"^site$|hospital|attribution|institution|centre|center|clinic\b",
-    "camera": r"camera|device|dermatoscope|image_type",
+    "skin type": r"\b(fitzpatrick|fitspatrick)\b|\bskin (type|tone|colou?r)\b",
+    "age": r"\bage\b",
+    "sex": r"\b(sex|gender)\b",
+    "body site": r"\banatom|\bbody site\b|\blocali[sz]ation\b|\blocation\b|\bregion\b",
+    "diagnosis": r"\bdiagnos|\bdx\b",
+    "how it was confirmed": r"\bconfirm|\bdx type\b|\bbiops|\bhistopath",
+    "acquisition site": r"^site$|\bhospital\b|\battribution\b|\binstitution\b|\bcent(re|er)\b|\bclinic\b",
+    "camera": r"\bcamera\b|\bdevice\b|\bdermatoscope\b|\bimage type\b",
 }
+
+
+def _tells(name: str, what: str) -> bool:
+    return re.search(TOLD_BY[what], " ".join(words_of(name))) is not None
 
 
 def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
@@ -36,7 +40,7 @@ def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
     rows, groups = locate(pd.Index(metadata["path"]), paths, metadata.PATH), {}
     for name in metadata.columns:
         values = pd.Series(metadata[name])
-        if re.search(TOLD_BY["age"], name, re.IGNORECASE) and (banded := _bands(values)) is not None:
+        if _tells(name, "age") and (banded := _bands(values)) is not None:
             values = banded
         values = values.where(values.ne(""), UNKNOWN)
         if 1 < values.nunique() <= MOST:
@@ -58,12 +62,10 @@ def _bands(values: "pd.Series[str]") -> "pd.Series[str] | None":
     if (years.isna() & values.ne("")).any() or years.isna().all():
         return None
     named = pd.cut(years, [*BANDS.values(), np.inf], right=False, labels=[*BANDS])
-    return named.astype(object).where(years.notna(), "")
+    return named.astype(object).where(named.notna(), "")
 
 
 def untold(metadata: Metadata) -> tuple[str, ...]:
     """What results may depend on, and no column with a value tells."""
     told = [name for name in metadata.columns if (metadata[name] != "").any()]
-    return tuple(
-        what for what, names in TOLD_BY.items() if not any(re.search(names, name, re.IGNORECASE) for name in told)
-    )
+    return tuple(what for what in TOLD_BY if not any(_tells(name, what) for name in told))

@@ -23,13 +23,13 @@ MOST_SHOWN = 400  # pairs, so that a browser can hold the page
 def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataFrame, audit: AuditDetails) -> str:
     """The page as HTML with its thumbnails in it.
 
-    Pairs that something contradicts come first: different labels, or names in the data set's own table that keep the
-    two lesions apart, or several patients. Then pairs across the source's folders train, val and test, then the rest;
-    in each, pairs found by features, then by hashes, pixels and bytes, each from the lowest score, and last those that
-    only the table names.
+    Pairs that nobody has reviewed come first. Of them, pairs that something contradicts come before the others:
+    different labels, or names in the data set's own table that keep the two lesions apart, or several patients. Then
+    pairs across the source's folders train, val and test, then the rest; in each, pairs found by features, then by
+    hashes, pixels and bytes, each from the lowest score, and last those that only the table names.
 
-    Parameters: `root`, the folder of the photographs; `against`, what `pairs.contradictions` gives; `audit`, the counts
-    of what was found.
+    Parameters: `root`, the folder of the photographs; `against`, what `pairs.contradictions` gives, and which are
+    `reviewed`; `audit`, the counts of what was found.
     """
     first, second = manifest.at(pairs.path_a), manifest.at(pairs.path_b)
     digests = np.sort(np.stack([first.sha256, second.sha256]).astype(str), axis=0)
@@ -46,7 +46,9 @@ def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataF
             contradicted=lambda table: table[["conflict", "ids", "patients"]].any(axis=1),
             doubt=lambda table: table["method"].map({name: place for place, name in enumerate(ORDER)}),
         )
-        .sort_values(["contradicted", "across", "doubt", "score"], ascending=[False, False, True, True])
+        .sort_values(
+            ["reviewed", "contradicted", "across", "doubt", "score"], ascending=[True, False, False, True, True]
+        )
     )
     shown = ordered.head(MOST_SHOWN)
     thumbnails = {path: _thumbnail(root / path) for path in sorted({*shown["path_a"], *shown["path_b"]})}

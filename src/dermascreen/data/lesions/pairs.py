@@ -4,6 +4,7 @@ features, or the name of the lesion in a table.
 
 import hashlib
 import os
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,27 +35,30 @@ METHODS = (
     "reviewed",
 )  # the first that finds a pair is said to have found it
 
+Apart = Set[tuple[int, int]]  # pairs of places, the lesser one first
 Hashes = npt.NDArray[np.bool_]  # shape (N, 256)
 
 
-def find_pairs(root: Path, paths: Names, sha256: Names, declared: Names, params: AuditParams) -> Pairs:
+def find_pairs(
+    root: Path, paths: Names, sha256: Names, declared: Names, params: AuditParams, *, apart: Apart = frozenset()
+) -> Pairs:
     """Pairs of photographs that show one lesion, each by the first of METHODS that finds it.
 
     The score is 1 for equal bytes and pixels, the share of equal bits for hashes, and for features the inliers times
     the share of the image that agrees (`matching.Match`).
 
     Parameters: `paths` of the photographs under `root`, `sha256` of their files, and the `declared` names of their
-    lesions, blank where none is known.
+    lesions, blank where none is known. `apart`, pairs of places that are not to be joined by what is equal.
     """
     pixels, hashes = fingerprints(root, paths)
-    rows = [(*pair, "bytes", 1.0, 0) for pair in equal_pairs(sha256)]
-    rows += [(*pair, "pixels", 1.0, 0) for pair in equal_pairs(pixels)]
+    rows = [(*pair, "bytes", 1.0, 0) for pair in equal_pairs(sha256, apart)]
+    rows += [(*pair, "pixels", 1.0, 0) for pair in equal_pairs(pixels, apart)]
     rows += [(a, b, "hash", 1 - distance / hashes.shape[1], 0) for a, b, distance in near(hashes, params.max_distance)]
     rows += [
         (match.first, match.second, "features", match.score, match.inliers)
         for match in find_matches(root, paths, params.min_score)
     ]
-    rows += [(*pair, "declared", 1.0, 0) for pair in equal_pairs(declared)]
+    rows += [(*pair, "declared", 1.0, 0) for pair in equal_pairs(declared, apart)]
     pairs = pd.DataFrame(rows, columns=["a", "b", "method", "score", "inliers"])
     pairs["method"] = pd.Categorical(pairs["method"], METHODS, ordered=True)
     pairs = pairs.sort_values(["method", "score", "a", "b"], ascending=[True, False, True, True])
@@ -82,12 +86,22 @@ def fingerprints(root: Path, paths: Names) -> tuple[list[str], Hashes]:
     return [digest for digest, _ in found], np.array([bits for _, bits in found], dtype=bool)
 
 
-def equal_pairs(values: Names) -> list[tuple[int, int]]:
-    """Index pairs (i < j) that chain the places of each value that occurs more than once; blanks are no value."""
+def equal_pairs(values: Names, apart: Apart = frozenset()) -> list[tuple[int, int]]:
+    """Index pairs (i < j) that join the places of each value that occurs more than once; blanks are no value.
+
+    Each place is joined to the last one before it that it is not to be kept `apart` from, so that one which is kept
+    apart from some does not part the others.
+    """
     names = np.asarray(values, dtype=object)
-    places = pd.Series(range(len(names)))[names != ""].groupby(names[names != ""], sort=False)
-    before = places.shift(1).dropna().astype(int)
-    return [(int(i), int(j)) for j, i in before.items() if isinstance(j, int)]
+    frame = pd.Series(range(len(names)))[names != ""]
+    pairs = []
+    for places in frame.groupby(names[names != ""], sort=False):
+        members = places[1].tolist()
+        for at, j in enumerate(members[1:], 1):
+            before = next((i for i in reversed(members[:at]) if (i, j) not in apart), None)
+            if before is not None:
+                pairs.append((before, j))
+    return sorted(pairs, key=lambda pair: pair[1])
 
 
 def near(hashes: Hashes, max_distance: int) -> list[tuple[int, int, int]]:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dermascreen.artifacts.dataset.kaggle import CONTENT, content
 from dermascreen.artifacts.dataset.lesions import Pairs
+from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.reviews import DIFFERENT, SAME, Reviews
 from dermascreen.core.errors import BadTableError
 from dermascreen.core.tables import Names
@@ -33,6 +35,20 @@ def settle(pairs: Pairs, paths: Names, sha256: Names) -> tuple[Pairs, Pairs | No
     return confirmed[among], confirmed[~among]
 
 
+def kept_apart(sha256: Names, reviews: Reviews) -> set[tuple[int, int]]:
+    """The pairs of places, the lesser one first, of photographs that a person said to show two lesions."""
+    places: dict[str, list[int]] = {}
+    for place, digest in enumerate(sha256):
+        places.setdefault(digest, []).append(place)
+    different = reviews[reviews.verdict == DIFFERENT]
+    return {
+        (min(i, j), max(i, j))
+        for a, b in zip(different.sha256_a, different.sha256_b, strict=True)
+        for i in places.get(a, [])
+        for j in places.get(b, [])
+    }
+
+
 def overrule(pairs: Pairs, paths: Names, sha256: Names, reviews: Reviews) -> tuple[Pairs, Pairs]:
     """The pairs without those said to be different, and with those said to be the same; and the former.
 
@@ -46,15 +62,23 @@ def overrule(pairs: Pairs, paths: Names, sha256: Names, reviews: Reviews) -> tup
     ends = [tuple(sorted((digest[a], digest[b]))) for a, b in zip(pairs.path_a, pairs.path_b, strict=True)]
     found, rejected = pairs.to_frame(), np.array([said.get(pair) == DIFFERENT for pair in ends], dtype=bool)
     place = {path: number for number, path in enumerate(digest)}
+    found_ends = {*ends}
     added = [
         sorted((first[a], first[b]), key=place.__getitem__)
         for (a, b), verdict in said.items()
-        if verdict == SAME and a in first and b in first and (a, b) not in {*ends}
+        if verdict == SAME and a in first and b in first and (a, b) not in found_ends
     ]
     new = pd.DataFrame(added, columns=["path_a", "path_b"]).assign(method=REVIEWED, score=1.0, inliers=0)
     parts = [found[~rejected], new[[*found.columns]]]
     kept = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     return Pairs.of(kept), Pairs.of(found[rejected])
+
+
+def said_same(pairs: Pairs, manifest: Manifest, reviews: Reviews) -> npt.NDArray[np.bool_]:
+    """Which pairs a person has said to show one lesion; shape (pairs,)."""
+    known = {*zip(reviews.sha256_a, reviews.sha256_b, strict=True)}
+    sides = (manifest.at(side).sha256 for side in (pairs.path_a, pairs.path_b))
+    return np.array([(min(a, b), max(a, b)) in known for a, b in zip(*sides, strict=True)], dtype=bool)
 
 
 def review(file: Path) -> int:

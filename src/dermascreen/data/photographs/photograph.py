@@ -37,9 +37,9 @@ class Picture:
     warnings: tuple[str, ...]  # to be shown with a prediction
 
 
-def read_bounded(file: IO[bytes]) -> bytes:
-    """The content of a file; if the file is too large, as much as `show` needs to refuse it."""
-    return file.read(MAX_BYTES + 1)
+def read_bounded(file: IO[bytes], most: int = MAX_BYTES) -> bytes:
+    """The content of a file; if it is larger than `most` bytes, as much as shows that, so that `show` can refuse it."""
+    return file.read(most + 1)
 
 
 def show(name: str, content: bytes) -> Picture:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from dermascreen.core.errors import ArchiveError, CorruptArchiveError
-from dermascreen.data.photographs.photograph import read_bounded
+from dermascreen.data.photographs.photograph import MAX_BYTES, read_bounded
 from dermascreen.data.sources.layouts import ARCHIVES, Entry, Parts, not_a_photograph, walk
 
 GIB = 2**30
@@ -30,8 +30,8 @@ class Archive(Protocol):
     def entries(self) -> Sequence[Entry]:
         """All that is in it."""
 
-    def contents(self, wanted: Iterable[Parts]) -> Iterator[tuple[Parts, bytes]]:
-        """The content of the wanted files, one at a time, in any order; at most a little more than MAX_BYTES each."""
+    def contents(self, wanted: Iterable[Parts], most: int = MAX_BYTES) -> Iterator[tuple[Parts, bytes]]:
+        """The content of the wanted files, one at a time, in any order; of each at most a byte more than `most`."""
 
     def unpacked(self, wanted: Iterable[Parts]) -> int:
         """How many bytes the wanted files would unpack to; 0 where nothing has to be unpacked."""
@@ -63,12 +63,12 @@ class Folder:
         except OSError as error:
             raise unreadable(Path(error.filename or self.path), error) from None
 
-    def contents(self, wanted: Iterable[Parts]) -> Iterator[tuple[Parts, bytes]]:
+    def contents(self, wanted: Iterable[Parts], most: int = MAX_BYTES) -> Iterator[tuple[Parts, bytes]]:
         for parts in wanted:
             file = self.path.joinpath(*parts)
             try:
                 with file.open("rb") as opened:
-                    content = read_bounded(opened)
+                    content = read_bounded(opened, most)
             except OSError as error:
                 raise unreadable(file, error) from None
             yield parts, content
@@ -113,13 +113,13 @@ class Zip:
             _require_safe(parts, member, path)
         return members
 
-    def contents(self, wanted: Iterable[Parts]) -> Iterator[tuple[Parts, bytes]]:
+    def contents(self, wanted: Iterable[Parts], most: int = MAX_BYTES) -> Iterator[tuple[Parts, bytes]]:
         of = dict(self._members)
         with zipfile.ZipFile(self.path) as archive:
             for parts in wanted:
                 try:
                     with archive.open(of[parts]) as file:
-                        content = read_bounded(file)
+                        content = read_bounded(file, most)
                 except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError):
                     raise CorruptArchiveError(self.path, f"is damaged at {of[parts].filename}") from None
                 yield parts, content
@@ -153,16 +153,17 @@ class Nested:
         return beside + [Entry(at + entry.parts) for at, inner in self._zips.items() for entry in inner.entries]
 
     def _divided(self, wanted: Iterable[Parts]) -> Iterator[tuple[Parts, "Folder | Zip", list[Parts]]]:
-        rest = list(wanted)
-        for at, inner in self._zips.items():
-            within = [parts[len(at) :] for parts in rest if parts[: len(at)] == at]
-            if within:
-                yield at, inner, within
-        yield (), self.folder, [parts for parts in rest if not any(parts[: len(at)] == at for at in self._zips)]
+        """The wanted files by the zip that holds them, with the place of that zip; the folder's own come last."""
+        within: dict[Parts, list[Parts]] = {}
+        for parts in wanted:
+            at = next((parts[:end] for end in range(1, len(parts)) if parts[:end] in self._zips), ())
+            within.setdefault(at, []).append(parts[len(at) :])
+        yield from ((at, inner, within[at]) for at, inner in self._zips.items() if at in within)
+        yield (), self.folder, within.get((), [])
 
-    def contents(self, wanted: Iterable[Parts]) -> Iterator[tuple[Parts, bytes]]:
+    def contents(self, wanted: Iterable[Parts], most: int = MAX_BYTES) -> Iterator[tuple[Parts, bytes]]:
         for at, one, within in self._divided(wanted):
-            for parts, content in one.contents(within):
+            for parts, content in one.contents(within, most):
                 yield at + parts, content
 
     def unpacked(self, wanted: Iterable[Parts]) -> int:

@@ -49,7 +49,10 @@ def read_folders(archive: Archive, max_unpacked_gib: float, *, pooled: bool = Fa
 
 def holds_classes(archive: Archive) -> bool:
     """Whether any photograph of an archive, or of the zips in it, lies in a folder of a class."""
-    return bool(_arrange(archive.entries, archive.path, pooled=True).chosen)
+    try:
+        return bool(arrange(archive.entries, pooled=True).chosen)
+    except SeveralForOnePlaceError:
+        return True
 
 
 def _arrange(entries: Iterable[Entry], path: Path, pooled: bool) -> Layout:

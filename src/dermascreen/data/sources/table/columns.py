@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from dermascreen.artifacts.dataset.metadata import words_of
 from dermascreen.core.errors import TableError
 from dermascreen.core.params import ROLES, TableColumns
 from dermascreen.data.sources.table.labels import BENIGN, MALIGNANT, NEITHER
-from dermascreen.data.sources.table.rows import Rows
+from dermascreen.data.sources.table.rows import Rows, bare
 
 AUTO, NONE = "auto", "none"
 
@@ -43,8 +44,8 @@ NAMES: dict[str, Sequence[str]] = {
     "label": (
         "diagnosis_1", "benign_malignant", "target", "malignant", "label", "class", "dx", "diagnosis", "diagnostic",
     ),
-    "lesion": ("lesion", "lesion_id", "lesionid"),
-    "patient": ("patient", "patient_id", "patientid", "subject", "subject_id"),
+    "lesion": ("lesion", "lesion_id"),
+    "patient": ("patient", "patient_id", "subject", "subject_id"),
     "site": ("hospital", "institution", "centre", "center", "clinic"),
     "split": ("split",),
 }  # fmt: skip
@@ -62,8 +63,8 @@ class Meaning:
 
     @property
     def layout(self) -> str:
-        header = {column.casefold() for column in self.rows.columns}
-        return next((known.name for known in PUBLISHED if known.header <= header), "a table of its own")
+        header = {bare(column) for column in self.rows.columns}
+        return next((known.name for known in PUBLISHED if {*map(bare, known.header)} <= header), "a table of its own")
 
     @property
     def diagnosis(self) -> "pd.Series[str]":
@@ -80,23 +81,34 @@ class Meaning:
         return bool(self.one_hot) or "label" in self.roles
 
 
-def understand(tables: Iterable[Rows], asked: TableColumns) -> list[Meaning]:
+def names_images(header: Iterable[str], asked: TableColumns) -> bool:
+    """Whether a table with these columns names images."""
+    names = {bare(column) for column in header}
+    return any(bare(name) in names for name in (*NAMES["image"], asked.image))
+
+
+def understand(tables: Sequence[Rows], asked: TableColumns) -> list[Meaning]:
     """The meaning of each table that names images; raises TableError if a column that was asked for is in none."""
-    every = list(tables)
     for role in ROLES:
         name = getattr(asked, role)
-        if name not in (AUTO, NONE) and not any(rows.find(name) for rows in every):
-            raise _no_column(f"data.table.columns.{role} is {name},", name, every)
-    found = [_understand(rows, asked) for rows in every]
+        if name not in (AUTO, NONE) and not any(rows.find(name) for rows in tables):
+            raise _no_column(f"data.table.columns.{role} is {name},", name, tables)
+    found = [_understand(rows, asked) for rows in tables]
     return [meaning for meaning in found if "image" in meaning.roles]
 
 
 def _understand(rows: Rows, asked: TableColumns) -> Meaning:
+    """A table that lacks a column that was asked for, which another one has, is understood as if it were auto."""
     roles: dict[str, str] = {}
+    named = {role: rows.find(name) for role in ROLES if (name := getattr(asked, role)) not in (AUTO, NONE)}
+    taken = {column for column in named.values() if column}
     for role in ROLES:
-        name = getattr(asked, role)
-        names = {AUTO: NAMES[role], NONE: ()}.get(name, (name,))
-        column = next((column for one in names if (column := rows.find(one)) and column not in roles.values()), None)
+        column = named.get(role)
+        if column in roles.values():
+            raise TableError(rows.name, f"has one column {column} for {role} and something else", "name another column")
+        if column is None and getattr(asked, role) != NONE:
+            names = (rows.find(name) for name in NAMES[role])
+            column = next((name for name in names if name and name not in {*roles.values(), *taken}), None)
         if column is not None:
             roles[role] = column
     hot = tuple(column for column in rows.columns if column.casefold() in CODES and column not in roles.values())
@@ -115,18 +127,35 @@ def _no_column(said: str, name: str, tables: Sequence[Rows]) -> TableError:
 
 # Columns that tell who somebody is, by the words of their names, and by their values.
 PERSONAL = (
-    {"birth"}, {"birthday"}, {"birthdate"}, {"birthplace"}, {"dob"}, {"geburtsdatum"}, {"geburtstag"}, {"naissance"},
-    {"surname"}, {"firstname"}, {"lastname"}, {"fullname"}, {"forename"}, {"vorname"}, {"nachname"}, {"apellido"},
-    {"first", "name"}, {"last", "name"}, {"full", "name"}, {"family", "name"}, {"given", "name"}, {"middle", "name"},
-    {"maiden", "name"}, {"patient", "name"}, {"doctor", "name"}, {"physician", "name"},
+    {"birth"}, {"birthday"}, {"birthdate"}, {"birthplace"}, {"dob"}, {"born"}, {"geburtsdatum"}, {"geburtstag"},
+    {"naissance"}, {"surname"}, {"firstname"}, {"lastname"}, {"fullname"}, {"forename"}, {"vorname"}, {"nachname"},
+    {"apellido"}, {"first", "name"}, {"last", "name"}, {"full", "name"}, {"family", "name"}, {"given", "name"},
+    {"middle", "name"}, {"maiden", "name"}, {"doctor", "name"}, {"physician", "name"},
     {"email"}, {"mail"}, {"phone"}, {"telephone"}, {"mobile"}, {"fax"}, {"address"}, {"street"}, {"zip"}, {"zipcode"},
     {"postcode"}, {"postal"}, {"ssn"}, {"mrn"}, {"passport"}, {"insurance"}, {"social", "security"},
     {"medical", "record"}, {"national", "id"}, {"ip"},
 )  # fmt: skip
-WHOLE_NAMES = {"name", "names", "patient", "date"}
+OF_PATIENT = re.compile(r"(patient\w*|pat|subject|person)")  # a word; with one of these it is a name
+IDENTIFIES = {
+    "id",
+    "ids",
+    "name",
+    "names",
+    "nom",
+    "nombre",
+    "nr",
+    "no",
+    "num",
+    "number",
+    "nummer",
+    "code",
+    "key",
+    "uid",
+}
+WHOLE_NAMES = {"name", "names", "date", "patient", "patients", "subject", "person", "patientid", "patientname"}
 DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4})"
-    r"([T ].*)?"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|(19|20)\d{2}(0[1-9]|1[0-2])[0-3]\d|"
+    r"\d{1,2}[-. ]{1,2}[A-Za-z]{3,9}\.?[- ]\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ].*)?"
 )
 MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}")
 MOSTLY, ENOUGH = 0.5, 1000  # of the values; so many tell
@@ -134,8 +163,17 @@ MOSTLY, ENOUGH = 0.5, 1000  # of the values; so many tell
 
 def personal(column: str, values: "pd.Series[str]") -> str | None:
     """Why a column may tell who somebody is; None if it does not seem to."""
-    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).casefold()))
-    if any(known <= words for known in PERSONAL) or column.casefold() in WHOLE_NAMES:
+    words = set(words_of(column))
+    of_patient = any(OF_PATIENT.fullmatch(word) for word in words)
+    if (
+        any(known <= words for known in PERSONAL)
+        or bare(column) in WHOLE_NAMES
+        or (of_patient and words & IDENTIFIES)
+        or any(
+            word.startswith("patient") and word.removeprefix("patient").removeprefix("en") in IDENTIFIES
+            for word in words
+        )
+    ):
         return "by its name"
     filled = values[values.ne("")].astype(str).drop_duplicates().head(ENOUGH)
     if len(filled) and filled.str.fullmatch(DATE).mean() > MOSTLY:

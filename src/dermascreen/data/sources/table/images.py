@@ -11,12 +11,9 @@ from dermascreen.data.sources.archives import Archive
 from dermascreen.data.sources.layouts import FORMAT_OF, SUFFIXES, Parts
 
 REDUCED = "_downsampled"  # what the ISIC challenges append to names of images that they made smaller
-SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d+")
-MONTH = re.compile(
-    r"(\d{1,2}[-. ](jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*|"
-    r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-. ]\d{2,4})",
-    re.IGNORECASE,
-)
+MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+SCIENTIFIC = re.compile(r"\d(\.\d+)?E\+\d+")  # these two as spreadsheets write them, and nobody else
+MONTH = re.compile(rf"\d{{1,2}}-({MONTHS})|({MONTHS})-\d{{2}}")
 
 AS_TEXT = "give the column as it was before a spreadsheet opened it, or import it as text"
 
@@ -27,10 +24,26 @@ def stem(name: str) -> str:
 
 
 def _exact(name: str) -> str:
-    last = PurePosixPath(name.replace("\\", "/")).name
+    last = _last(name)
     base, dot, suffix = last.rpartition(".")
     known = dot and f".{suffix.casefold()}" in {*SUFFIXES, *FORMAT_OF}
     return (base if known else last).casefold()
+
+
+def folders_of(name: str) -> tuple[str, ...]:
+    """The folders in a name, without case."""
+    return tuple(part.casefold() for part in PurePosixPath(name.replace("\\", "/")).parts[:-1])
+
+
+def _last(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).name.casefold()
+
+
+def _shared(wanted: tuple[str, ...], there: Parts) -> int | None:
+    """How many last folders two names share; None if neither ends with the other: a table may name more, or fewer."""
+    folders = tuple(part.casefold() for part in there)
+    shared = min(len(wanted), len(folders))
+    return shared if wanted[len(wanted) - shared :] == folders[len(folders) - shared :] else None
 
 
 class Files:
@@ -43,14 +56,16 @@ class Files:
             self.by_stem.setdefault(stem(parts[-1]), []).append(parts)
 
     def find(self, name: str) -> list[Parts]:
-        """The files that a row may mean by `name`: those in the folders that it names, where it names any."""
-        alike = self.by_stem.get(stem(name), [])
-        found = [parts for parts in alike if _exact(parts[-1]) == _exact(name)] or alike
-        folders = PurePosixPath(name.replace("\\", "/")).parts[:-1]
-        if len(found) > 1 and folders:
-            within = tuple(part.casefold() for part in folders)
-            return [parts for parts in found if tuple(map(str.casefold, parts[:-1]))[-len(within) :] == within] or found
-        return found
+        """The files that a row may mean by `name`: those whose folders end as its do, where it names any.
+
+        Of several, those with the same suffix, and with or without what says that they were reduced, come first.
+        """
+        shared = {parts: _shared(folders_of(name), parts[:-1]) for parts in self.by_stem.get(stem(name), [])}
+        most = max((one for one in shared.values() if one is not None), default=None)
+        alike = [parts for parts, one in shared.items() if one is not None and one == most]
+        for same in (_exact, _last):
+            alike = [parts for parts in alike if same(parts[-1]) == same(name)] or alike
+        return alike
 
     def choose(self, wanted: Mapping[str, Sequence[Parts]]) -> tuple[dict[str, Parts], list[Parts]]:
         """One of the files of each name, and the others, which must hold the same bytes.
@@ -84,12 +99,16 @@ def match(where: Mapping[str, str], files: Files, most: float, path: Path) -> Ma
 
     Parameters: `where` each name stands; `path` of the archive.
     """
-    found = {name: files.find(name) for name in where}
+    found: dict[str, list[Parts]] = {}
     by_file: dict[Parts, str] = {}
-    for name, several in found.items():
-        for parts in several:
-            if (other := by_file.setdefault(parts, name)) != name:
-                raise TableError(where[name], f"names the image {name} again, after {where[other]}", "keep one of them")
+    for name in sorted(where, key=lambda one: -len(folders_of(one))):  # who names folders takes its files first
+        several = files.find(name)
+        found[name] = [parts for parts in several if parts not in by_file]
+        if several and not found[name]:
+            first = by_file[several[0]]
+            raise TableError(where[name], f"names the image {name} again, after {where[first]}", "keep one of them")
+        by_file |= dict.fromkeys(found[name], name)
+    found = {name: found[name] for name in where}
     missing = [name for name, several in found.items() if not several]
     without_row = [parts for several in files.by_stem.values() for parts in several if parts not in by_file]
     _require_intact(missing, where, [stem(parts[-1]) for parts in without_row])
@@ -126,7 +145,7 @@ def _require_intact(missing: Iterable[str], where: Mapping[str, str], free: Iter
     numbered = {int(name): name for name in free if name.isascii() and name.isdigit()}
     for name in missing:
         wanted = stem(name)
-        if wanted.isascii() and wanted.isdigit() and int(wanted) in numbered:
+        if wanted.isascii() and wanted.isdigit() and numbered.get(int(wanted), wanted) != wanted:
             said = f"names the image {name}, but the file is {numbered[int(wanted)]}: it lost leading zeros"
             raise TableError(where[name], said, AS_TEXT)
         require_written(where[name], "image", name)

@@ -9,11 +9,15 @@ from dermascreen.core.errors import TableError
 from dermascreen.core.params import ROLES
 from dermascreen.data.sources.table.columns import Meaning
 from dermascreen.data.sources.table.images import require_written, stem
+from dermascreen.data.sources.table.labels import key
 
 # Columns of what a row means; the table's own columns cannot have such names.
 IMAGE, LABEL, LESION, PATIENT, SITE, SPLIT = (f"@{role}" for role in ROLES)
+CLASS = "@class"  # benign or malignant
 WHERE = "@where"  # the row stands: file and line
 ONE_HOT = "diagnosis"  # the column of the metadata that one-hot columns become
+SHOWN = 3  # examples in a sentence
+SOME, MOSTLY = 3, 0.5  # of the lesions with several photographs
 RESERVED = {"path", *DECLARED, SITE[1:]}  # columns of the metadata that are ours
 
 Rows = pd.DataFrame
@@ -27,13 +31,15 @@ def join(meanings: Sequence[Meaning]) -> Rows:
     for tables that say different things of an image.
     """
     alike: dict[tuple[str, ...], list[Rows]] = {}
+    told_apart = _told_apart_by_folders(meanings)
     for meaning in sorted(meanings, key=lambda one: not one.labelled):  # `where` a row stands is where its label does
         table = _as_rows(meaning)
         alike.setdefault(tuple(sorted(table.columns)), []).append(table)
     joined: Rows | None = None
     for tables in alike.values():
         rows = pd.concat(tables, ignore_index=True)
-        rows.index = pd.Index(_keys(rows[IMAGE]))
+        names = rows[IMAGE].str.replace("\\", "/", regex=False)
+        rows.index = pd.Index([name.casefold() if stem(name) in told_apart else stem(name) for name in names])
         if (twice := rows.index.duplicated()).any():
             again = rows.iloc[int(twice.argmax())]
             first = rows[WHERE].iloc[int((rows.index == again.name).argmax())]
@@ -51,23 +57,46 @@ def own_columns(meanings: Sequence[Meaning]) -> list[str]:
     return [*dict.fromkeys(name for names in named for name in names)]
 
 
-def contradictions(rows: Rows) -> Iterator[str]:
-    """A sentence for each lesion with two labels or two patients.
+def identify(rows: Rows) -> tuple[Rows, list[str]]:
+    """The rows with one name for each lesion and a number for each patient, and sentences about what contradicts.
 
-    Raises TableError for names of lesions and patients that a spreadsheet has changed.
+    Names that differ only in case, or as 12 and 12.0, are one. What a hospital calls its patients goes no further than
+    this. Where the numbers of lesions begin again in each patient, a lesion is named by both.
+    Raises TableError for names that a spreadsheet has changed.
     """
     for column in (LESION, PATIENT):
         for where, value in zip(rows[WHERE], rows[column], strict=True):
             require_written(where, column[1:], value)
-    lesions = rows.loc[rows[LESION].ne("")]
-    for column in (LABEL, PATIENT):
-        different = lesions.loc[lesions[column].ne("")].drop_duplicates([LESION, column])
-        for lesion, of in different[different[LESION].duplicated(keep=False)].groupby(LESION, sort=False):
-            first, second = of.iloc[0], of.iloc[1]
-            yield (
-                f"{second[WHERE]}: lesion {lesion} has the {column[1:]} {second[column]}, but {first[column]} in "
-                f"{first[WHERE]}; its photographs stay together."
-            )
+    lesion, patient = (rows[column].map(key) for column in (LESION, PATIENT))
+    numbers = pd.factorize(patient.where(patient.ne("")))[0] + 1
+    numbered = pd.Series([str(number) if number else "" for number in numbers], rows.index)
+    of_both = lesion.ne("") & numbered.ne("")
+    several = lesion[of_both].groupby(lesion[of_both]).transform("size").gt(1)
+    patients_of = numbered[of_both].groupby(lesion[of_both]).nunique()
+    repeated = patients_of[lesion[of_both][several].unique()]
+    if repeated.gt(1).sum() >= SOME and repeated.gt(1).mean() > MOSTLY:
+        names = (numbered + "/" + rows[LESION]).where(of_both, rows[LESION])
+        return rows.assign(**{LESION: names, PATIENT: numbered}), [
+            "The numbers of lesions begin again in each patient, so a lesion is named by both."
+        ]
+    first_name = rows[LESION].groupby(lesion).transform("first")  # as the table first writes it
+    found = rows.assign(**{LESION: first_name, PATIENT: numbered})
+    return found, [*_contradictions(found, CLASS, "labels"), *_contradictions(found, PATIENT, "patients")]
+
+
+def _contradictions(rows: Rows, column: str, what: str) -> Iterator[str]:
+    """A sentence about the lesions that have several values in a column, if there are any; it does not say which."""
+    named = rows.loc[rows[LESION].ne("") & rows[column].ne("")].drop_duplicates([LESION, column])
+    twice = named[named[LESION].duplicated(keep=False)]
+    if twice.empty:
+        return
+    examples = [
+        f"{of[LESION].iloc[0]} ({of[WHERE].iloc[0]}, {of[WHERE].iloc[1]})"
+        for _, of in twice.groupby(LESION, sort=False)
+    ]
+    shown = ", ".join(examples[:SHOWN]) + (", ..." if len(examples) > SHOWN else "")
+    lesions = "1 lesion has" if len(examples) == 1 else f"{len(examples):,} lesions have"
+    yield f"{lesions} several {what}: {shown}; all photographs of a lesion stay together."
 
 
 def _names(meaning: Meaning) -> dict[str, str]:
@@ -75,7 +104,12 @@ def _names(meaning: Meaning) -> dict[str, str]:
     label = [meaning.roles["label"]] if "label" in meaning.roles else []
     taken = {*meaning.roles.values(), *meaning.one_hot}
     own = label + [column for column in meaning.rows.columns if column not in taken]
-    return {name: f"{name}_" if name.casefold() in RESERVED else name for name in own}
+    names: dict[str, str] = {}
+    for name in own:
+        names[name] = name
+        while names[name].casefold() in RESERVED or (names[name] != name and names[name] in own):
+            names[name] += "_"
+    return names
 
 
 def _as_rows(meaning: Meaning) -> Rows:
@@ -89,17 +123,21 @@ def _as_rows(meaning: Meaning) -> Rows:
     return rows.loc[rows[IMAGE].ne("")]
 
 
-def _keys(images: "pd.Series[str]") -> "pd.Series[str]":
-    """What is equal for an image in several tables: its name without folders, unless only these tell two apart."""
-    keys = images.map(stem)
-    return keys.where(~keys.duplicated(keep=False), images.str.casefold())
+def _told_apart_by_folders(meanings: Sequence[Meaning]) -> set[str]:
+    """The stems of images that only folders tell apart, in any of the tables."""
+    found: set[str] = set()
+    for meaning in meanings:
+        names = meaning.rows.frame[meaning.roles["image"]].str.casefold().drop_duplicates()
+        stems = names.map(stem)
+        found |= {*stems[stems.duplicated() & names.str.contains(r"[/\\]")]}
+    return found
 
 
 def _merged(first: Rows, second: Rows) -> Rows:
     """Both tables by key; where both say something of an image, they must say the same."""
     for column in first.columns.intersection(second.columns).drop([WHERE, IMAGE]):
         one, other = first[column].align(second[column], join="inner", fill_value="")
-        differ = one.ne(other) & one.ne("") & other.ne("")
+        differ = one.map(key).ne(other.map(key)) & one.ne("") & other.ne("")
         if differ.any():
             before, after = (rows[rows.index == differ[differ].index[0]].iloc[0] for rows in (first, second))
             said = f"has {column.removeprefix('@')} {after[column]} for {after[IMAGE]}, where {before[WHERE]} has "

@@ -1,7 +1,7 @@
 """Which diagnoses are malignant, which benign, and which neither."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +11,7 @@ from dermascreen.data.sources.layouts import CLASSES
 
 # The ISIC Archive's diagnosis_1 and diagnosis_3, the challenges' codes, HAM10000's dx, PAD-UFES-20's diagnostic, and
 # plain words. docs/how-to/own-data.md gives the reasons.
+GENERIC = {"malignant", "benign", "0", "1", "true", "false", "yes", "no"}  # a column of these alone is the class itself
 MALIGNANT = (
     "malignant", "1", "true", "yes",
     "mel", "melanoma", "melanoma, nos", "melanoma in situ", "melanoma invasive", "melanoma metastasis",
@@ -37,9 +38,9 @@ NEITHER = (
 
 
 def key(value: str) -> str:
-    """A value without the differences that people and spreadsheets make: case, spaces and 1.0 for 1."""
+    """A value without the differences that people and spreadsheets make: case, spaces and 12.0 for 12."""
     text = re.sub(r"\s+", " ", value.replace("_", " ").casefold().strip())
-    return re.sub(r"^([01])\.0*$", r"\1", text)
+    return re.sub(r"^(\d+)\.0*$", r"\1", text)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Labels:
         if both := given[0] & given[1]:
             raise ParamsError(f"data.table.malignant and data.table.benign both list {min(both)}; take it out of one.")
         return cls(*given) if given[0] else cls(MALIGNANT, BENIGN)
+
+    def numbers_among(self, values: Iterable[str]) -> str | None:
+        """A value that is a number and in neither list, so that 0 and 1 may be codes of diagnoses too; None without."""
+        return next((value for value in values if re.fullmatch(r"\d+(\.0*)?", value) and self(value) is None), None)
 
     def __call__(self, value: str) -> str | None:
         """The class of a value, one of CLASSES; None for one in neither list."""

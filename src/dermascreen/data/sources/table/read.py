@@ -22,9 +22,10 @@ from dermascreen.data.sources.layouts import (
     stored,
 )
 from dermascreen.data.sources.source import Known, Source, require_classes
-from dermascreen.data.sources.table.columns import Meaning, personal, understand
+from dermascreen.data.sources.table.columns import Meaning, names_images, personal, understand
 from dermascreen.data.sources.table.images import Files, match
 from dermascreen.data.sources.table.join import (
+    CLASS,
     IMAGE,
     LABEL,
     LESION,
@@ -33,13 +34,13 @@ from dermascreen.data.sources.table.join import (
     SPLIT,
     WHERE,
     Rows,
-    contradictions,
+    identify,
     join,
     own_columns,
 )
-from dermascreen.data.sources.table.labels import Labels
+from dermascreen.data.sources.table.labels import GENERIC, Labels, key
+from dermascreen.data.sources.table.rows import LARGEST, read_header, read_rows
 from dermascreen.data.sources.table.rows import Rows as CsvRows
-from dermascreen.data.sources.table.rows import read_rows
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 DERMOSCOPY = "derm(?:at)?oscop"
@@ -65,20 +66,30 @@ def read_table(
     Parameters: `beside`, a CSV file or a folder of them; `pooled`, whether splits are ignored.
     """
     labels = Labels.of(params)
-    tables = [*_tables(archive), *(_tables_beside(beside) if beside else [])]
+    wanted = [entry.parts for entry in archive.entries if _is_table(entry)]
+    require_bounded(archive, wanted, max_unpacked_gib)
+    tables, unused = [], []
+    for name, content in _contents(archive, wanted, beside):
+        if names_images(header := read_header(name, content), params.columns):
+            tables.append(read_rows(name, content))
+        else:
+            unused.append(f"{name} has {', '.join(header)}" if header else f"{name} has no header")
     meanings = understand(tables, params.columns)
     if not any(meaning.labelled for meaning in meanings):
-        raise _no_table(archive.path, tables, meanings)
+        raise _no_table(archive.path, tables, unused, meanings)
     named = join(meanings)
     files, left_out = _photographs(archive)
     found = match(dict(zip(named[IMAGE], named[WHERE], strict=True)), files, params.max_unmatched, archive.path)
     chosen, left_out["copies"] = files.choose(found.files)
 
     rows = named.loc[named[IMAGE].isin(chosen)]
+    if (code := labels.numbers_among(rows[LABEL])) is not None and not params.malignant:
+        where = rows.loc[rows[LABEL].eq(code), WHERE].iloc[0]
+        raise TableError(where, f"has the label {code}, so 0 and 1 may be codes of diagnoses too", WANTED)
     classes = rows[LABEL].map(labels)
     splits = pd.Series(NO_SPLIT, rows.index) if pooled else _splits(rows)
     outside = splits.eq(NO_SPLIT) & bool(splits.ne(NO_SPLIT).any()) & classes.notna()
-    used = rows.loc[classes.notna() & ~outside]
+    used, contradictions = identify(rows.loc[classes.notna() & ~outside].assign(**{CLASS: classes}))
     left_out["no_row"] = found.without_row
     left_out["no_label"] = [chosen[image] for image in rows.loc[classes.isna(), IMAGE]]
     left_out["no_split"] = [chosen[image] for image in rows.loc[outside, IMAGE]]
@@ -87,7 +98,7 @@ def read_table(
     places = _places(splits[used.index], classes[used.index], [chosen[image] for image in used[IMAGE]])
     require_classes(places.values(), left, archive.path, WANTED, pooled=pooled)
     require_bounded(archive, places, max_unpacked_gib)
-    own = own_columns(meanings)
+    own = [name for name in own_columns(meanings) if not {*used[name].map(key)} <= GENERIC]
     _require_columns(params.keep, own)
     hidden = {
         name: why
@@ -113,7 +124,12 @@ def read_table(
         Known(
             metadata,
             details,
-            [*_in_words(meanings, details, hidden, archive.path), *_other_images(metadata), *contradictions(used)],
+            [
+                *_in_words(meanings, details, hidden, archive.path),
+                *(f"Not used, as it names no image: {one}." for one in unused),
+                *_other_images(metadata),
+                *contradictions,
+            ],
         ),
     )
 
@@ -122,27 +138,27 @@ def _is_table(entry: Entry) -> bool:
     return not_a_photograph(entry) == "no_images" and Path(entry.parts[-1]).suffix.casefold() in SUFFIXES
 
 
-def _tables(archive: Archive) -> Iterator[CsvRows]:
-    wanted = [entry.parts for entry in archive.entries if _is_table(entry)]
-    for parts, content in sorted(archive.contents(wanted)):
-        yield read_rows("/".join(parts), content)
-
-
-def _tables_beside(path: Path) -> Iterator[CsvRows]:
-    if path.is_dir():
-        yield from _tables(Folder(path))
+def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) -> Iterator[tuple[str, bytes]]:
+    """The name and the content of each table, in the order of their names; one that lies in the archive comes once."""
+    for parts in sorted(wanted):
+        for _, content in archive.contents([parts], LARGEST):
+            yield "/".join(parts), content
+    if beside is None or beside.resolve().is_relative_to(archive.path.resolve()):
+        return
+    if beside.is_dir():
+        folder = Folder(beside)
+        yield from _contents(folder, [entry.parts for entry in folder.entries if _is_table(entry)], None)
         return
     try:
-        content = path.read_bytes()
+        yield beside.name, beside.read_bytes()
     except OSError as error:
-        raise unreadable(path, error) from None
-    yield read_rows(path.name, content)
+        raise unreadable(beside, error) from None
 
 
-def _no_table(path: Path, tables: Sequence[CsvRows], meanings: Sequence[Meaning]) -> TableError:
-    if not tables:
+def _no_table(path: Path, tables: Sequence[CsvRows], unused: Sequence[str], meanings: Sequence[Meaning]) -> TableError:
+    if not tables and not unused:
         return TableError(str(path), "holds no table", "put a CSV file into it, or name one with data.table.files")
-    shown = "; ".join(f"{rows.name} has {', '.join(rows.columns)}" for rows in tables)
+    shown = "; ".join([*(f"{rows.name} has {', '.join(rows.columns)}" for rows in tables), *unused])
     missing = "labels" if meanings else "images"
     return TableError(str(path), f"comes with no table that has a known column of {missing} ({shown})", MAP)
 
@@ -175,8 +191,16 @@ def _splits(rows: Rows) -> "pd.Series[str]":
 def _places(splits: Iterable[str], classes: Iterable[str], files: Sequence[Parts]) -> dict[Parts, str]:
     """The place of each photograph, such as malignant/ISIC_0000001.jpg, in their order."""
     alone = not pd.Series([parts[-1].casefold() for parts in files], dtype=object).duplicated().any()
-    return {
-        parts: "/".join([*([] if split == NO_SPLIT else [split]), label, *map(stored, parts[-1:] if alone else parts)])
+    folders = {folder: str(number) for number, folder in enumerate(dict.fromkeys(parts[:-1] for parts in files), 1)}
+    return {  # folders may have the names of patients, and so are numbered
+        parts: "/".join(
+            [
+                *([] if split == NO_SPLIT else [split]),
+                label,
+                *([] if alone else [folders[parts[:-1]]]),
+                stored(parts[-1]),
+            ]
+        )
         for split, label, parts in zip(splits, classes, files, strict=True)
     }
 
@@ -188,9 +212,8 @@ def _require_columns(asked: Iterable[str], own: Sequence[str]) -> None:
 
 
 def _metadata(rows: Rows, own: Sequence[str]) -> pd.DataFrame:
-    """The columns of Metadata. Patients are numbered: what a hospital calls them stays in its table."""
-    numbers = pd.factorize(rows[PATIENT].where(rows[PATIENT].ne("")))[0] + 1
-    ours = pd.DataFrame({LESION[1:]: rows[LESION], PATIENT[1:]: [str(number) if number else "" for number in numbers]})
+    """The columns of Metadata."""
+    ours = pd.DataFrame({LESION[1:]: rows[LESION], PATIENT[1:]: rows[PATIENT]})
     if rows[SITE].ne("").any():
         ours[SITE[1:]] = rows[SITE]
     return ours.join(rows[list(own)].apply(_one_case))
@@ -223,6 +246,8 @@ def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[s
         if meaning.one_hot:
             roles.append(f"label is the column with a 1 among {', '.join(meaning.one_hot)}")
         yield f"{meaning.rows.name} ({meaning.layout}): {', '.join(roles)}."
+    if not any("patient" in meaning.roles for meaning in meanings):
+        yield "No column names patients, so photographs of one person may be in several splits."
     for name, values in details.labels.items():
         counted = ", ".join(f"{value} {count:,}" for value, count in values.items())
         yield f"Labels taken as {name}: {counted}." if name in CLASSES else f"Labels left out, as neither: {counted}."

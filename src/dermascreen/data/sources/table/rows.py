@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dermascreen.core.errors import TableError
-from dermascreen.data.photographs.photograph import MAX_BYTES
 
+LARGEST = 2**28  # bytes of a table
+LONGEST_HEADER = 2**17  # bytes in which a table's header ends
 SEPARATORS = ",;\t|"
 BLANK = {"", "-", "--", "?", "n/a", "na", "nan", "none", "null", "unknown", "not available", "missing"}  # no value
 
@@ -27,11 +28,22 @@ class Rows:
         return list(self.frame.columns)
 
     def find(self, name: str) -> str | None:
-        """The column of that name, in upper or lower case."""
-        return next((column for column in self.columns if column.casefold() == name.casefold()), None)
+        """The column of that name, whatever its case, spaces and punctuation: Patient ID is patient_id."""
+        return next((column for column in self.columns if bare(column) == bare(name)), None)
 
     def at(self, line: int) -> str:
         return f"{self.name} line {line}"
+
+
+def bare(name: str) -> str:
+    """A column's name as letters and digits alone, in lower case."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def read_header(name: str, content: bytes) -> list[str]:
+    """The names of the columns in the content of a CSV file; empty where it has none."""
+    first = next(_parsed(name, _decoded(name, content[:LONGEST_HEADER], cut=len(content) > LONGEST_HEADER)), (0, []))
+    return [column for column in first[1] if column]
 
 
 def read_rows(name: str, content: bytes) -> Rows:
@@ -40,8 +52,8 @@ def read_rows(name: str, content: bytes) -> Rows:
     Fields are separated by commas, semicolons, tabs or bars, whichever the header has most of. Text is UTF-8 or UTF-16,
     with or without a byte-order mark, or else Windows-1252, in which spreadsheets of Western Europe save.
     """
-    if len(content) > MAX_BYTES:
-        raise TableError(name, f"is larger than {MAX_BYTES // 2**20} MiB", "leave out columns that are not needed")
+    if len(content) > LARGEST:
+        raise TableError(name, f"is larger than {LARGEST // 2**20} MiB", "leave out columns that are not needed")
     lines = list(_parsed(name, _decoded(name, content)))
     if not lines:
         raise TableError(name, "is empty", "give a table with a header and a row for each image")
@@ -65,14 +77,15 @@ def read_rows(name: str, content: bytes) -> Rows:
     return Rows(name, frame.loc[:, [bool(column) for column in header]])  # a spreadsheet's numbers of rows have no name
 
 
-def _decoded(name: str, content: bytes) -> str:
+def _decoded(name: str, content: bytes, *, cut: bool = False) -> str:
+    """The text in the content of a file; with `cut`, its last line may be broken."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
     else:
         encodings = ["utf-8-sig", "cp1252"]
     for encoding in encodings:
         try:
-            return content.decode(encoding)
+            return codecs.getincrementaldecoder(encoding)().decode(content, final=not cut)
         except UnicodeDecodeError:
             continue
     raise TableError(name, "is not text", "save it as CSV in UTF-8")
