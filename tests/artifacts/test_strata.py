@@ -35,6 +35,35 @@ def test_what_divides_nothing_is_left_out(column, monkeypatch) -> None:
     assert divide(metadata(**column), PATHS) == {}
 
 
+def test_what_results_depend_on_comes_first_and_each_division_once() -> None:
+    twice = {name: ["1", "2", "1", "2", "1", "1"] for name in ("pixels_x", "hospital")}
+    found = divide(
+        metadata(melanocytic=["a", "b", "b", "b", "b", "b"], **twice, sex=["m", "f", "f", "f", "m", "f"]), PATHS
+    )
+    assert list(found) == ["sex", "hospital", "melanocytic"]
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ("patient_sex", "sex"), ("Age (years)", "age"), ("ageApprox", "age"), ("fitspatrick", "skin type"),
+        ("skin_tone", "skin type"), ("anatom_site_general", "body site"), ("localization", "body site"),
+        ("image_type", "camera"), ("dx_type", "how it was confirmed"), ("attribution", "acquisition site"),
+    ],
+)  # fmt: skip
+def test_names_of_published_columns_are_understood(column, what) -> None:
+    assert what not in untold(metadata(**{column: ["1"] * 6}))
+
+
+@pytest.mark.parametrize("column", ["image_number", "image_width", "page", "package", "essex", "stage"])
+def test_words_within_words_tell_nothing(column) -> None:
+    assert untold(metadata(**{column: ["1"] * 6})) == tuple(TOLD_BY)
+
+
+def test_ages_outside_the_bands_are_not_known() -> None:
+    assert divide(metadata(age=["-1", "40", "40", "40", "40", "40"]), PATHS)["age"].tolist()[0] == "not known"
+
+
 def test_only_what_no_column_tells_is_said_not_to_be_assessable() -> None:
     assert untold(Metadata.of(PATHS)) == tuple(TOLD_BY)
     table = metadata(

@@ -59,6 +59,15 @@ def test_intervals_are_widened_for_their_number() -> None:
     assert (found.looked_at, found.confidence) == (24, pytest.approx(1 - 0.05 / 24))
 
 
+def test_a_group_that_only_val_or_only_test_has_is_reported_without_numbers() -> None:
+    val, test = drawn(40, 0), drawn(40, 1)
+    here, there = ({"c": np.full(40, name, dtype=object)} for name in ("here", "there"))
+    found = report_subgroups((val, here), (test, there), point(0.3)).columns["c"]
+    assert (found["here"].images, found["here"].recall, found["here"].roc_auc) == (0, None, None)
+    assert found["here"].promise.lesions == val.label.sum()
+    assert (found["there"].images, found["there"].promise.lesions) == (40, 0)
+
+
 def test_a_lesion_counts_once_and_by_its_least_favourable_photograph() -> None:
     label = [1] * 12 + [1] * 12 + [0] * 12 + [0] * 12
     probability = [0.9] * 12 + [0.9] * 9 + [0.1] * 3 + [0.2] * 12 + [0.2] * 6 + [0.8] * 6

@@ -82,6 +82,11 @@ def environment(autoescape: bool) -> Environment:
     return environment
 
 
+def _has_folders(results: Results, params: Params) -> bool:
+    """Whether the images came with a train and a test folder, as far as the results tell."""
+    return params.split.protocol != "grouped" or results.audit.test_near_duplicates_of_train > 0
+
+
 VARIANTS = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "guided_grad_cam": "Guided Grad-CAM"}  # of maps
 
 
@@ -110,7 +115,7 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "reduction": reduction_of(threshold),
         "chance": chance_of(results.evaluate.test.intervals.roc_auc),
         "baseline": baseline_of(results.shortcuts),
-        "near_duplicates": near_duplicates_of(results.audit, kaggles),
+        "near_duplicates": near_duplicates_of(results.audit, kaggles) if _has_folders(results, params) else "",
         "separation": separation_of(params.split.protocol),
         "people": people_of(results.audit, params.split.protocol),
         "preparation": preparation_of(params.preprocess),

@@ -224,7 +224,7 @@ def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
     ]
     few = [
         f"{named[one]} ({promise.lesions})"
-        for one, promise in sorted(promises.items(), key=lambda item: -item[1].lesions)
+        for one, promise in promises.items()
         if promise.allowed is None and promise.lesions
     ]
     none = sum(not promise.lesions for promise in promises.values())

@@ -35,17 +35,25 @@ def _tells(name: str, what: str) -> bool:
 def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
     """The group of each of `paths` by the name of the column: its values, or bands of age; shape (paths,).
 
-    A column that has, in all the metadata, one value or more than MOST, other than ages, divides nothing.
+    Columns that results are known to depend on come first. A column that has, in all the metadata, one value or more
+    than MOST, other than ages, divides nothing; nor does one that divides as an earlier one does.
     """
-    rows, groups = locate(pd.Index(metadata["path"]), paths, metadata.PATH), {}
-    for name in metadata.columns:
+    rows, groups, divisions = locate(pd.Index(metadata["path"]), paths, metadata.PATH), {}, set()
+    for name in sorted(metadata.columns, key=_place):
         values = pd.Series(metadata[name])
         if _tells(name, "age") and (banded := _bands(values)) is not None:
             values = banded
         values = values.where(values.ne(""), UNKNOWN)
-        if 1 < values.nunique() <= MOST:
+        division = pd.factorize(values)[0].tobytes()
+        if 1 < values.nunique() <= MOST and division not in divisions:
             groups[name] = np.asarray(values, dtype=object)[rows]
+            divisions.add(division)
     return groups
+
+
+def _place(name: str) -> int:
+    """Where a column stands among the others: those that results are known to depend on come first."""
+    return next((place for place, what in enumerate(TOLD_BY) if _tells(name, what)), len(TOLD_BY))
 
 
 def require_groups(asked: Sequence[str], groups: Mapping[str, Texts]) -> Sequence[str]:
