@@ -1,9 +1,15 @@
 """What all tests share."""
 
 import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from programs import find_program
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The same examples every time, and no timed examples: a slow machine must not fail a test.
 settings.register_profile("exact", deadline=None, derandomize=True)
@@ -24,3 +30,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if name in SLOW or (name not in QUICK and not {"pipeline", "serving"}.isdisjoint(folders)):
             item.add_marker("slow")
     items.sort(key=lambda item: "pipeline" not in item.path.parts and item.path.stem != "test_jobs")
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Debian's Chromium, or another one that is installed."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - few tests need it
+
+    path = find_program("chromium", "chromium-browser", "google-chrome")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

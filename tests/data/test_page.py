@@ -11,6 +11,7 @@ from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
 from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.artifacts.dataset.reviews import Reviews
 from dermascreen.data.lesions import page as audit
 from dermascreen.data.lesions.page import render_audit
 from dermascreen.data.lesions.pairs import contradictions
@@ -106,3 +107,24 @@ def test_what_was_reviewed_comes_last(page) -> None:
     drawn = page(*PAIRS, reviewed=[False, False, True, False])
     assert re.findall(r"<b>(.*?)</b>", drawn)[-1] == "features 40"
     assert drawn.count("reviewed: same") == 1
+
+
+def test_pairs_are_judged_by_keys_and_buttons_and_saved_as_a_file(page, browser, tmp_path) -> None:
+    (tmp_path / "audit.html").write_text(page(*PAIRS))
+    opened = browser.new_page(accept_downloads=True)
+    opened.goto((tmp_path / "audit.html").as_uri())
+    assert opened.get_by_role("button", name="Save 0 verdicts").is_disabled()
+    for key in "jsdsku":  # the first three, and the third no more
+        opened.keyboard.press(key)
+    opened.locator("figure").nth(3).get_by_role("button", name="different").click()
+    note = opened.locator("figure").nth(0).get_by_placeholder("note")
+    note.fill('a "scar", left')
+    note.press("Tab")
+    opened.reload()  # nothing is lost
+    with opened.expect_download() as saving:
+        opened.get_by_role("button", name="Save 3 verdicts").click()
+    saving.value.save_as(tmp_path / "saved.csv")
+    opened.close()
+    assert Reviews.read(tmp_path / "saved.csv").to_frame()[["verdict", "note"]].to_numpy().tolist() == [
+        ["same", 'a "scar", left'], ["different", ""], ["different", ""],
+    ]  # fmt: skip

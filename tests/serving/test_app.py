@@ -12,7 +12,7 @@ from pathlib import Path
 
 import playwright.sync_api as playwright
 import pytest
-from programs import PATIENCE, find_program, free_port, wait_for
+from programs import PATIENCE, free_port, wait_for
 from serving_samples import encoded, pixels
 from warmth import warm_environment
 
@@ -42,15 +42,6 @@ def app(models: Path, tmp_path_factory) -> Iterator[tuple[str, Path]]:
         os.killpg(serving.pid, signal.SIGINT)
         serving.wait(30)
     assert "Traceback" not in log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = find_program("chromium", "chromium-browser", "google-chrome")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
