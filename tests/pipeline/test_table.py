@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import TINY, shell
+from .conftest import TINY, shell
 from PIL import Image
 
 from dermascreen.core.params import SyntheticParams
@@ -87,7 +87,7 @@ def test_results_are_told_by_group_and_who_is_missing_is_said(trained) -> None:
     assert sum(group["images"] for group in groups["sex"].values()) == len(test)
     page = (project / "reports/report.html").read_text()
     assert "For whom these results hold" in page
-    assert "The data do not tell skin type, how it was confirmed, camera" in page
+    assert "The data do not tell skin type, body site, how it was confirmed, camera" in page
 
 
 def test_no_name_of_a_patient_leaves_the_users_table(trained) -> None:
@@ -113,7 +113,7 @@ def test_a_hospital_is_held_out_by_two_parameters(trained) -> None:
     project, table, _ = trained
     shell(
         project, "dvc", "exp", "run", "--name", "elsewhere", "-S", "split.hold_out.column=site",
-        "-S", "split.hold_out.values=[süd]", "split",
+        "-S", 'split.hold_out.values=["süd"]', "split",
     )  # fmt: skip
     splits = pd.read_csv(project / "data/splits.csv")
     site = splits["path"].map(lambda path: table.loc[Path(path).stem, "clinic"])
