@@ -21,6 +21,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = {"test_jobs", "test_training", "test_faithfulness", "test_site", "test_tracking", "test_ablate"}
 QUICK = {"test_definition"}
+# One process makes the project that most tests of the pipeline share; meanwhile the others need not wait for it.
+FIRST = ("test_experiments", "test_own_table", "test_jobs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name, folders = item.path.stem, item.path.parts
         if name in SLOW or (name not in QUICK and not {"pipeline", "serving"}.isdisjoint(folders)):
             item.add_marker("slow")
-    items.sort(key=lambda item: "pipeline" not in item.path.parts and item.path.stem != "test_jobs")
+    items.sort(key=lambda item: (_turn(item.path.stem), "pipeline" not in item.path.parts))
+
+
+def _turn(name: str) -> int:
+    return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 @pytest.fixture(scope="module")
