@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from .conftest import TINY, shell
 from PIL import Image
 
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
 from dermascreen.experiments.workspace import make_workspace
+
+from .conftest import TINY, shell
 
 NAME = "Mustermann"
 
