@@ -19,7 +19,7 @@ def test_values_divide_and_ages_are_banded() -> None:
     table = metadata(sex=["male", "female", "", "male", "male", "male"], age_approx=["29", "30", "85+", "", "50", "0"])
     found = divide(table, PATHS[::-1])
     assert found["sex"].tolist() == ["male", "male", "male", "not known", "female", "male"]
-    assert found["age_approx"].tolist() == ["under 30", "50 to 69", "not known", "70 and over", "30 to 49", "under 30"]
+    assert found["age_approx"].tolist() == ["0 to 29", "50 to 69", "not known", "70 and over", "30 to 49", "0 to 29"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dermascreen.core.errors import ParamsError
 from dermascreen.core.tables import Names, locate
 
 MOST = 12  # values of a column that divides into groups
-BANDS = {"under 30": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
+BANDS = {"0 to 29": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
 UNKNOWN = "not known"
 
 # What results may depend on, and the words of columns that tell it, found in their names.
