@@ -8,7 +8,7 @@ from dermascreen.core.files import write_text
 from dermascreen.core.stage import stage
 from dermascreen.data.lesions.page import render_audit
 from dermascreen.data.lesions.pairs import contradictions, find_pairs, join, number_patients, summarise
-from dermascreen.data.lesions.reviews import kept_apart, overrule, said_same, settle
+from dermascreen.data.lesions.reviews import kept_apart, overrule, said_same, settle, unmatched
 
 
 def main() -> None:
@@ -36,11 +36,12 @@ def main() -> None:
         for what, count in (
             ("Lesions that carry both labels", details.label_conflicts),
             ("Lesions of several patients", details.patient_conflicts),
+            (f"Verdicts in {Reviews.PATH} on photographs that are not here", unmatched(manifest.sha256, reviews)),
             (f"Pairs that {Reviews.PATH} keeps apart and other pairs join", details.rejected_but_joined),
             ("Pairs whose lesions have different names in the data set's table", details.pairs_kept_apart),
         ):
             if count:
-                print(f"{what}: {count}; {AUDIT_PAGE} shows their photographs.")
+                print(f"{what}: {count}; {AUDIT_PAGE} shows the photographs of the pairs.")
         run.report(details)
         run.tracking.log_artifact(Pairs.PATH)
 

@@ -4,6 +4,7 @@ from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import VAL
+from dermascreen.artifacts.dataset.strata import divide, require_groups
 from dermascreen.core.stage import stage
 from dermascreen.data.splits import folders_used, split_images, summarise
 
@@ -13,6 +14,7 @@ def main() -> None:
         manifest, metadata = Manifest.read(), Metadata.read()
         splits = split_images(manifest, Lesions.read(), metadata, run.params.split)
         splits.write()
+        require_groups(run.params.threshold.groups, divide(metadata, splits.path))  # now, and not after training
         if VAL in folders_used(manifest, run.params.split):
             print("Val is the data set's val folder, without lesions of test; split.val_fraction is not used.")
         run.report(summarise(splits, metadata))

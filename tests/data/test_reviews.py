@@ -13,7 +13,7 @@ from dermascreen.artifacts.dataset.kaggle import content
 from dermascreen.artifacts.dataset.lesions import Pairs
 from dermascreen.artifacts.dataset.reviews import Reviews
 from dermascreen.data.lesions.pairs import equal_pairs, join
-from dermascreen.data.lesions.reviews import KAGGLE, kept_apart, overrule, settle
+from dermascreen.data.lesions.reviews import KAGGLE, kept_apart, overrule, settle, unmatched
 
 ARCHIVE = Path("../shared/data/skin-cancer-malignant-vs-benign.zip")
 PATHS = list("abcdef")
@@ -78,16 +78,37 @@ def test_a_broken_file_is_named(tmp_path, rows, problem) -> None:
         Reviews.read(tmp_path / "r.csv")
 
 
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+def rows(*verdicts: tuple[int, int, str]) -> str:
+    return HEADER + "".join(f"{digest(a)},{digest(b)},{said}\n" for a, b, said in verdicts)
+
+
 def test_saved_verdicts_are_merged_and_the_later_one_counts(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    first.write_text(HEADER + '2,1,same,"left, then right"\n5,6,different,\n')
-    second.write_text(HEADER + "6,5,same,\n3,4,same,\n1,2,same,new note\n")
+    first.write_text(rows((2, 1, 'same,"left, then right"'), (5, 6, "different,")))
+    second.write_text(rows((6, 5, "same,"), (3, 4, "same,"), (1, 2, "same,new note")))
     for file, said in ((first, "2 verdicts: 2 new, 0 changed"), (second, "3 verdicts: 1 new, 1 changed")):
         main(["review", str(file)])
         assert said in capsys.readouterr().out
-    assert (tmp_path / "data/reviewed_pairs.csv").read_text() == HEADER + "1,2,same,new note\n3,4,same,\n5,6,same,\n"
+    merged = rows((1, 2, "same,new note"), (3, 4, "same,"), (5, 6, "same,"))
+    assert (tmp_path / "data/reviewed_pairs.csv").read_text() == merged
+
+
+@pytest.mark.parametrize("wrong", ["img_0001.jpg", "a" * 63, "A" * 64, "1"])
+def test_verdicts_on_what_is_no_digest_are_refused_and_nothing_is_written(tmp_path, monkeypatch, capsys, wrong) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "r.csv").write_text(f"{HEADER}{digest(1)},{wrong},same,\n")
+    with pytest.raises(SystemExit, match="1"):
+        main(["review", "r.csv"])
+    said = f"r.csv holds {wrong}, which is no sha256 of a file in hexadecimal digits; correct it"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "data/reviewed_pairs.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -142,3 +163,7 @@ def test_a_photograph_that_is_kept_apart_from_some_does_not_part_the_others(tmp_
     apart |= {(0, 3), (1, 3), (2, 3)}
     assert equal_pairs(declared, apart) == [(0, 2)]
     assert equal_pairs(["a", "", "a", "", "a"]) == [(0, 2), (2, 4)]
+
+
+def test_verdicts_on_photographs_that_are_not_there_are_counted(tmp_path) -> None:
+    assert unmatched(["1", "2"], reviews(tmp_path, "1,2,same,", "1,3,different,", "7,8,same,")) == 2

@@ -40,7 +40,14 @@ def with_a_near_duplicate_in_test() -> Lesions:
 
 def params(protocol: str = "official", seed: int = 0, val: float = 0.25, test: float = 0.25) -> SplitParams:
     return SplitParams(
-        protocol=protocol, val_fraction=val, test_fraction=test, folds=0, fold=0, seed=seed, hold_out=NONE
+        protocol=protocol,
+        val_fraction=val,
+        test_fraction=test,
+        selection_fraction=0.0,
+        folds=0,
+        fold=0,
+        seed=seed,
+        hold_out=NONE,
     )
 
 
@@ -333,5 +340,15 @@ def test_too_few_patients_are_said_to_be_too_few() -> None:
     manifest, lesions = make([*range(60)], [0] * 30 + [1] * 30, ["none"] * 60)
     patient = np.concatenate([np.arange(30), np.full(30, 99)])
     table = Lesions(lesions.path, lesions.lesion, patient)
-    with pytest.raises(TooFewLesionsError, match="30 benign and 1 malignant"):
+    with pytest.raises(
+        TooFewLesionsError,
+        match="too few patients, who each stay in one split, for test and the rest: 30 benign and 1 malignant",
+    ):
         split_images(manifest, table, params("grouped"))
+
+
+def test_where_hold_out_leaves_too_few_it_is_named() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 20, ["none"] * 40)
+    known = pd.DataFrame({"lesion": "", "patient": "", "site": ["A"] * 39 + ["B"]}, index=pd.Index(manifest.path))
+    with pytest.raises(TooFewLesionsError, match=r"or hold out other values with split\.hold_out\."):
+        splits.split_images(manifest, lesions, Metadata.of(manifest.path, known), hold_out("site", "A"))

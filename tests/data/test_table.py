@@ -245,11 +245,13 @@ FAULTS = {
     ),
     "too few fields": (
         "image,label,age\n1.jpg,benign,5\n2.jpg,malignant\n", 2,
-        "metadata.csv line 3 has 2 fields, where the header has 3; quote fields that hold the separator.",
+        "metadata.csv line 3 has 2 fields, where the header has 3; complete it, and quote fields that hold the "
+        "separator.",
     ),
     "too many fields": (
         "image,label\n1.jpg,benign\n2.jpg,malignant,NOS\n", 2,
-        "metadata.csv line 3 has 3 fields, where the header has 2; quote fields that hold the separator.",
+        "metadata.csv line 3 has 3 fields, where the header has 2; complete it, and quote fields that hold the "
+        "separator.",
     ),
     "an open quote": (
         'image,label\n1.jpg,benign\n2.jpg,"malignant\n', 2,
@@ -258,9 +260,8 @@ FAULTS = {
     "no rows": ("image,label\n", 2, "metadata.csv has a header and no rows; give a table with a row for each image."),
     "nothing": (
         "", 2,
-        "{zip} comes with no table that has a known column of images (metadata.csv has no header); name its columns "
-        "with "
-        "data.table.columns, such as `-S data.table.columns.image=NAME`.",
+        "{zip} comes with no table that has a known column of images (metadata.csv has no header); name its column "
+        "with `-S data.table.columns.image=NAME`.",
     ),
     "binary": (b"PK\x03\x04\0\0", 2, "metadata.csv is not text; save it as CSV in UTF-8."),
     "a column twice": (
@@ -269,14 +270,12 @@ FAULTS = {
     "no image column": (
         "foto,label\n1,benign\n2,malignant\n", 2,
         "{zip} comes with no table that has a known column of images (metadata.csv has foto, label); name its "
-        "columns with "
-        "data.table.columns, such as `-S data.table.columns.image=NAME`.",
+        "column with `-S data.table.columns.image=NAME`.",
     ),
     "no label column": (
         "image,kind\n1,benign\n2,malignant\n", 2,
         "{zip} comes with no table that has a known column of labels (metadata.csv has image, kind); name its "
-        "columns with "
-        "data.table.columns, such as `-S data.table.columns.image=NAME`.",
+        "column with `-S data.table.columns.label=NAME`.",
     ),
     "rows without an image": (
         "image,label\n1,benign\n2,malignant\n3,benign\n4,benign\n", 2,
@@ -322,7 +321,13 @@ FAULTS = {
         "image,label\n1,nevus\n2,blue stain\n", 2,
         "{zip} has no images in malignant, but 1 photograph labelled neither malignant nor benign (2.jpg); list the "
         "values "
-        "of both classes in data.table.malignant and data.table.benign.",
+        "of both classes in data.table.malignant and data.table.benign; the labels are nevus 1, blue stain 1.",
+    ),
+    "no class": (
+        "image,label\n1,M\n2,\n", 2,
+        "{zip} has no images in benign, malignant, but 2 photographs labelled neither malignant nor benign (1.jpg, "
+        "2.jpg); "
+        "list the values of both classes in data.table.malignant and data.table.benign; the labels are M 1, blank 1.",
     ),
     "two photographs of one name": (
         "image,label\n1,benign\n2,malignant\n", ["a/1.jpg", "b/1.jpg", "a/2.jpg"],
@@ -395,6 +400,24 @@ def test_names_of_patients_in_other_columns_are_left_out(read, give, name) -> No
     stored = read(give(f"image,diagnosis,patient,{name},age\n1,nevus,a,Eva,5\n2,melanoma,b,Bo,6\n", 2))
     assert stored.metadata.columns == ["diagnosis", "age"]
     assert "Eva" not in "".join(stored.known.sentences) + stored.metadata.frame.to_csv()
+
+
+def test_a_column_that_seems_to_name_patients_is_pointed_to(read, give) -> None:
+    stored = read(
+        give("image,diagnosis,Patientennummer,Versichertennr,Initialen\n1,nevus,A,1,x\n2,melanoma,A,1,x\n", 2)
+    )
+    assert any("-S data.table.columns.patient=Patientennummer" in sentence for sentence in stored.known.sentences)
+    assert stored.metadata.columns == ["diagnosis"]
+
+
+def test_columns_of_yes_and_no_are_kept_and_the_class_in_other_words_is_not(read, give) -> None:
+    stored = read(give("image,target,biopsied,ulcer\n1,1,yes,0\n2,0,no,1\n", 2))
+    assert stored.metadata.columns == ["biopsied", "ulcer"]
+
+
+def test_a_spreadsheets_lock_is_no_table(read, make_zip, jpeg) -> None:
+    entries = {"1.jpg": jpeg(0), "2.jpg": jpeg(1), "t.csv": b"image,label\n1,malignant\n2,benign\n", "~$t.csv": b"\0\0"}
+    assert len(read(make_zip(entries)).manifest) == 2
 
 
 def test_without_patients_it_is_said(read, give) -> None:

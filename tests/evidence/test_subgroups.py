@@ -68,6 +68,14 @@ def test_a_group_that_only_val_or_only_test_has_is_reported_without_numbers() ->
     assert (found["there"].images, found["there"].promise.lesions) == (40, 0)
 
 
+def test_a_column_that_is_the_label_in_other_words_is_no_group() -> None:
+    val, test = drawn(200, 0), drawn(300, 1)
+    groups = [{"diagnosis": np.array(["nevus", "melanoma"], dtype=object)[part.label]} for part in (val, test)]
+    finer = [{"diagnosis": one["diagnosis"] + (np.arange(len(one["diagnosis"])) % 2).astype(str)} for one in groups]
+    assert report_subgroups((val, groups[0]), (test, groups[1]), point(0.3)).columns == {}
+    assert len(report_subgroups((val, finer[0]), (test, finer[1]), point(0.3)).columns["diagnosis"]) == 4
+
+
 def test_a_lesion_counts_once_and_by_its_least_favourable_photograph() -> None:
     label = [1] * 12 + [1] * 12 + [0] * 12 + [0] * 12
     probability = [0.9] * 12 + [0.9] * 9 + [0.1] * 3 + [0.2] * 12 + [0.2] * 6 + [0.8] * 6
@@ -137,7 +145,7 @@ def test_a_group_without_lesions_enough_changes_nothing_and_is_named() -> None:
     found = report_subgroups((val, groups), (val, groups), lowered)
     n = int(val.label[380:].sum())
     assert found.shortfalls(["sex"], lowered) == [
-        f"A recall of 0.95 cannot be promised for sex b: val has {n} malignant lesions of it, and 59 are needed."
+        f"A recall of 0.95 cannot be promised for sex b: of its malignant lesions val has {n}, and 59 are needed."
     ]
 
 

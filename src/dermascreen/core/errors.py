@@ -43,9 +43,11 @@ class DiskFullError(DermascreenError):
 
 
 class TooFewLesionsError(DermascreenError):
-    def __init__(self, split: str, benign: int, malignant: int, fewest: int, advice: str) -> None:
+    def __init__(
+        self, split: str, benign: int, malignant: int, fewest: int, advice: str, *, what: str = "lesions"
+    ) -> None:
         super().__init__(
-            f"There are too few lesions for {split}: {benign} benign and {malignant} malignant, "
+            f"There are too few {what} for {split}: {benign} benign and {malignant} malignant, "
             f"where at least {fewest} of each are needed; add images or {advice}."
         )
 

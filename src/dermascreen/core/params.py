@@ -106,7 +106,7 @@ class HoldOutParams(Section):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if bool(self.column) != bool(self.values):
-            raise ValueError("hold_out needs both a column and values, or neither")
+            raise ValueError("column and values are needed both, or neither")
         return self
 
 
@@ -350,6 +350,7 @@ MUST_BE = {
     "bool_type": "true or false",
     "float_type": "a number",
     "int_type": "a whole number",
+    "list_type": "a list, such as [a, b]",
     "model_type": "a section of keys with values",
     "string_pattern_mismatch": "of the form owner/name",
     "string_too_short": "at least one character",

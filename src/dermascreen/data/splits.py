@@ -18,6 +18,7 @@ from dermascreen.core.params import HoldOutParams, SplitParams
 # What to do where a split has too few lesions.
 FRACTIONS = "change the fractions under split"
 GROUPED = "set split.protocol=grouped, which divides the lesions of all folders"
+HELD_OUT = "hold out other values with split.hold_out"
 FEWEST = 2  # lesions of each class in each split: with fewer, no AUC can be told from chance
 SHOWN = 12  # values in a sentence
 MOST_VALUES = 30  # of a column whose values are counted
@@ -50,30 +51,27 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     every = images.groupby("lesion").agg(label=("label", "max"), patient=("patient", "first"))
     folders = folders_used(manifest, params)
     held_out = _held_out(metadata.at(manifest.path), params.hold_out)
-    if "test" in folders:
-        rest, test = _with_any(every, images, images["source_split"].eq("test"))
-    elif params.hold_out.column:
-        rest, test = _with_any(every, images, held_out)
-    elif params.folds:
-        rest, test = _fold(every, params)
-    else:
-        rest, test = draw(every, params.test_fraction, params.seed, "test and the rest")
-    of_the_rest = GROUPED if "test" in folders and min(_counts(rest)) < 2 * FEWEST else FRACTIONS
+    advice = dict.fromkeys(folders, GROUPED)
+    if params.hold_out.column:
+        advice["rest"] = HELD_OUT
+    rest, test = _test_and_rest(every, images, held_out, folders, params)
+    if "test" in folders and min(_counts(rest)) < 2 * FEWEST:
+        advice["rest"] = GROUPED
+    of_the_rest = advice.get("rest", FRACTIONS)
     if "val" in folders:
         train, val = _with_any(rest, images, images["source_split"].eq("val"))
     else:
         train, val = draw(rest, params.val_fraction, params.seed, "train and val", of_the_rest)
-
     parts = {"train": train, "val": val, "test": test}
     if params.selection_fraction:
         name = "train and selection"
         parts["train"], parts["selection"] = draw(train, params.selection_fraction, params.seed, name, of_the_rest)
+
     images["split"] = ""
     for name, members in parts.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
         if min(_counts(members)) < FEWEST:
-            advice = GROUPED if name in folders else of_the_rest
-            raise TooFewLesionsError(name, *_counts(members), FEWEST, advice)
+            raise TooFewLesionsError(name, *_counts(members), FEWEST, advice.get(name, of_the_rest))
     split, source = images["split"].copy(), images["source_split"]
     images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
     if params.hold_out.column:
@@ -82,6 +80,19 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
         in_test = images["lesion"].isin(images.loc[source.eq("test"), "lesion"])  # not all lesions of those patients
         images.loc[split.eq("test") & source.eq("train") & in_test, "split"] = "train"
     return Splits.of(images)
+
+
+def _test_and_rest(
+    every: pd.DataFrame, images: pd.DataFrame, held_out: "pd.Series[bool]", folders: list[str], params: SplitParams
+) -> Divided:
+    """The lesions outside test, and those in it."""
+    if "test" in folders:
+        return _with_any(every, images, images["source_split"].eq("test"))
+    if params.hold_out.column:
+        return _with_any(every, images, held_out)
+    if params.folds:
+        return _fold(every, params)
+    return draw(every, params.test_fraction, params.seed, "test and the rest")
 
 
 def folders_used(manifest: Manifest, params: SplitParams) -> list[str]:
@@ -128,15 +139,18 @@ def draw(lesions: pd.DataFrame, fraction: float, seed: int, name: str, advice: s
             return rest, drawn
         return _most_even(lesions, fraction, seed)
     except ValueError:
-        raise TooFewLesionsError(
-            name, *_counts(lesions.drop_duplicates(["patient", "label"])), FEWEST, advice
-        ) from None
+        alone = lesions["patient"].is_unique
+        counted = lesions if alone else lesions.groupby("patient").agg({"label": "max"})
+        what = "lesions" if alone else "patients, who each stay in one split,"
+        raise TooFewLesionsError(name, *_counts(counted), FEWEST, advice, what=what) from None
 
 
 def _most_even(lesions: pd.DataFrame, fraction: float, seed: int) -> Divided:
     """Of random divisions of patients, the one that comes nearest to `fraction` of the lesions of each label."""
     patients = lesions.groupby("patient")["label"].agg(malignant="sum", lesions="size")
     counts = np.stack([patients["lesions"] - patients["malignant"], patients["malignant"]], axis=1)
+    if not counts.sum(axis=0).all():
+        raise ValueError("a class has no lesion")
     trials = StratifiedShuffleSplit(TRIALS, test_size=fraction, random_state=seed)
     drawn = [chosen for _, chosen in trials.split(patients, patients["malignant"] > 0)]
     off = [np.abs(counts[chosen].sum(axis=0) / counts.sum(axis=0) - fraction).max() for chosen in drawn]

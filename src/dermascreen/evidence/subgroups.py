@@ -81,17 +81,21 @@ class Subgroups:
         """A sentence for each group of some columns that prevents its promise."""
         needed, target = point.lesions_needed, f"{point.target_recall:g}"
         return [
-            f"A recall of {target} cannot be promised for {column} {name}: val has {one.promise.lesions} malignant "
-            f"lesions of it, and {needed} are needed."
+            f"A recall of {target} cannot be promised for {column} {name}: of its malignant lesions val has "
+            f"{one.promise.lesions}, and {needed} are needed."
             for column in columns
-            for name, one in self.columns[column].items()
+            for name, one in self.columns.get(column, {}).items()
             if not one.promise.kept
         ]
 
 
 def report_subgroups(val: Split, test: Split, point: HighRecall) -> Subgroups:
     """The results of every group that occurs in val or test, at the point, with intervals that hold together."""
-    names = {column: sorted({*val[1][column].tolist(), *groups.tolist()}) for column, groups in test[1].items()}
+    names = {
+        column: sorted({*val[1][column].tolist(), *groups.tolist()})
+        for column, groups in test[1].items()
+        if not _is_the_label(val, column) or not _is_the_label(test, column)
+    }
     parts = {(column, name): _part(test, column, name) for column, every in names.items() for name in every}
     intervals = sum(_intervals(part) for part in parts.values())
     confidence = 1 - (1 - CONFIDENCE) / max(intervals, 1)
@@ -100,6 +104,13 @@ def report_subgroups(val: Split, test: Split, point: HighRecall) -> Subgroups:
         for column, every in names.items()
     }
     return Subgroups(confidence, columns)
+
+
+def _is_the_label(split: Split, column: str) -> bool:
+    """Whether a column has one group for each class, as diagnoses may: results by it say nothing more."""
+    sample, groups = split
+    labels = {frozenset(sample.label[groups[column] == name].tolist()) for name in np.unique(groups[column])}
+    return labels == {frozenset({0}), frozenset({1})} and len(np.unique(groups[column])) == len(labels)
 
 
 def _lesions(sample: Sample) -> tuple[int, int]:

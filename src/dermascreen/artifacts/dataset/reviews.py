@@ -1,13 +1,16 @@
 """What people have said of pairs of photographs: whether they show one lesion."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Self, TextIO
 
 from dermascreen.artifacts.dataset.columns import Name, Text, Texts
+from dermascreen.core.errors import BadTableError
 from dermascreen.core.tables import Meaning, Table, parse_table
 
 SAME, DIFFERENT = "same", "different"
+CORRECT = "correct it: its columns are sha256_a, sha256_b, verdict (same or different) and note"
 
 Verdict = Annotated[Texts, Meaning("same or different", lambda values: values.isin([SAME, DIFFERENT]), number=False)]
 
@@ -24,7 +27,15 @@ class Reviews(Table):
     note: Text  # blank where the reviewer left none
 
     @classmethod
-    def parse(cls, file: Path | TextIO, splits: object = ()) -> Self:  # noqa: ARG003 - reviews have no splits
+    def read(cls, path: Path | None = None, splits: Sequence[str] = ()) -> Self:
+        """As other tables are, but what is wrong has to be corrected by a person."""
+        try:
+            return super().read(path, splits)
+        except BadTableError as error:
+            raise BadTableError(error.path, error.problem, CORRECT) from None
+
+    @classmethod
+    def parse(cls, file: Path | TextIO, splits: Sequence[str] = ()) -> Self:  # noqa: ARG003 - reviews have no splits
         table = parse_table(file, cls.meanings(), may_be_empty=True)
         turned = table["sha256_a"] > table["sha256_b"]
         table.loc[turned, ["sha256_a", "sha256_b"]] = table.loc[turned, ["sha256_b", "sha256_a"]].to_numpy()

@@ -1,5 +1,6 @@
 """People overrule the audit: what they said of pairs is applied to those that it found, and collected in one file."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from dermascreen.artifacts.dataset.kaggle import CONTENT, content
 from dermascreen.artifacts.dataset.lesions import Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
-from dermascreen.artifacts.dataset.reviews import DIFFERENT, SAME, Reviews
+from dermascreen.artifacts.dataset.reviews import CORRECT, DIFFERENT, SAME, Reviews
 from dermascreen.core.errors import BadTableError
 from dermascreen.core.tables import Names
 
@@ -74,6 +75,12 @@ def overrule(pairs: Pairs, paths: Names, sha256: Names, reviews: Reviews) -> tup
     return Pairs.of(kept), Pairs.of(found[rejected])
 
 
+def unmatched(sha256: Names, reviews: Reviews) -> int:
+    """How many verdicts are of a photograph that is not among these."""
+    known = {*sha256}
+    return sum(a not in known or b not in known for a, b in zip(reviews.sha256_a, reviews.sha256_b, strict=True))
+
+
 def said_same(pairs: Pairs, manifest: Manifest, reviews: Reviews) -> npt.NDArray[np.bool_]:
     """Which pairs a person has said to show one lesion; shape (pairs,)."""
     known = {*zip(reviews.sha256_a, reviews.sha256_b, strict=True)}
@@ -84,6 +91,9 @@ def said_same(pairs: Pairs, manifest: Manifest, reviews: Reviews) -> npt.NDArray
 def review(file: Path) -> int:
     """`dermascreen review FILE`: add the verdicts that a page saved to those of the project, and say what changed."""
     given, ours = Reviews.read(file), _ours()
+    for digest in (*given.sha256_a, *given.sha256_b):
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise BadTableError(file, f"holds {digest}, which is no sha256 of a file in hexadecimal digits", CORRECT)
     before = ours.to_frame().set_index(ENDS)
     now = given.to_frame().set_index(ENDS)
     both = before.index.intersection(now.index)

@@ -131,8 +131,8 @@ PERSONAL = (
     {"naissance"}, {"surname"}, {"firstname"}, {"lastname"}, {"fullname"}, {"forename"}, {"vorname"}, {"nachname"},
     {"apellido"}, {"first", "name"}, {"last", "name"}, {"full", "name"}, {"family", "name"}, {"given", "name"},
     {"middle", "name"}, {"maiden", "name"}, {"doctor", "name"}, {"physician", "name"},
-    {"email"}, {"mail"}, {"phone"}, {"telephone"}, {"mobile"}, {"fax"}, {"address"}, {"street"}, {"zip"}, {"zipcode"},
-    {"postcode"}, {"postal"}, {"ssn"}, {"mrn"}, {"passport"}, {"insurance"}, {"social", "security"},
+    {"email"}, {"mail"}, {"phone"}, {"tel"}, {"telephone"}, {"mobile"}, {"fax"}, {"address"}, {"street"}, {"zip"},
+    {"zipcode"}, {"postcode"}, {"postal"}, {"ssn"}, {"mrn"}, {"passport"}, {"insurance"}, {"social", "security"},
     {"medical", "record"}, {"national", "id"}, {"ip"},
 )  # fmt: skip
 OF_PATIENT = re.compile(r"(patient\w*|pat|subject|person)")  # a word; with one of these it is a name
@@ -152,7 +152,10 @@ IDENTIFIES = {
     "key",
     "uid",
 }
-WHOLE_NAMES = {"name", "names", "date", "patient", "patients", "subject", "person", "patientid", "patientname"}
+WHOLE_NAMES = {"name", "names", "date"}
+PATIENTS = {"patient", "patients", "subject", "person"}
+BEGINNINGS = ("birth", "geburt", "initial", "insur", "versicher", "telefon", "telephone", "patientinitial")
+NAMES_PATIENTS = "it names patients"
 DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|(19|20)\d{2}(0[1-9]|1[0-2])[0-3]\d|"
     r"\d{1,2}[-. ]{1,2}[A-Za-z]{3,9}\.?[- ]\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4})([T ].*)?"
@@ -165,15 +168,11 @@ def personal(column: str, values: "pd.Series[str]") -> str | None:
     """Why a column may tell who somebody is; None if it does not seem to."""
     words = set(words_of(column))
     of_patient = any(OF_PATIENT.fullmatch(word) for word in words)
-    if (
-        any(known <= words for known in PERSONAL)
-        or bare(column) in WHOLE_NAMES
-        or (of_patient and words & IDENTIFIES)
-        or any(
-            word.startswith("patient") and word.removeprefix("patient").removeprefix("en") in IDENTIFIES
-            for word in words
-        )
-    ):
+    compound = any(re.fullmatch(rf"patient(en)?({'|'.join(IDENTIFIES)})", word) for word in words)
+    if compound or (of_patient and words & IDENTIFIES) or bare(column) in PATIENTS:
+        return NAMES_PATIENTS
+    beginning = any(word.startswith(BEGINNINGS) for word in words)
+    if beginning or any(known <= words for known in PERSONAL) or bare(column) in WHOLE_NAMES:
         return "by its name"
     filled = values[values.ne("")].astype(str).drop_duplicates().head(ENOUGH)
     if len(filled) and filled.str.fullmatch(DATE).mean() > MOSTLY:

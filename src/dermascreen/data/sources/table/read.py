@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from dermascreen.artifacts.dataset.details import TableDetails
-from dermascreen.core.errors import ParamsError, TableError
+from dermascreen.core.errors import ArchiveError, ParamsError, TableError
 from dermascreen.core.params import TableParams
-from dermascreen.data.sources.archives import Archive, Folder, require_bounded, unreadable
+from dermascreen.data.sources.archives import Archive, Folder, require_bounded
 from dermascreen.data.sources.layouts import (
     CLASSES,
     NO_SPLIT,
@@ -22,7 +22,7 @@ from dermascreen.data.sources.layouts import (
     stored,
 )
 from dermascreen.data.sources.source import Known, Source, require_classes
-from dermascreen.data.sources.table.columns import Meaning, names_images, personal, understand
+from dermascreen.data.sources.table.columns import NAMES_PATIENTS, Meaning, names_images, personal, understand
 from dermascreen.data.sources.table.images import Files, match
 from dermascreen.data.sources.table.join import (
     CLASS,
@@ -44,8 +44,9 @@ from dermascreen.data.sources.table.rows import Rows as CsvRows
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 DERMOSCOPY = "derm(?:at)?oscop"
+SHOWN = 8  # values of the label in a sentence
 NEITHER, UNNAMED = "neither", "blank"
-MAP = "name its columns with data.table.columns, such as `-S data.table.columns.image=NAME`"
+MAP = "name its column with `-S data.table.columns.{}=NAME`"
 WANTED = "list the values of both classes in data.table.malignant and data.table.benign"
 
 
@@ -89,16 +90,25 @@ def read_table(
     classes = rows[LABEL].map(labels)
     splits = pd.Series(NO_SPLIT, rows.index) if pooled else _splits(rows)
     outside = splits.eq(NO_SPLIT) & bool(splits.ne(NO_SPLIT).any()) & classes.notna()
-    used, contradictions = identify(rows.loc[classes.notna() & ~outside].assign(**{CLASS: classes}))
+    used = rows.loc[classes.notna() & ~outside]
     left_out["no_row"] = found.without_row
     left_out["no_label"] = [chosen[image] for image in rows.loc[classes.isna(), IMAGE]]
     left_out["no_split"] = [chosen[image] for image in rows.loc[outside, IMAGE]]
     left = {reason: left_out[reason] for reason in REASONS if left_out.get(reason)}
 
     places = _places(splits[used.index], classes[used.index], [chosen[image] for image in used[IMAGE]])
-    require_classes(places.values(), left, archive.path, WANTED, pooled=pooled)
+    require_classes(
+        places.values(), left, archive.path, f"{WANTED}; the labels are {_named(rows[LABEL])}", pooled=pooled
+    )
     require_bounded(archive, places, max_unpacked_gib)
-    own = [name for name in own_columns(meanings) if not {*used[name].map(key)} <= GENERIC]
+    used, contradictions = identify(used.assign(**{CLASS: classes[used.index]}))
+    labels_own = {meaning.roles.get("label") for meaning in meanings}
+    own = [
+        name
+        for name in own_columns(meanings)
+        if name.rstrip("_") not in labels_own
+        or not {*used[name].map(key)} <= GENERIC  # which says no more than the class
+    ]
     _require_columns(params.keep, own)
     hidden = {
         name: why
@@ -135,7 +145,8 @@ def read_table(
 
 
 def _is_table(entry: Entry) -> bool:
-    return not_a_photograph(entry) == "no_images" and Path(entry.parts[-1]).suffix.casefold() in SUFFIXES
+    locked = entry.parts[-1].startswith("~$")  # by a spreadsheet that has the table open
+    return not locked and not_a_photograph(entry) == "no_images" and Path(entry.parts[-1]).suffix.casefold() in SUFFIXES
 
 
 def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) -> Iterator[tuple[str, bytes]]:
@@ -152,15 +163,18 @@ def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) ->
     try:
         yield beside.name, beside.read_bytes()
     except OSError as error:
-        raise unreadable(beside, error) from None
+        said = f"data.table.files: {beside} cannot be read ({error.strerror})"
+        raise ArchiveError(f"{said}; give a CSV file, or a folder of them.") from None
 
 
 def _no_table(path: Path, tables: Sequence[CsvRows], unused: Sequence[str], meanings: Sequence[Meaning]) -> TableError:
     if not tables and not unused:
         return TableError(str(path), "holds no table", "put a CSV file into it, or name one with data.table.files")
     shown = "; ".join([*(f"{rows.name} has {', '.join(rows.columns)}" for rows in tables), *unused])
-    missing = "labels" if meanings else "images"
-    return TableError(str(path), f"comes with no table that has a known column of {missing} ({shown})", MAP)
+    missing = "label" if meanings else "image"
+    return TableError(
+        str(path), f"comes with no table that has a known column of {missing}s ({shown})", MAP.format(missing)
+    )
 
 
 def _photographs(archive: Archive) -> tuple[Files, dict[str, Sequence[Parts]]]:
@@ -239,6 +253,20 @@ def _distinct(names: "pd.Series[str]") -> int:
     return int(names[names.ne("")].nunique())
 
 
+def _named(labels: "pd.Series[str]") -> str:
+    """The commonest values of the label, and how often each occurs."""
+    counts = labels.replace("", UNNAMED).value_counts()
+    shown = ", ".join(f"{value} {count:,}" for value, count in counts.head(SHOWN).items())
+    return f"{shown}, ..." if len(counts) > SHOWN else shown
+
+
+def _labels_in_words(labels: dict[str, dict[str, int]]) -> Iterator[str]:
+    """What each value of the label was taken for, and how often it occurs."""
+    for name, values in labels.items():
+        counted = ", ".join(f"{value} {count:,}" for value, count in values.items())
+        yield f"Labels taken as {name}: {counted}" if name in CLASSES else f"Labels left out, as neither: {counted}"
+
+
 def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[str, str], path: Path) -> Iterator[str]:
     """What was read from the tables, in sentences."""
     for meaning in meanings:
@@ -248,13 +276,17 @@ def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[s
         yield f"{meaning.rows.name} ({meaning.layout}): {', '.join(roles)}."
     if not any("patient" in meaning.roles for meaning in meanings):
         yield "No column names patients, so photographs of one person may be in several splits."
-    for name, values in details.labels.items():
-        counted = ", ".join(f"{value} {count:,}" for value, count in values.items())
-        yield f"Labels taken as {name}: {counted}." if name in CLASSES else f"Labels left out, as neither: {counted}."
+    yield from (f"{one}." for one in _labels_in_words(details.labels))
     if details.columns:
         yield f"Kept of the tables: {', '.join(details.columns)}."
     for column, why in hidden.items():
-        yield f"Left out the column {column}, which may tell who somebody is ({why}); data.table.keep keeps it."
+        if why == NAMES_PATIENTS and not any("patient" in meaning.roles for meaning in meanings):
+            yield (
+                f"Left out the column {column}, which seems to name patients; `-S data.table.columns.patient={column}` "
+                "keeps all photographs of a patient in one split."
+            )
+        else:
+            yield f"Left out the column {column}, which may tell who somebody is ({why}); data.table.keep keeps it."
     if details.rows_without_image:
         yield f"{details.rows_without_image:,} of {details.rows:,} rows name an image that is not in {path}."
 

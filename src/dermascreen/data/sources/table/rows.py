@@ -68,7 +68,7 @@ def read_rows(name: str, content: bytes) -> Rows:
         if any(fields[len(header) :]) or len(fields) < len(header):
             raise TableError(
                 f"{name} line {line}", f"has {len(fields)} fields, where the header has {len(header)}",
-                "quote fields that hold the separator",
+                "complete it, and quote fields that hold the separator",
             )  # fmt: skip
         rows[line] = ["" if field.casefold() in BLANK else field for field in fields[: len(header)]]
     if not rows:
