@@ -31,7 +31,8 @@ def main() -> None:
     for _ in range(DRAWS):
         separation = 2.4 + 0.15 * rng.standard_normal(EPOCHS)
         label = (rng.random(LESIONS) < MALIGNANT).astype(int)
-        noise = SHARED**0.5 * rng.standard_normal(LESIONS) + (1 - SHARED) ** 0.5 * rng.standard_normal((EPOCHS, LESIONS))
+        shared, own = rng.standard_normal(LESIONS), rng.standard_normal((EPOCHS, LESIONS))
+        noise = SHARED**0.5 * shared + (1 - SHARED) ** 0.5 * own
         score = separation[:, None] * label + noise
         half = np.arange(LESIONS) < LESIONS // 2
 
