@@ -13,12 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from dermascreen.artifacts.model.description import WEIGHTS
-from dermascreen.core.params import Params, read_params
+from dermascreen.core.params import Params, read_params, with_changes
 from dermascreen.core.tracking import address, failures
 from dermascreen.core.tracking import run as tracking_run
 from dermascreen.core.tracking import store as tracking_store
 from dermascreen.core.tracking.address import store_uri
-from dermascreen.core.tracking.run import Run, tracked_run
+from dermascreen.core.tracking.run import Run, _texts, tracked_run
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = read_params(REPOSITORY / "params.yaml")
@@ -101,8 +101,6 @@ def test_a_data_stage_is_a_run_with_its_parameters_metrics_and_hashes(root: Path
         "split.selection_fraction": "0.0",
         "split.folds": "0",
         "split.fold": "0",
-        "split.hold_out.column": "",
-        "split.hold_out.values": "[]",
         "split.seed": "0",
     }
     assert logged.data.metrics == {"test.images": 660.0}
@@ -140,7 +138,7 @@ def test_one_row_shows_a_model_with_its_parameters_and_results(root: Path) -> No
     assert {child.data.tags["model"] for child in children} == {"w1"}
     assert {name for child in children for name in child.data.params} == {
         "evaluate.batch_size", "evaluate.tta", "evaluate.bootstrap_draws", "evaluate.external",
-        "threshold.target_recall", "threshold.confidence", "threshold.target_specificity",
+        "threshold.target_recall", "threshold.confidence", "threshold.target_specificity", "threshold.groups",
         "explain.checked", "explain.images", "explain.layer", "explain.variant",
     }  # fmt: skip
 
@@ -646,3 +644,16 @@ def test_four_processes_on_a_fresh_store_lose_no_run(tmp_path: Path) -> None:
     logged = runs(root) + runs(root, "dermascreen-data")
     assert sorted(run.info.run_name for run in logged) == sorted(stages)
     assert {(run.info.status, run.data.metrics["n"]) for run in logged} == {("FINISHED", 1.0)}
+
+
+def test_parameters_of_what_is_not_done_are_not_on_a_models_row() -> None:
+    params = read_params()
+    sections = ("data", "split")
+    assert not [name for name in _texts(params, sections) if name.startswith(("data.table.", "split.hold_out."))]
+    changes = {
+        "data.source": "table",
+        "split.protocol": "grouped",
+        "split.hold_out": {"column": "site", "values": ["A"]},
+    }
+    texts = _texts(with_changes(params, changes), sections)
+    assert (texts["data.table.columns.image"], texts["split.hold_out.values"]) == ("auto", '["A"]')

@@ -10,7 +10,7 @@ from commands import main
 from dermascreen.core.hashes import content_md5
 from dermascreen.evidence.intervals import Interval
 from dermascreen.experiments import reproduce as module
-from dermascreen.experiments.kept import HeadlineIntervals
+from dermascreen.experiments.kept import HeadlineIntervals, KeptRun
 from dermascreen.experiments.machine import Machine
 from dermascreen.experiments.reproduce import compare_numbers
 from dermascreen.experiments.workspace import ROOT, make_workspace, override_params
@@ -92,11 +92,12 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict:
         write_lock(folder, Path("set.zip").resolve().as_posix(), "aaaa", seconds="eeee", code=found.pop("code", "bbbb"))
         write_numbers(folder, found)
 
-    def make_small_workspace(folder: Path, overrides: dict, params: Path) -> None:
-        for name in ("data/weights", "data/external"):
+    def make_small_workspace(folder: Path, overrides: dict) -> None:
+        for name in ("data/tables", "data/weights", "data/external"):
             (folder / name).mkdir(parents=True)
-        assert overrides == {"data.archive": str(Path("set.zip").resolve())}
-        assert params == Path("kept/params.yaml")
+        assert overrides["data.archive"] == str(Path("set.zip").resolve())
+        kept = KeptRun.read(Path("kept")).params
+        assert (overrides["train.lr"], overrides["preprocess.fit"]) == (kept.train.lr, kept.preprocess.fit)
 
     monkeypatch.setattr(module, "run_pipeline", run_pipeline)
     monkeypatch.setattr(module, "make_workspace", make_small_workspace)
@@ -211,3 +212,11 @@ def test_an_interrupted_run_keeps_what_it_has_made(kept, monkeypatch, capsys) ->
     main(["reproduce", "kept", "--archive", "set.zip"])
     assert "\n2 of 2 outputs are equal to the bit." in capsys.readouterr().out
     assert (kept / "params.yaml").read_text().count("archive: set.zip") == 1
+
+
+def test_a_run_of_before_is_completed_with_what_it_did(kept) -> None:
+    lines = (kept / "params.yaml").read_text().splitlines(keepends=True)
+    later = ("  fit:", "  field_of_view:", "  selection_fraction:", "  groups:")
+    (kept / "params.yaml").write_text("".join(line for line in lines if not line.startswith(later)))
+    params = KeptRun.read(kept).params
+    assert (params.preprocess.fit, params.split.selection_fraction, params.threshold.groups) == ("squash", 0.0, [])

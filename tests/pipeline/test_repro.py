@@ -39,7 +39,8 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     splits = pd.read_csv(finished / "data/splits.csv")
     predictions = pd.read_csv(finished / "reports/predictions.csv")
     assert [*manifest] == ["path", "label", "source_split", "width", "height", "sha256"]
-    assert [*lesions] == ["path", "lesion"]
+    assert [*lesions] == ["path", "lesion", "patient"]
+    assert lesions["patient"].equals(lesions["lesion"]), "no table names patients"
     assert [*splits] == ["path", "label", "lesion", "split"]
     assert [*predictions] == [
         "path", "split", "label", "lesion", "probability", "logit", "uncalibrated", "low", "high",
@@ -105,7 +106,7 @@ def test_details_have_their_schemas(finished) -> None:
         assert sum(part["confusion"].values()) == part["n"]
         assert set(part["calibration"]) == {"before", "after"}
     points = {"default", "f1_optimal", "youden", "high_recall"}
-    assert set(threshold) == {*points, "abstention", "fn_reduction", "source_protocol"}
+    assert set(threshold) == {*points, "abstention", "fn_reduction", "source_protocol", "subgroups"}
     assert threshold["abstention"] is None
     for point in ("default", "f1_optimal", "youden", "high_recall"):
         assert {"threshold", "val", "test"} <= set(threshold[point])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import untrained
+from networks import at, untrained
 from serving_samples import SIZE, encoded, pixels
 
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
@@ -30,7 +30,7 @@ def models(tmp_path_factory) -> Path:
     """A folder as the pipeline leaves models/."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
-    network = build(untrained(), SIZE)
+    network = build(untrained(), at(SIZE))
     save(network, folder / WEIGHTS.name, folder / Description.PATH.name)
     shown, rows = pixels(2 * TRAINED, 0), np.arange(2 * TRAINED)
     logit, label = predict_logits(network, shown, rows).astype(float), np.arange(2 * TRAINED) % 2

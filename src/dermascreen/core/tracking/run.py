@@ -215,7 +215,7 @@ def _finished(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str
 
 
 def _texts(params: Params, sections: tuple[str, ...]) -> dict[str, str]:
-    """Parameters by dotted name, written as in params.yaml."""
+    """Parameters by dotted name, written as in params.yaml; those that say how to do what is not done are left out."""
 
     def flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
@@ -225,7 +225,12 @@ def _texts(params: Params, sections: tuple[str, ...]) -> dict[str, str]:
             yield prefix, value if isinstance(value, str) else json.dumps(value)
 
     values = params.model_dump(include=set(sections))
-    return {name: text for section in values for name, text in flat(section, values[section])}
+    unused = [
+        *([] if params.data.source == "table" else ["data.table."]),
+        *([] if params.split.hold_out.column else ["split.hold_out."]),
+    ]
+    texts = {name: text for section in values for name, text in flat(section, values[section])}
+    return {name: text for name, text in texts.items() if not name.startswith(tuple(unused))}
 
 
 def _names(prefix: str, hashes: Mapping[str, str]) -> dict[str, str]:
