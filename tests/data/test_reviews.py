@@ -43,7 +43,13 @@ def test_without_reviews_nothing_changes(tmp_path) -> None:
 
 def test_verdicts_overrule_in_either_order_of_the_digests(tmp_path) -> None:
     said = reviews(
-        tmp_path, "4,3,different,a scar", "2,5,same,", "1,2,same,sure", "8,9,same,not here", "1,9,different,"
+        tmp_path,
+        "4,3,different,a scar",
+        "2,5,same,",
+        "1,2,same,sure",
+        "8,9,same,not here",
+        "1,9,different,",
+        "2,4,different,",
     )
     kept, rejected = overrule(pairs(*FOUND), PATHS, SHA, said)
     assert ends(kept) == [("a", "f", "bytes"), ("a", "b", "features"), ("b", "e", "reviewed")]
