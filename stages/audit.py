@@ -36,12 +36,13 @@ def main() -> None:
         for what, count in (
             ("Lesions that carry both labels", details.label_conflicts),
             ("Lesions of several patients", details.patient_conflicts),
-            (f"Verdicts in {Reviews.PATH} on photographs that are not here", unmatched(manifest.sha256, reviews)),
             (f"Pairs that {Reviews.PATH} keeps apart and other pairs join", details.rejected_but_joined),
             ("Pairs whose lesions have different names in the data set's table", details.pairs_kept_apart),
         ):
             if count:
-                print(f"{what}: {count}; {AUDIT_PAGE} shows the photographs of the pairs.")
+                print(f"{what}: {count}; {AUDIT_PAGE} shows their photographs.")
+        if elsewhere := unmatched(manifest.sha256, reviews):
+            print(f"Verdicts in {Reviews.PATH} on photographs that are not here: {elsewhere}.")
         run.report(details)
         run.tracking.log_artifact(Pairs.PATH)
 

@@ -1,4 +1,4 @@
-"""Divide the photographs into train, val and test, by lesion."""
+"""Divide the photographs into train, val and test, by patient and lesion."""
 
 from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
@@ -13,8 +13,8 @@ def main() -> None:
     with stage("split") as run:
         manifest, metadata = Manifest.read(), Metadata.read()
         splits = split_images(manifest, Lesions.read(), metadata, run.params.split)
-        splits.write()
         require_groups(run.params.threshold.groups, divide(metadata, splits.path))  # now, and not after training
+        splits.write()
         if VAL in folders_used(manifest, run.params.split):
             print("Val is the data set's val folder, without lesions of test; split.val_fraction is not used.")
         run.report(summarise(splits, metadata))

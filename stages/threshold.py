@@ -19,7 +19,8 @@ def main() -> None:
         predictions, wanted = Predictions.read(splits=[VAL, TEST]), run.params.threshold
         parts = [predictions.part(name) for name in (VAL, TEST)]
         val, test = (part.sample for part in parts)
-        groups, of_test = (divide(Metadata.read(), part.path) for part in parts)
+        metadata = Metadata.read()
+        groups, of_test = (divide(metadata, part.path) for part in parts)
         kept_in = {name: groups[name] for name in require_groups(wanted.groups, groups)}
         points = choose_points(val, wanted.target_recall, wanted.confidence, wanted.target_specificity, kept_in)
         write_operating_points(points)
