@@ -26,14 +26,8 @@ from dermascreen.data.lesions.matching import find_matches
 from dermascreen.data.photographs.photograph import read_photograph
 
 HASH_SIDE = 16  # 256 bits: at the usual 64, small round lesions on plain skin already look alike
-METHODS = (
-    "bytes",
-    "pixels",
-    "hash",
-    "features",
-    "declared",
-    "reviewed",
-)  # the first that finds a pair is said to have found it
+# The first of these that finds a pair is said to have found it.
+METHODS = ("bytes", "pixels", "hash", "features", "declared", "reviewed")
 
 Apart = Set[tuple[int, int]]  # pairs of places, the lesser one first
 Hashes = npt.NDArray[np.bool_]  # shape (N, 256)

@@ -12,7 +12,7 @@ from dermascreen.artifacts.dataset.metadata import words_of
 from dermascreen.core.errors import TableError
 from dermascreen.core.params import ROLES, TableColumns
 from dermascreen.data.sources.table.labels import BENIGN, MALIGNANT, NEITHER
-from dermascreen.data.sources.table.rows import Rows, bare
+from dermascreen.data.sources.table.rows import CsvTable, bare
 
 AUTO, NONE = "auto", "none"
 
@@ -57,7 +57,7 @@ ONE_HOT = 3  # columns named by diagnoses, at least: a 1 says which is the image
 class Meaning:
     """The columns of one table by role, and one-hot columns of diagnoses."""
 
-    rows: Rows
+    rows: CsvTable
     roles: Mapping[str, str]
     one_hot: tuple[str, ...]
 
@@ -87,7 +87,7 @@ def names_images(header: Iterable[str], asked: TableColumns) -> bool:
     return any(bare(name) in names for name in (*NAMES["image"], asked.image))
 
 
-def understand(tables: Sequence[Rows], asked: TableColumns) -> list[Meaning]:
+def understand(tables: Sequence[CsvTable], asked: TableColumns) -> list[Meaning]:
     """The meaning of each table that names images; raises TableError if a column that was asked for is in none."""
     for role in ROLES:
         name = getattr(asked, role)
@@ -97,7 +97,7 @@ def understand(tables: Sequence[Rows], asked: TableColumns) -> list[Meaning]:
     return [meaning for meaning in found if "image" in meaning.roles]
 
 
-def _understand(rows: Rows, asked: TableColumns) -> Meaning:
+def _understand(rows: CsvTable, asked: TableColumns) -> Meaning:
     """A table that lacks a column that was asked for, which another one has, is understood as if it were auto."""
     roles: dict[str, str] = {}
     named = {role: rows.find(name) for role in ROLES if (name := getattr(asked, role)) not in (AUTO, NONE)}
@@ -117,7 +117,7 @@ def _understand(rows: Rows, asked: TableColumns) -> Meaning:
     return Meaning(rows, roles, hot)
 
 
-def _no_column(said: str, name: str, tables: Sequence[Rows]) -> TableError:
+def _no_column(said: str, name: str, tables: Sequence[CsvTable]) -> TableError:
     columns = [column for rows in tables for column in rows.columns]
     near = difflib.get_close_matches(name, columns, n=1)
     hint = f"; did you mean {near[0]}" if near else ""

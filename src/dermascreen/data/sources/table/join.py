@@ -14,7 +14,7 @@ from dermascreen.data.sources.table.labels import key
 # Columns of what a row means; the table's own columns cannot have such names.
 IMAGE, LABEL, LESION, PATIENT, SITE, SPLIT = (f"@{role}" for role in ROLES)
 CLASS = "@class"  # benign or malignant
-WHERE = "@where"  # the row stands: file and line
+WHERE = "@where"  # file and line of the row
 ONE_HOT = "diagnosis"  # the column of the metadata that one-hot columns become
 SHOWN = 3  # examples in a sentence
 SOME, MOSTLY = 3, 0.5  # of the lesions with several photographs
@@ -32,7 +32,7 @@ def join(meanings: Sequence[Meaning]) -> Rows:
     """
     alike: dict[tuple[str, ...], list[Rows]] = {}
     told_apart = _told_apart_by_folders(meanings)
-    for meaning in sorted(meanings, key=lambda one: not one.labelled):  # `where` a row stands is where its label does
+    for meaning in sorted(meanings, key=lambda one: not one.labelled):  # so WHERE is the row that has the label
         table = _as_rows(meaning)
         alike.setdefault(tuple(sorted(table.columns)), []).append(table)
     joined: Rows | None = None
@@ -100,7 +100,7 @@ def _contradictions(rows: Rows, column: str, what: str) -> Iterator[str]:
 
 
 def _names(meaning: Meaning) -> dict[str, str]:
-    """The tables' own columns, and what they are called here. That of the label stays, besides what is made of it."""
+    """The tables' own columns, and what they are called here; the label's own column is among them."""
     label = [meaning.roles["label"]] if "label" in meaning.roles else []
     taken = {*meaning.roles.values(), *meaning.one_hot}
     own = label + [column for column in meaning.rows.columns if column not in taken]

@@ -9,9 +9,10 @@ from dermascreen.core.errors import ParamsError
 from dermascreen.core.params import TableParams
 from dermascreen.data.sources.layouts import CLASSES
 
+GENERIC = {"malignant", "benign", "0", "1", "true", "false", "yes", "no"}  # a column of these alone is the class itself
+
 # The ISIC Archive's diagnosis_1 and diagnosis_3, the challenges' codes, HAM10000's dx, PAD-UFES-20's diagnostic, and
 # plain words. docs/how-to/own-data.md gives the reasons.
-GENERIC = {"malignant", "benign", "0", "1", "true", "false", "yes", "no"}  # a column of these alone is the class itself
 MALIGNANT = (
     "malignant", "1", "true", "yes",
     "mel", "melanoma", "melanoma, nos", "melanoma in situ", "melanoma invasive", "melanoma metastasis",

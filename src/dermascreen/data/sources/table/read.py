@@ -39,8 +39,7 @@ from dermascreen.data.sources.table.join import (
     own_columns,
 )
 from dermascreen.data.sources.table.labels import GENERIC, Labels, key
-from dermascreen.data.sources.table.rows import LARGEST, read_header, read_rows
-from dermascreen.data.sources.table.rows import Rows as CsvRows
+from dermascreen.data.sources.table.rows import LARGEST, CsvTable, read_header, read_rows
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 DERMOSCOPY = "derm(?:at)?oscop"
@@ -67,14 +66,7 @@ def read_table(
     Parameters: `beside`, a CSV file or a folder of them; `pooled`, whether splits are ignored.
     """
     labels = Labels.of(params)
-    wanted = [entry.parts for entry in archive.entries if _is_table(entry)]
-    require_bounded(archive, wanted, max_unpacked_gib)
-    tables, unused = [], []
-    for name, content in _contents(archive, wanted, beside):
-        if names_images(header := read_header(name, content), params.columns):
-            tables.append(read_rows(name, content))
-        else:
-            unused.append(f"{name} has {', '.join(header)}" if header else f"{name} has no header")
+    tables, unused = _tables(archive, beside, params, max_unpacked_gib)
     meanings = understand(tables, params.columns)
     if not any(meaning.labelled for meaning in meanings):
         raise _no_table(archive.path, tables, unused, meanings)
@@ -102,20 +94,8 @@ def read_table(
     )
     require_bounded(archive, places, max_unpacked_gib)
     used, contradictions = identify(used.assign(**{CLASS: classes[used.index]}))
-    labels_own = {meaning.roles.get("label") for meaning in meanings}
-    own = [
-        name
-        for name in own_columns(meanings)
-        if name.rstrip("_") not in labels_own
-        or not {*used[name].map(key)} <= GENERIC  # which says no more than the class
-    ]
-    _require_columns(params.keep, own)
-    hidden = {
-        name: why
-        for name in own
-        if (why := personal(name, used[name])) and name.casefold() not in map(str.casefold, params.keep)
-    }
-    metadata = _metadata(used, [name for name in own if name not in hidden]).set_axis(list(places.values()))
+    own, hidden = _columns(used, meanings, params.keep)
+    metadata = _metadata(used, own).set_axis(list(places.values()))
     details = TableDetails(
         layouts={meaning.rows.name: meaning.layout for meaning in meanings},
         rows=len(named),
@@ -149,6 +129,21 @@ def _is_table(entry: Entry) -> bool:
     return not locked and not_a_photograph(entry) == "no_images" and Path(entry.parts[-1]).suffix.casefold() in SUFFIXES
 
 
+def _tables(
+    archive: Archive, beside: Path | None, params: TableParams, max_unpacked_gib: float
+) -> tuple[list[CsvTable], list[str]]:
+    """The tables that name images; and for each other one its name and its columns, in words."""
+    wanted = [entry.parts for entry in archive.entries if _is_table(entry)]
+    require_bounded(archive, wanted, max_unpacked_gib)
+    tables, unused = [], []
+    for name, content in _contents(archive, wanted, beside):
+        if names_images(header := read_header(name, content), params.columns):
+            tables.append(read_rows(name, content))
+        else:
+            unused.append(f"{name} has {', '.join(header)}" if header else f"{name} has no header")
+    return tables, unused
+
+
 def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) -> Iterator[tuple[str, bytes]]:
     """The name and the content of each table, in the order of their names; one that lies in the archive comes once."""
     for parts in sorted(wanted):
@@ -167,7 +162,7 @@ def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) ->
         raise ArchiveError(f"{said}; give a CSV file, or a folder of them.") from None
 
 
-def _no_table(path: Path, tables: Sequence[CsvRows], unused: Sequence[str], meanings: Sequence[Meaning]) -> TableError:
+def _no_table(path: Path, tables: Sequence[CsvTable], unused: Sequence[str], meanings: Sequence[Meaning]) -> TableError:
     if not tables and not unused:
         return TableError(str(path), "holds no table", "put a CSV file into it, or name one with data.table.files")
     shown = "; ".join([*(f"{rows.name} has {', '.join(rows.columns)}" for rows in tables), *unused])
@@ -219,10 +214,22 @@ def _places(splits: Iterable[str], classes: Iterable[str], files: Sequence[Parts
     }
 
 
-def _require_columns(asked: Iterable[str], own: Sequence[str]) -> None:
-    for name in asked:
-        if name.casefold() not in map(str.casefold, own):
-            raise ParamsError(f"data.table.keep names {name}, but the tables have {', '.join(own)}.")
+def _columns(rows: Rows, meanings: Sequence[Meaning], asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The tables' own columns to keep; and those that may tell who somebody is and were not asked for, with the reason.
+
+    A column of labels that says no more than the class is in neither.
+    """
+    labels = {meaning.roles.get("label") for meaning in meanings}
+    own = [
+        name
+        for name in own_columns(meanings)
+        if name.rstrip("_") not in labels or not {*rows[name].map(key)} <= GENERIC
+    ]
+    wanted = {name.casefold(): name for name in asked}
+    if unknown := wanted.keys() - {name.casefold() for name in own}:
+        raise ParamsError(f"data.table.keep names {wanted[min(unknown)]}, but the tables have {', '.join(own)}.")
+    hidden = {name: why for name in own if (why := personal(name, rows[name])) and name.casefold() not in wanted}
+    return [name for name in own if name not in hidden], hidden
 
 
 def _metadata(rows: Rows, own: Sequence[str]) -> pd.DataFrame:

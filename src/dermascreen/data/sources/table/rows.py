@@ -17,7 +17,7 @@ BLANK = {"", "-", "--", "?", "n/a", "na", "nan", "none", "null", "unknown", "not
 
 
 @dataclass(frozen=True)
-class Rows:
+class CsvTable:
     """A table of text; blanks and words for them are empty."""
 
     name: str  # of its file, for sentences
@@ -46,7 +46,7 @@ def read_header(name: str, content: bytes) -> list[str]:
     return [column for column in first[1] if column]
 
 
-def read_rows(name: str, content: bytes) -> Rows:
+def read_rows(name: str, content: bytes) -> CsvTable:
     """The table in the content of a CSV file; raises TableError, which names the file and the line.
 
     Fields are separated by commas, semicolons, tabs or bars, whichever the header has most of. Text is UTF-8 or UTF-16,
@@ -74,7 +74,9 @@ def read_rows(name: str, content: bytes) -> Rows:
     if not rows:
         raise TableError(name, "has a header and no rows", "give a table with a row for each image")
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(header), dtype=object)
-    return Rows(name, frame.loc[:, [bool(column) for column in header]])  # a spreadsheet's numbers of rows have no name
+    return CsvTable(
+        name, frame.loc[:, [bool(column) for column in header]]
+    )  # a spreadsheet's numbers of rows have no name
 
 
 def _decoded(name: str, content: bytes, *, cut: bool = False) -> str:
