@@ -73,8 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         "register", "Register this project's model if it passes its gates, and promote it if it is better", _register,
         uses_model=False,
     )  # fmt: skip
-    rollback = command("rollback", "Make the previous champion champion again", _rollback, uses_model=False)
-    rollback.add_argument("--to", type=int, metavar="VERSION", help="a version (default: the previous champion)")
+    command("rollback", "Make the previous champion champion again", _rollback, uses_model=False).add_argument(
+        "--to", type=int, metavar="VERSION", help="a version (default: the previous champion)"
+    )
 
     export = command("export", "Write the network as ONNX, and check it against torch", _export)
     export.add_argument("file", type=Path, metavar="FILE.onnx")
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
     ui = command("ui", "Show this project's runs in MLflow's page, on this machine alone", _ui, uses_model=False)
     ui.add_argument("--port", type=int, default=UI_PORT, help=f"default: {UI_PORT}")
+    command("sync", "Send to MLflow what stages logged while it could not be reached", _sync, uses_model=False)
 
     compare = command("compare", "Compare two models on the same images", _compare, uses_model=False)
     compare.add_argument("first", metavar="A", help="a predictions.csv, or a DVC experiment or Git revision")
@@ -230,6 +232,13 @@ def _ui(wanted: argparse.Namespace) -> int:
     # In the environment, because an address may hold a password, which a command line would show to everyone.
     command = [sys.executable, "-m", "mlflow", "ui", "--host", LOCAL, "--port", str(wanted.port)]
     os.execve(sys.executable, command, os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})  # noqa: S606
+
+
+def _sync(_: argparse.Namespace) -> int:
+    from dermascreen.core.tracking.sending import sync  # noqa: PLC0415
+
+    print(sync(Path.cwd()))
+    return 0
 
 
 def _compare(wanted: argparse.Namespace) -> int:

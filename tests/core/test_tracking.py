@@ -6,19 +6,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from dermascreen.artifacts.model.description import WEIGHTS
+from dermascreen.core.errors import StoreError
 from dermascreen.core.params import Params, read_params, with_changes
-from dermascreen.core.tracking import address, failures
+from dermascreen.core.tracking import address, failures, journal, sending
 from dermascreen.core.tracking import run as tracking_run
 from dermascreen.core.tracking import store as tracking_store
 from dermascreen.core.tracking.address import store_uri
 from dermascreen.core.tracking.run import Run, _texts, tracked_run
+from dermascreen.core.tracking.sending import Answer, Sender
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = read_params(REPOSITORY / "params.yaml")
@@ -30,12 +32,30 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
 
 
+class Direct:
+    """What a service does, in this process and at once."""
+
+    def __init__(self, root: Path, run: str) -> None:
+        self._root, self._run, self._sender = root, run, Sender()
+
+    def ask(self) -> Answer:
+        return self._sender.send(self._root, self._run)
+
+    def finish(self, *, patient: bool) -> Answer:  # noqa: ARG002 - as the service does
+        return self._sender.send(self._root, self._run)
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking_run, "Service", Direct)
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that has its tables, as creating them takes seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     with failures.quiet():
-        tracking_store._client_class()(f"sqlite:///{path}").search_experiments()
+        tracking_store.import_mlflow()(f"sqlite:///{path}").search_experiments()
     return path
 
 
@@ -61,7 +81,7 @@ def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def runs(root: Path, experiment: str = "dermascreen") -> list[Any]:
     """All runs of an experiment, the oldest first."""
     with failures.quiet():
-        client = tracking_store._client_class()(f"sqlite:///{root}/mlflow.db")
+        client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
         found = client.get_experiment_by_name(experiment)
         return [] if found is None else [*client.search_runs([found.experiment_id], order_by=["start_time ASC"])]
 
@@ -253,7 +273,7 @@ def test_the_code_is_known_by_its_revision_and_whether_it_differs(root: Path) ->
     assert [run.data.tags["mlflow.source.git.dirty"] for run in logged] == ["false", "true"]
 
 
-def test_curves_data_sets_files_and_figures(root: Path) -> None:
+def test_curves_data_sets_and_files(root: Path) -> None:
     frame = pd.DataFrame({"path": ["a", "b"], "label": [0, 1]})
     Path("note.txt").write_text("note", encoding="utf-8")
     with tracked_run("train", PARAMS, root, {}) as run:
@@ -262,9 +282,8 @@ def test_curves_data_sets_files_and_figures(root: Path) -> None:
         run.log_dataset(frame, "train", "d" * 32 + ".dir", context="train")
         run.log_dataset(frame[:1], "val", "d1", context="val")
         run.log_artifact("note.txt")
-        run.log_figure(Figure(), "figures/curve.png")
     (logged,) = runs(root)
-    client = tracking_store._client_class()(f"sqlite:///{root}/mlflow.db")
+    client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
     history = client.get_metric_history(logged.info.run_id, "val_loss")
     assert [(metric.step, metric.value) for metric in history] == [(0, 0.7), (1, 0.5), (2, 0.6)]
 
@@ -278,7 +297,6 @@ def test_curves_data_sets_files_and_figures(root: Path) -> None:
 
     artifacts = root / "mlartifacts" / logged.info.run_id / "artifacts"
     assert (artifacts / "note.txt").read_text("utf-8") == "note"
-    assert (artifacts / "figures/curve.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in Path().iterdir()] == ["note.txt"]  # nothing in the temporary copy
 
 
@@ -291,7 +309,7 @@ def test_a_run_id_in_the_environment_takes_nothing_over(root: Path, monkeypatch:
 
 def test_a_deleted_experiment_is_restored(root: Path) -> None:
     train(root)
-    client = tracking_store._client_class()(f"sqlite:///{root}/mlflow.db")
+    client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
     client.delete_experiment(runs(root)[0].info.experiment_id)
     train(root, "w2")
     assert [run.info.status for run in runs(root)] == ["FINISHED", "FINISHED"]
@@ -390,7 +408,7 @@ def test_a_folder_whose_name_is_no_text_is_refused_in_one_line(
     train(root)
     assert capsys.readouterr().err == (
         f"train: MLflow's store cannot be in {str(root)!a}, which has a character that an address cannot hold; "
-        "rename the folder, or set MLFLOW_TRACKING_URI; this run is not tracked.\n"
+        "rename the folder, or set MLFLOW_TRACKING_URI; until then, what is logged waits in .dermascreen/tracking.\n"
     )
 
 
@@ -466,7 +484,7 @@ def test_a_store_outside_of_the_project_is_left_as_it_is(
     assert capsys.readouterr().err == (
         f"train: MLflow at sqlite:///{root.with_name('team.db')} keeps the files of experiment dermascreen in "
         f"{root}/mlartifacts, which is not there; put that folder back, or give tracking.experiment in params.yaml "
-        "another name; this run is not tracked.\n"
+        "another name; until then, what is logged waits in .dermascreen/tracking.\n"
     )
     assert not root.exists()
 
@@ -481,9 +499,19 @@ def test_a_store_of_the_users_own_wins(root: Path, monkeypatch: pytest.MonkeyPat
     assert logged.info.artifact_uri == (root / "mlartifacts" / logged.info.run_id / "artifacts").as_uri()
 
 
-@pytest.mark.parametrize(("kind", "error"), [("text", "DatabaseError"), ("folder", "OperationalError")])
+WAITS = "so what is logged waits in .dermascreen/tracking"
+LATER = "run `dermascreen sync`, or let the next stage send it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("text", "is not a database that can be read (file is not a database), {}; put a complete copy in its place"),
+        ("folder", "cannot be opened to read and write (unable to open database file), {}; make sure that you have"),
+    ],
+)
 def test_a_broken_store_is_one_line_without_a_wait(
-    kind: str, error: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, problem: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     naps: list[float] = []
     monkeypatch.setattr(time, "sleep", naps.append)
@@ -496,9 +524,9 @@ def test_a_broken_store_is_one_line_without_a_wait(
     assert sum(naps) < 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"train: MLflow at sqlite:///{store} failed ({error}: ")
-    assert err.endswith("; this run is not tracked.\n")
+    assert err.startswith(f"train: MLflow at sqlite:///{store} {problem.format(WAITS)}")
     assert err.count("\n") == 1
+    assert len(journal.entries(root)) == 1
 
 
 def test_an_unreachable_server_is_one_line_without_its_password(
@@ -509,28 +537,219 @@ def test_an_unreachable_server_is_one_line_without_its_password(
     evaluate(root)
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("evaluate: MLflow at http://***@127.0.0.1:1 failed (")
-    assert err.endswith("; this run is not tracked.\n")
+    assert err.startswith("evaluate: MLflow at http://***@127.0.0.1:1 cannot be reached (")
+    assert err.endswith(
+        f", {WAITS}; check that it is running and that MLFLOW_TRACKING_URI is its address, and {LATER}.\n"
+    )
     assert err.count("\n") == 1
     assert "w0rd" not in err
+    assert not [path for path in root.rglob("*") if path.is_file() and b"w0rd" in path.read_bytes()]
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
-def test_a_store_that_goes_away_is_one_line_and_no_failure(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_store_that_was_away_missed_is_sent_by_the_next_stage_in_order_and_once(
+    root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store, away = root / "mlflow.db", root / "away"
+    Path("note.txt").write_text("note", encoding="utf-8")
+    train(root, "w0")
     with tracked_run("train", PARAMS, root, {}) as run:
-        with sqlite3.connect(root / "mlflow.db") as database:
-            database.execute("DROP TABLE metrics")
-        database.close()
         run.log_metrics({"val_loss": 0.5}, step=0)
+        store.rename(away)
+        store.mkdir()
         run.log_metrics({"val_loss": 0.4}, step=1)
+        run.log_metrics({"val_loss": 0.3}, step=2)
+        run.log_artifact("note.txt")
         run.log_outputs({MODEL: "w1"})
+    Path("note.txt").unlink()
+    evaluate(root)
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("train: MLflow failed (")
-    assert err.endswith("; this run is tracked only in part.\n")
-    assert err.count("\n") == 1
+    assert [line.split(" cannot")[0] for line in err.splitlines()] == [
+        f"{stage}: MLflow at sqlite:///{store}" for stage in ("train", "evaluate")
+    ]
+    store.rmdir()
+    away.rename(store)
+    threshold(root)
+    assert capfd.readouterr().err == "threshold: MLflow now has 2 earlier runs too.\n"
+    assert not journal.entries(root)
+
+    first, row, *results = runs(root)
+    assert [logged.info.run_name for logged in (first, row, *results)] == ["train", "train", "evaluate", "threshold"]
+    assert {logged.data.tags["mlflow.parentRunId"] for logged in results} == {row.info.run_id}
+    assert row.data.metrics == {"val_loss": 0.3, "test.roc_auc": 0.9, "high_recall.test.recall": 0.95}
+    assert (root / "mlartifacts" / row.info.run_id / "artifacts/note.txt").read_text("utf-8") == "note"
+    client = tracking_store.import_mlflow()(f"sqlite:///{store}")
+    history = client.get_metric_history(row.info.run_id, "val_loss")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 0.5), (1, 0.4), (2, 0.3)]
+    for logged in runs(root):  # with the times at which it was
+        assert logged.info.start_time <= logged.info.end_time <= history[-1].timestamp + 60_000
+
+
+def test_runs_of_another_experiment_do_not_wait_for_one_that_cannot_be_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = sending.open_store
+
+    def refusing(root: Path, experiment: str) -> tracking_store.Store:
+        if experiment == "dermascreen":
+            raise StoreError("No.")
+        return opened(root, experiment)
+
+    monkeypatch.setattr(sending, "open_store", refusing)
+    train(root)
+    with tracked_run("audit", PARAMS, root, {}) as run:
+        run.log_metrics({"pairs": 3})
+    assert [logged.data.metrics for logged in runs(root, "dermascreen-data")] == [{"pairs": 3.0}]
+    assert len(journal.entries(root)) == 1
+    waits = "No; until then, what is logged waits in .dermascreen/tracking."
+    assert capsys.readouterr().err == f"train: {waits}\naudit: {waits}\n"
+
+
+class Killed(BaseException):
+    pass
+
+
+CALLS = ("create_run", "log_batch", "log_inputs", "log_artifact", "set_terminated")
+
+
+def dumped(root: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What a store holds, but for identifiers and times that differ from one store to another."""
+    selects = {
+        "runs": "SELECT name, status, start_time, end_time FROM runs ORDER BY start_time",
+        "metrics": "SELECT key, value, timestamp, step FROM metrics ORDER BY key, timestamp, step",
+        "params": "SELECT name, key, value FROM params JOIN runs USING (run_uuid) ORDER BY name, key",
+        "tags": "SELECT name, key, value FROM tags JOIN runs USING (run_uuid) "
+        "WHERE key NOT LIKE '%run_id' AND key NOT LIKE '%parentRunId' ORDER BY name, key, value",
+        "inputs": "SELECT source_type, destination_type FROM inputs",
+        "datasets": "SELECT name, digest FROM datasets ORDER BY name",
+    }
+    with sqlite3.connect(root / "mlflow.db") as database:
+        found = {table: [*database.execute(select)] for table, select in selects.items()}
+    database.close()
+    return found
+
+
+def test_sending_that_is_killed_at_any_call_loses_and_doubles_nothing(
+    root: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client_class = tracking_store.import_mlflow()
+    monkeypatch.setattr(Direct, "ask", lambda _: None)
+    monkeypatch.setattr(Direct, "finish", lambda _, patient: None)  # noqa: ARG005
+    Path("note.txt").touch()
+    with tracked_run("train", PARAMS, root, {}) as run:
+        run.log_metrics({"val_loss": 0.5}, step=0)
+        run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", "train")
+        run.log_artifact("note.txt")
+        run.log_outputs({MODEL: "w1"})
+    evaluate(root)
+    times = iter(range(10**6))
+
+    def attempt(name: str, last: int | None) -> tuple[dict[str, list[tuple[object, ...]]], int]:
+        """Send the same journal to a store of its own, in a process that dies after `last` calls, and in another."""
+        project = tmp_path / name
+        shutil.copytree(root, project)
+        shutil.copy(empty_store, project)
+        monkeypatch.setattr(journal, "now", lambda: 0)
+        calls = 0
+        with monkeypatch.context() as patched:
+            for call in CALLS:
+                original = getattr(client_class, call)
+
+                def counted(self: object, *values: object, _do: Any = original, **named: object) -> object:
+                    nonlocal calls
+                    done = _do(self, *values, **named)
+                    calls += 1
+                    if calls == last:
+                        raise Killed
+                    return done
+
+                patched.setattr(client_class, call, counted)
+            if last is None:
+                Sender().send(project)
+            else:
+                with pytest.raises(Killed):
+                    Sender().send(project)
+        answer = Sender().send(project)
+        assert (answer.said, answer.waiting, journal.entries(project)) == ([], 0, [])
+        assert len([*project.rglob("mlartifacts/*/artifacts/note.txt")]) == 1
+        return dumped(project), calls
+
+    whole, calls = attempt("whole", None)
+    assert len(whole["runs"]) == 2
+    assert calls > 9
+    for last in range(1, calls + 1):
+        assert attempt(f"killed {next(times)}", last)[0] == whole
+
+
+def test_a_stage_that_was_killed_ends_as_killed_and_keeps_what_it_logged(root: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from dermascreen.core.params import read_params
+from dermascreen.core.tracking import run
+class Nobody:
+    def __init__(self, root, run): pass
+    def ask(self): pass
+run.Service = Nobody
+with run.tracked_run("train", read_params(Path(sys.argv[1])), Path(sys.argv[2]), {}) as tracked:
+    tracked.log_metrics({"val_loss": 0.5}, step=0)
+    os.kill(os.getpid(), 9)
+"""
+    environment = {**clean_environment(), "PYTHONPATH": str(REPOSITORY / "src")}
+    command = [sys.executable, "-c", code, str(REPOSITORY / "params.yaml"), str(root)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -9
+    with (journal.entries(root)[0].folder / journal.EVENTS).open("ab") as events:
+        events.write(b'{"event": "metr')  # as a machine leaves it that loses power
+    evaluate(root)
+    killed, _ = runs(root)
+    assert (killed.info.status, killed.data.metrics) == ("KILLED", {"val_loss": 0.5})
+    assert killed.info.end_time >= killed.info.start_time
+
+
+def test_a_run_of_another_process_at_work_is_left_to_it(root: Path) -> None:
+    with tracked_run("train", PARAMS, root, {}) as run:
+        run.log_metrics({"val_loss": 0.5}, step=0)
+        (live,) = runs(root)
+        assert (live.info.status, live.data.metrics) == ("RUNNING", {"val_loss": 0.5})  # at once
+        with tracked_run("audit", PARAMS, root, {}) as other:
+            other.log_metrics({"pairs": 3})
+        assert runs(root)[0].info.status == "RUNNING"
+        assert len(journal.entries(root)) == 1
+    assert [logged.info.status for logged in runs(root)] == ["FINISHED"]
+
+
+def test_what_a_store_will_never_take_is_left_out_and_said_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with tracked_run("audit", PARAMS, root, {}) as run:
+        run.log_metrics({"a*b": 1.0})
+        run.log_metrics({"c?d": 1.0})
+        run.log_metrics({"pairs": 3.0})
+    (logged,) = runs(root, "dermascreen-data")
+    assert (logged.info.status, logged.data.metrics) == ("FINISHED", {"pairs": 3.0})
+    err = capsys.readouterr().err
+    assert err.startswith("audit: MLflow refuses a part of what is logged (MlflowException: Invalid value")
+    assert err.count("refuses") == 2
+    assert not journal.entries(root)
+
+
+def test_a_full_disk_is_one_line_and_no_failure(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "events.jsonl")
+
+    with tracked_run("train", PARAMS, root, {}) as run:
+        with monkeypatch.context() as patched:
+            patched.setattr(journal.Journal, "write", full)
+            run.log_metrics({"val_loss": 0.5}, step=0)
+            run.log_metrics({"val_loss": 0.4}, step=1)
+        run.log_metrics({"val_loss": 0.3}, step=2)
+    assert capsys.readouterr().err == (
+        "train: What is logged cannot all be kept (No space left on device: events.jsonl).\n"
+    )
+    assert runs(root)[0].data.metrics == {"val_loss": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -549,51 +768,22 @@ def test_credentials_are_masked_and_names_are_not(text: str, shown: str, monkeyp
     assert failures.masked(text) == shown
 
 
-class Failing:
-    def __init__(self) -> None:
-        self.calls = 0
+def test_an_interrupt_is_not_swallowed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
 
-    def log_artifact(self, *_: str) -> None:
-        self.calls += 1
-        raise ConnectionError("the password=hunter2 was token-1")
-
-
-@pytest.mark.parametrize(("patience", "calls"), [(60.0, 3), (0.0, 1)])
-def test_failing_calls_may_cost_only_so_much(
-    patience: float, calls: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-1")
-    monkeypatch.setattr(tracking_run, "PATIENCE", patience)
-    run = Run("train", PARAMS)
-    client = Failing()
-    run._client = client  # type: ignore[assignment]
-    for _ in range(3):
+    monkeypatch.setattr(journal.Journal, "keep", interrupted)
+    with pytest.raises(KeyboardInterrupt), tracked_run("train", PARAMS, root, {}) as run:
         run.log_artifact("weights")
-    assert client.calls == calls
-    assert capsys.readouterr().err == (
-        "train: MLflow failed (ConnectionError: the password=*** was ***); this run is tracked only in part.\n"
-    )
+    assert [logged.info.status for logged in runs(root)] == ["KILLED"]
 
 
-def test_an_interrupt_is_not_swallowed() -> None:
-    run = Run("train", PARAMS)
-
-    class Interrupted:
-        def log_artifact(self, *_: str) -> None:
-            raise KeyboardInterrupt
-
-    run._client = Interrupted()  # type: ignore[assignment]
-    with pytest.raises(KeyboardInterrupt):
-        run.log_artifact("weights")
-
-
-def test_without_a_store_every_call_does_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_does_not_lead_logs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     run = Run("train", PARAMS)
     calls: list[Callable[[], None]] = [
         lambda: run.log_metrics({"loss": 1.0}),
         lambda: run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", "train"),
         lambda: run.log_artifact("absent"),
-        lambda: run.log_figure(Figure(), "a.png"),
         lambda: run.log_outputs({"a": "b"}),
         lambda: run.close("FINISHED"),
     ]
@@ -609,10 +799,8 @@ from pathlib import Path
 
 from dermascreen.core.params import read_params
 from dermascreen.core.tracking import run as tracking_run
-from dermascreen.core.tracking import store as tracking_store
 
 params, root, *stages = sys.argv[1:]
-tracking_store._client_class()  # import once, so that all four meet at the store
 for stage in stages:
     if os.fork() == 0:
         with tracking_run.tracked_run(stage, read_params(Path(params)), Path(root), {}) as run:
@@ -627,20 +815,22 @@ def test_four_processes_on_a_fresh_store_lose_no_run(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     root.mkdir()
     copy.mkdir()
-    stages = ["download", "audit", "train", "train"]
+    stages = ["download", "audit", "train", "report"]
     command = [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", WORKERS]
-    environment = {**clean_environment(), "PYTHONPATH": str(REPOSITORY / "src")}
-    workers = subprocess.run(
-        [*command, str(REPOSITORY / "params.yaml"), str(root), *stages],
-        cwd=copy,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    with TemporaryDirectory() as short:  # a socket's address has at most 107 characters
+        workers = subprocess.run(
+            [*command, str(REPOSITORY / "params.yaml"), str(root), *stages],
+            cwd=copy,
+            env={**clean_environment(), "PYTHONPATH": str(REPOSITORY / "src"), "TMPDIR": short},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert len([*Path(short).glob("*/*.log")]) == 1  # one process for all
     assert (workers.stdout, workers.returncode) == ("", 0)
     assert not list(copy.iterdir())
+    assert Sender().send(root) == Answer([], 0, 0)  # it waits until the other has sent what it was asked for
     logged = runs(root) + runs(root, "dermascreen-data")
     assert sorted(run.info.run_name for run in logged) == sorted(stages)
     assert {(run.info.status, run.data.metrics["n"]) for run in logged} == {("FINISHED", 1.0)}

@@ -43,11 +43,11 @@ def serve(address: str) -> None:
             if os.fork() == 0:
                 listening.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _handle(client)
+                _handle(client, os.path.join(os.path.dirname(address), "python"))
             client.close()
 
 
-def _handle(client: socket.socket) -> None:
+def _handle(client: socket.socket, python: str) -> None:
     """Run a client's program in a child; tell the client its number, and then how it ended."""
     content, fds, _, _ = socket.recv_fds(client, 2**22, 3)
     while not content.endswith(b"\n"):
@@ -56,7 +56,7 @@ def _handle(client: socket.socket) -> None:
     child = os.fork()
     if child == 0:
         client.close()
-        _become(request, fds)
+        _become(request, fds, python)
     for fd in fds:
         os.close(fd)
     client.sendall(f"{child}\n".encode())
@@ -75,8 +75,9 @@ def _kill(process: int) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-def _become(request: dict[str, object], fds: list[int]) -> None:
-    """Be a fresh interpreter with these arguments, as far as a program can tell."""
+def _become(request: dict[str, object], fds: list[int], python: str) -> None:
+    """Be a fresh interpreter with these arguments, as far as a program can tell; what it starts by itself is warm."""
+    sys.executable = python
     for target, fd in enumerate(fds):
         os.dup2(fd, target)
     os.closerange(3, 64)

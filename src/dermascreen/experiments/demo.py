@@ -19,7 +19,7 @@ SMALL = {
     "preprocess.image_size": 96,
     "model.architecture": "tf_efficientnet_lite0",
     "model.weights": "packaged",
-    "train.epochs": 5,
+    "train.epochs": 3,
     "train.batch_size": 16,
     "train.backbone_lr_factor": 1.0,
     "train.ema": 0.95,

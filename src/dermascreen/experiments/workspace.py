@@ -1,10 +1,12 @@
 """A workspace: a folder in which dermascreen runs the real pipeline, apart from the project that it is called in."""
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,7 @@ def make_workspace(folder: Path, overrides: Mapping[str, Any], params: Path = RO
         # Of this workspace alone: `dvc exp run` commits, also where Git knows nobody.
         for name, value in IDENTITY.items():
             run(["git", "config", name, value], folder)
-        run(["dvc", "init", "--quiet", "--force"], folder)
-        run(["dvc", "config", "core.analytics", "false"], folder)
+        _make_dvc_repository(folder)
     for name in SHIPPED:
         source, target = ROOT / name, folder / name
         if source.is_dir():
@@ -53,6 +54,14 @@ def make_workspace(folder: Path, overrides: Mapping[str, Any], params: Path = RO
     shutil.copy2(params, folder / "params.yaml")
     override_params(folder / "params.yaml", overrides)
     commit(folder, "Pipeline and parameters")
+
+
+def _make_dvc_repository(folder: Path) -> None:
+    from dvc.repo import Repo  # noqa: PLC0415 - slow to import
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    with closing(Repo.init(str(folder), force=True)) as repo, repo.config.edit() as config:
+        config["core"]["analytics"] = False
 
 
 def run_pipeline(folder: Path, *options: str) -> None:

@@ -50,10 +50,10 @@ LOCAL = re.compile(r"['\"(]*(sqlite(\+\w+)?:///|file:/|models:/|/)")  # an @ aft
 
 
 @contextmanager
-def answering(uri: str, so: str = "") -> Iterator[None]:
+def answering(uri: str, so: str = "", again: str = AGAIN) -> Iterator[None]:
     """Turn any error of MLflow, a database or a network into a StoreError: what happened, what follows, what to do.
 
-    Parameters: `so`, the consequence, such as "the champion stays".
+    Parameters: `so`, the consequence, such as "the champion stays"; `again`, how to try once more.
     """
     try:
         with quiet():
@@ -63,7 +63,8 @@ def answering(uri: str, so: str = "") -> Iterator[None]:
     except Exception as error:
         happened, advice = _explained(error, uri)
         raise StoreError(
-            f"MLflow at {masked(uri)} {happened} ({_reason(error)}){f', so {so}' if so else ''}; {advice}."
+            f"MLflow at {masked(uri)} {happened} ({_reason(error)}){f', so {so}' if so else ''}; "
+            f"{advice.replace(AGAIN, again)}."
         ) from error
 
 
@@ -73,6 +74,13 @@ def says_absent(error: Exception) -> bool:
     A model or version that does not exist is RESOURCE_DOES_NOT_EXIST to every store; NOT_FOUND is Unity Catalog's.
     """
     return getattr(error, "error_code", None) in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a store answers that it will never take this, rather than that it cannot take anything now."""
+    return getattr(error, "error_code", None) in {
+        "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE",
+    }  # fmt: skip
 
 
 def _explained(error: Exception, uri: str) -> tuple[str, str]:

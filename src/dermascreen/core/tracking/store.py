@@ -43,7 +43,7 @@ class Store(NamedTuple):
 
 def open_store(root: Path, experiment: str | None) -> Store:
     """The store of the project at `root`; it and its `experiment` are created if necessary."""
-    uri, client_class = store_uri(root), _client_class()
+    uri, client_class = store_uri(root), import_mlflow()
     made_elsewhere = uri.startswith("http") and experiment is None  # and may be queried from any folder
     # MLflow creates a store without a lock; a store outside the project may be shared with another project.
     lock = f"{database_file(uri) or root / 'mlflow.db'}.lock"
@@ -105,8 +105,8 @@ def alone(store: Store, so: str = "") -> Iterator[None]:
         yield
 
 
-def _client_class() -> "type[MlflowClient]":
-    """Import MLflow, which takes two seconds, after its settings were made."""
+def import_mlflow() -> "type[MlflowClient]":
+    """Import MLflow, which takes seconds, after its settings were made; return the class of its client."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient  # noqa: PLC0415

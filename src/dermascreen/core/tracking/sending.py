@@ -1,0 +1,266 @@
+"""From the journal to MLflow: each run in order and once, whatever ended the last attempt.
+
+What a run logs can be sent twice without harm: MLflow keeps one metric of a name, step and time, and one parameter,
+tag, data set and file of a name. Only the run itself must not be created twice; one that may have been is looked up.
+
+Runs find each other by content: tags hold the md5 of each file that a run read (`input.data/splits.csv`) and wrote
+(`output.models/weights.safetensors`), as in dvc.lock. A run id in a tracked file would make an identical model look
+new. The run of `train` is the row of its model: the runs of later stages about these weights are nested below it, and
+their results are copied onto it, so that one row shows parameters next to results.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dermascreen.core.errors import StoreError
+from dermascreen.core.files import fingerprint
+from dermascreen.core.tracking import journal
+from dermascreen.core.tracking.address import store_uri
+from dermascreen.core.tracking.failures import answering, is_refusal, problem_of
+from dermascreen.core.tracking.journal import Entry, Event, Sent
+from dermascreen.core.tracking.store import Store, open_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
+
+WEIGHTS = "models/weights.safetensors"  # what identifies a model
+TRAIN = "train"
+WAITS = f"what is logged waits in {journal.FOLDER}"
+LATER = "run `dermascreen sync`, or let the next stage send it"
+KILLED = "KILLED"
+
+
+class Answer(NamedTuple):
+    """What came of sending."""
+
+    said: list[str]  # what went wrong, in sentences
+    sent: int  # how many runs besides the one that asked MLflow now has
+    waiting: int  # how many runs have ended and are not sent
+
+
+class Sender:
+    """Send what waits in the journals of projects, and measure the machine while their models are trained."""
+
+    def __init__(self) -> None:
+        self._monitors: dict[str, Any] = {}  # SystemMetricsMonitor, which has no types
+
+    def send(self, root: Path, own: str | None = None) -> Answer:
+        """Send what there is so far of run `own`, after every run that has ended.
+
+        A run of another process that is still at work is left to that. Where the store does not answer, what was not
+        sent waits, and so does all that follows in the same experiment.
+        """
+        said: dict[str, None] = {}
+        sent = 0
+        with journal.sending_lock(root):
+            stores: dict[str, Store | None] = {}  # by experiment; None if it cannot be reached
+            for entry in journal.entries(root):
+                alive = entry.is_alive()
+                if alive and entry.folder.name != own:
+                    continue
+                events = _events(entry, alive=alive)
+                experiment = events[0]["experiment"]
+                try:
+                    if experiment not in stores:
+                        stores[experiment] = None
+                        stores[experiment] = _opened(root, experiment)
+                    if (store := stores[experiment]) is not None:
+                        with answering(store.uri, WAITS, LATER):
+                            said |= dict.fromkeys(self._send(store, entry, events))
+                        sent += entry.folder.name != own and not entry.folder.exists()
+                except StoreError as error:
+                    stores[experiment] = None
+                    said[str(error)] = None
+            waiting = sum(not entry.is_alive() for entry in journal.entries(root))
+        return Answer(list(said), sent, waiting)
+
+    def _send(self, store: Store, entry: Entry, events: list[Event]) -> list[str]:
+        """Send the events that the store does not have, and remove an entry that is complete; return what to say."""
+        client, key = store.client, fingerprint(store.uri)
+        said: list[str] = []
+        sent = entry.sent(key)
+        if sent is None or not sent.run:
+            sent = Sent(key, _created(store, entry, events[0], begun=sent, said=said), events=1)
+            entry.mark(sent)
+        if events[0]["stage"] == TRAIN and events[-1]["event"] != journal.CLOSE:
+            self._watch(store, sent.run, again=sent.events > 1)
+        try:
+            for event in events[sent.events :]:
+                try:
+                    _apply(client, sent.run, entry, event)
+                except Exception as error:
+                    if not is_refusal(error):
+                        raise
+                    said.append(f"MLflow refuses a part of what is logged ({problem_of(error)})")
+                sent = replace(sent, events=sent.events + 1)
+        finally:
+            entry.mark(sent)
+        if events[-1]["event"] == journal.CLOSE:
+            if monitor := self._monitors.pop(sent.run, None):
+                monitor.finish()
+            entry.remove()
+        return said[:1]
+
+    def _watch(self, store: Store, run: str, *, again: bool) -> None:
+        """Log the use of processor, memory, disk, network and GPU to a run until it ends, as MLflow does."""
+        from mlflow.system_metrics import system_metrics_monitor  # noqa: PLC0415
+
+        if run not in self._monitors and os.environ.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "").lower() != "false":
+            monitor: Any = system_metrics_monitor.SystemMetricsMonitor
+            self._monitors[run] = monitor(run, resume_logging=again, tracking_uri=store.uri)
+            self._monitors[run].start()
+
+
+def sync(root: Path) -> str:
+    """Send what waits in the project at `root`; return a sentence. Raises StoreError, with what waits, if some does."""
+    if not (root / journal.FOLDER).is_dir():
+        return f"Nothing waits: {root} has no {journal.FOLDER}."
+    answer = Sender().send(root)
+    if waiting := [entry for entry in journal.entries(root) if not entry.is_alive()]:
+        listed = ", ".join(f"{entry.events()[0]['stage']} of {_time(entry.events()[0]['at'])}" for entry in waiting)
+        why = " ".join(answer.said).replace(LATER, "run `dermascreen sync` again")
+        raise StoreError(f"{why} Waiting: {listed}.")
+    sent = f"{answer.sent} run{'s' * (answer.sent != 1)} sent" if answer.sent else "Nothing waited"
+    return " ".join([f"{sent}; MLflow has all that was logged.", *answer.said])
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000).astimezone().isoformat(" ", "seconds")
+
+
+def _opened(root: Path, experiment: str) -> Store:
+    try:
+        with answering(store_uri(root), WAITS, LATER):
+            return open_store(root, experiment)
+    except StoreError as error:
+        if error.__cause__ is not None:  # and the sentence says what follows
+            raise
+        raise StoreError(f"{str(error).rstrip('.')}; until then, {WAITS}.") from error
+
+
+def _events(entry: Entry, *, alive: bool) -> list[Event]:
+    """The events of an entry, with an end for a process that was killed."""
+    events = entry.events()
+    if not alive and events[-1]["event"] != journal.CLOSE:
+        events.append({"event": journal.CLOSE, "at": events[-1]["at"], "status": KILLED})
+    return events
+
+
+def _created(store: Store, entry: Entry, opening: Event, *, begun: Sent | None, said: list[str]) -> str:
+    """The id of the run that `opening` describes, which is created unless an earlier attempt has done so."""
+    client, experiment = store.client, store.experiment_id
+    found: list[Run] = []
+    if begun is not None:
+        same = f"attributes.start_time = {opening['at']} and tags.stage = '{opening['stage']}'"
+        found = client.search_runs([experiment], same)
+    else:
+        entry.mark(Sent(fingerprint(store.uri)))
+    if found:
+        run = found[0].info.run_id
+    else:
+        tags = dict(opening["tags"])
+        if opening["about_a_model"]:
+            tags |= _place(client, experiment, opening["inputs"], said)
+        created = client.create_run(experiment, start_time=opening["at"], tags=tags, run_name=opening["name"])
+        run = created.info.run_id
+    _log(client, run, opening["at"], params=opening["params"])
+    return str(run)
+
+
+def _apply(client: "MlflowClient", run: str, entry: Entry, event: Event) -> None:
+    match event["event"]:
+        case journal.METRICS:
+            _log(client, run, event["at"], metrics=event["metrics"], step=event["step"])
+        case journal.DATASET:
+            client.log_inputs(run, [_dataset(event)])
+        case journal.ARTIFACT:
+            client.log_artifact(run, str(entry.folder / event["file"]))
+        case journal.OUTPUTS:
+            _log_outputs(client, run, event)
+        case journal.CLOSE:
+            client.set_terminated(run, event["status"], event["at"])
+
+
+def _place(client: "MlflowClient", experiment: str, inputs: Mapping[str, str], said: list[str]) -> dict[str, str]:
+    """Tags that name the model a stage is about, and put its run below the model's row."""
+    model = _model(client, experiment, inputs)
+    row = _latest(client, experiment, {"stage": TRAIN, f"output.{WEIGHTS}": model}) if model else None
+    if row is None:
+        said.append("MLflow has no run that trained these weights; this run is logged on its own.")
+        return {"model": model} if model else {}
+    return {"model": str(model), "mlflow.parentRunId": row.info.run_id}
+
+
+def _log_outputs(client: "MlflowClient", run_id: str, event: Event) -> None:
+    """Tag the run with what it wrote, and put model and results on one row."""
+    _log(client, run_id, event["at"], tags=event["tags"])
+    run = client.get_run(run_id)
+    if row := run.data.tags.get("mlflow.parentRunId"):
+        _show_on_row(client, row, run)
+    # DVC does not evaluate the same weights again, so a model that was seen before gets its earlier results.
+    for stage, params in event["later"].items():
+        same = {"stage": stage, "model": event["tags"].get(f"output.{WEIGHTS}", "")}
+        runs = (found for found in _finished(client, run.info.experiment_id, same) if found.data.params == params)
+        if found := next(runs, None):
+            _show_on_row(client, run_id, found)
+
+
+def _log(
+    client: "MlflowClient",
+    run_id: str,
+    at: int,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    step: int | None = None,
+) -> None:
+    from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415
+
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, at, step or 0) for name, value in (metrics or {}).items()],
+        params=[Param(name, value) for name, value in (params or {}).items()],
+        tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+    )
+
+
+def _dataset(event: Event) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+
+    profile = json.dumps({"num_rows": event["rows"], "num_elements": event["elements"]})
+    dataset = Dataset(event["name"], event["digest"], source_type="code", source='{"tags": {}}', profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", event["context"])])
+
+
+def _show_on_row(client: "MlflowClient", row: str, run: "Run") -> None:
+    """Copy results onto a model's row, and parameters as its tags: a finished run's cannot be added to."""
+    source = {f"{run.data.tags['stage']}.run_id": run.info.run_id}
+    _log(client, row, journal.now(), metrics=run.data.metrics, tags=run.data.params | source)
+
+
+def _model(client: "MlflowClient", experiment: str, inputs: Mapping[str, str]) -> str | None:
+    """The md5 of the weights behind a stage's inputs; for predictions, of the weights that their run read."""
+    if WEIGHTS in inputs:
+        return inputs[WEIGHTS]
+    for path, md5 in inputs.items():
+        maker = _latest(client, experiment, {f"output.{path}": md5})
+        if maker is not None and "model" in maker.data.tags:
+            return str(maker.data.tags["model"])
+    return None
+
+
+def _latest(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> "Run | None":
+    return next(iter(_finished(client, experiment, tags)), None)
+
+
+def _finished(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> "list[Run]":
+    """The finished runs with these tags, the latest first."""
+    conditions = ["attributes.status = 'FINISHED'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+    return list(client.search_runs([experiment], " and ".join(conditions), order_by=["attributes.start_time DESC"]))

@@ -1,0 +1,231 @@
+"""A process that sends journals to MLflow, for all stages that run one after the other.
+
+MLflow takes seconds to import, and the pipeline has twelve stages. So a stage asks a process that stays: the first
+stage starts it, and it ends when nobody has asked for a while. It listens on a socket in a folder of this user's alone.
+Stages with another environment, and so perhaps another store or password, or with other code have one of their own.
+"""
+
+import hashlib
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingMixIn, UnixStreamServer
+from threading import Lock
+
+from filelock import FileLock, Timeout
+
+from dermascreen.core.errors import StoreError
+from dermascreen.core.tracking.failures import masked
+from dermascreen.core.tracking.sending import Answer, Sender
+from dermascreen.core.tracking.store import import_mlflow
+
+IDLE = 120.0  # seconds after which the process ends
+STEP = 0.02  # seconds between looks at a process that another stage is starting
+ATTEMPTS = 3
+# Not a reason for a process of one's own; some of these change when a library is imported.
+UNIMPORTANT = re.compile("PWD|OLDPWD|SHLVL|_|COLUMNS|LINES|PYTHONPATH|LD_LIBRARY_PATH|(DVC|KMP|OMP|QT)_.*")
+
+
+class Service:
+    """The process as a stage sees it, for one run: ask it to send, and take its answers.
+
+    Every method but `ask` raises StoreError if there is no such process and none can be started.
+    """
+
+    def __init__(self, root: Path, run: str) -> None:
+        self._request = json.dumps({"root": str(root), "run": run}).encode() + b"\n"
+        self._address = _address()  # once, as libraries change the environment when they are imported
+        self._connection: _Connection | None = None
+        self._connect()
+
+    def ask(self) -> Answer | None:
+        """Have sent what there is, without waiting; return the answer to an earlier question, if it has arrived."""
+        try:
+            connection = self._connect()
+            answer = connection.answer() if connection.is_answered() else None
+            if not connection.open_questions:
+                connection.ask(self._request)
+        except (OSError, StoreError):  # `finish` tries again, and says what is wrong
+            self._disconnect()
+            return None
+        return answer
+
+    def finish(self, *, patient: bool) -> Answer | None:
+        """Have all sent, and return the answer.
+
+        Parameters: `patient`, whether to wait also for a process that has not answered yet, as it is importing MLflow.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                connection = self._connect()
+                connection.ask(self._request)
+                if not patient and not connection.has_answered:
+                    return None
+                while connection.open_questions > 1:
+                    connection.answer()  # which does not cover what was logged last
+                return connection.answer()
+            except OSError:  # it ended between two questions
+                continue
+            finally:
+                self._disconnect()
+        told = _log(self._address).read_text("utf-8", "replace").strip().splitlines()
+        raise StoreError(
+            f"the process that logs to MLflow does not answer ({masked(told[-1]) if told else 'it ended'})"
+        )
+
+    def _connect(self) -> "_Connection":
+        """The connection to the process, which is started if necessary."""
+        self._connection = self._connection or _Connection.to(self._address)
+        if self._connection is None:
+            _start(self._address)
+            self._connection = _Connection.to(self._address)
+        if self._connection is None:
+            raise StoreError("the process that logs to MLflow does not listen")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+class _Connection:
+    """A connection to the process; its methods raise OSError where the process has ended."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket, self._answers = connected, connected.makefile("rb")
+        self.open_questions, self.has_answered = 0, False
+
+    @classmethod
+    def to(cls, address: Path) -> "_Connection | None":
+        """A connection to the process that listens there, if one does."""
+        connected = socket.socket(socket.AF_UNIX)
+        try:
+            connected.connect(str(address))
+        except OSError:
+            connected.close()
+            return None
+        return cls(connected)
+
+    def ask(self, request: bytes) -> None:
+        self._socket.sendall(request)
+        self.open_questions += 1
+
+    def is_answered(self) -> bool:
+        return self.open_questions > 0 and bool(select.select([self._socket], [], [], 0)[0])
+
+    def answer(self) -> Answer:
+        line = self._answers.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionResetError
+        self.open_questions, self.has_answered = self.open_questions - 1, True
+        return Answer(**json.loads(line))
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
+
+
+class _Server(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: Path) -> None:
+        super().__init__(str(address), _Handler)
+        self.timeout = 1.0
+        self.sender, self.lock, self.clients, self.last = Sender(), Lock(), 0, time.monotonic()
+
+    def serve(self) -> None:
+        """Answer until nobody is connected and nobody has been for a while."""
+        while self.clients or time.monotonic() - self.last < IDLE:
+            self.handle_request()
+
+
+class _Handler(StreamRequestHandler):
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.clients += 1
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the stage was killed, or does not wait
+            for line in self.rfile:
+                request = json.loads(line)
+                with self.server.lock:
+                    answer = self.server.sender.send(Path(request["root"]), request["run"])
+                self.wfile.write(json.dumps(answer._asdict()).encode() + b"\n")
+
+    def finish(self) -> None:
+        with suppress(ConnectionError):
+            super().finish()
+        self.server.clients -= 1
+        self.server.last = time.monotonic()
+
+
+def _address() -> Path:
+    """The socket of a process with this environment and code; an address may have no more than 107 characters."""
+    folder = Path(tempfile.gettempdir(), f"dermascreen-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+        raise StoreError(f"{folder} is not a folder of this user's alone")
+    environment = {name: value for name, value in os.environ.items() if not UNIMPORTANT.fullmatch(name)}
+    content = [json.dumps([sys.executable, environment], sort_keys=True).encode()]
+    content += [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return folder / hashlib.sha256(b"".join(content)).hexdigest()[:24]
+
+
+def _log(address: Path) -> Path:
+    """What the process prints, which is nothing unless it fails."""
+    return address.with_suffix(".log")
+
+
+def _start(address: Path) -> None:
+    """Start the process, or see that another stage has; return when it listens."""
+    source = str(Path(__file__).parents[3])
+    command = [sys.executable, "-m", "dermascreen.core.tracking.service", str(address)]
+    environment = os.environ | {"PYTHONPATH": source}
+    done = subprocess.run(
+        command, cwd=source, env=environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise StoreError(f"the process that logs to MLflow does not start ({masked(*said)})")
+
+
+def _become(address: Path) -> None:
+    """Be the process, and go on in the background as soon as it listens."""
+    lock = FileLock(address.with_suffix(".lock"))  # held as long as the process lives
+    while True:
+        try:
+            lock.acquire(timeout=STEP)
+            break
+        except Timeout:
+            if connection := _Connection.to(address):
+                connection.close()
+                return
+    address.unlink(missing_ok=True)
+    with _Server(address) as server:
+        if os.fork():
+            os._exit(0)  # without releasing the lock
+        with _log(address).open("wb") as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        try:
+            import_mlflow()
+            server.serve()
+        finally:
+            address.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    _become(Path(sys.argv[1]))

@@ -1,0 +1,110 @@
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from dermascreen.core.errors import StoreError
+from dermascreen.core.tracking import journal, service
+from dermascreen.core.tracking.journal import Journal
+from dermascreen.core.tracking.sending import Answer, sync
+from dermascreen.core.tracking.service import Service
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project, whose processes end with the test."""
+    for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_"))]:
+        monkeypatch.delenv(name)
+    with TemporaryDirectory() as short:  # an address has at most 107 characters
+        monkeypatch.setattr("tempfile.tempdir", short)
+        yield tmp_path
+        for process in processes():
+            os.kill(process, signal.SIGKILL)
+
+
+def processes() -> list[int]:
+    """The processes that serve in the folder of this test."""
+    folder = str(service._address().parent)
+    found = psutil.process_iter(["cmdline"])
+    return [process.pid for process in found if folder in " ".join(process.info["cmdline"] or [])]
+
+
+def begin(root: Path) -> Journal:
+    return Journal(
+        root, "split", experiment="x", name="split", tags={"stage": "split"}, params={}, about_a_model=False, inputs={}
+    )
+
+
+def complete(root: Path) -> Answer | None:
+    run = begin(root)
+    stage = Service(root, run.name)
+    run.close("FINISHED")
+    return stage.finish(patient=True)
+
+
+def test_stages_share_a_process_that_may_be_starting_or_be_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin(root)
+    stage = Service(root, run.name)
+    assert stage.ask() is None  # not yet
+    run.close("FINISHED")
+    assert stage.finish(patient=False) is None  # left to a process that is starting
+    monkeypatch.setenv("DVC_STAGE", "audit")
+    assert complete(root) == Answer([], 0, 0)
+    assert sync(root) == "Nothing waited; MLflow has all that was logged."
+    [first] = processes()
+
+    run = begin(root)
+    stage = Service(root, run.name)
+    stage.ask()
+    os.kill(first, signal.SIGKILL)
+    run.close("FINISHED")
+    assert stage.finish(patient=True) == Answer([], 0, 0)
+    [second] = processes()
+    assert second != first
+    assert not journal.entries(root)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
+    stage = Service(root, "another")
+    assert len(processes()) == 2
+    stage._disconnect()
+
+
+def test_it_ends_when_nobody_has_asked_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "IDLE", 0.0)
+    with service._Server(tmp_path / "socket") as server:
+        server.serve()
+
+
+def test_a_process_that_cannot_start_is_one_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = root / ("long" * 30)
+    folder.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.tempdir", str(folder))
+        with pytest.raises(StoreError, match=r"does not start \(OSError: AF_UNIX path too long\)$"):
+            Service(root, "x")
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(root: Path) -> None:
+    folder = service._address().parent
+    folder.chmod(0o777)
+    with pytest.raises(StoreError, match="is not a folder of this user's alone"):
+        Service(root, "x")
+    folder.chmod(0o700)
+
+
+def test_sync_says_what_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sync(root) == f"Nothing waits: {root} has no .dermascreen/tracking."
+    begin(root).close("FINISHED")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StoreError) as error:
+        sync(root)
+    assert "cannot be reached" in str(error.value)
+    assert ", and run `dermascreen sync` again. Waiting: split of 20" in str(error.value)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync(root) == "1 run sent; MLflow has all that was logged."
+    assert sync(root) == "Nothing waited; MLflow has all that was logged."
