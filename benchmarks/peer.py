@@ -149,7 +149,7 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
     )
     fit(
         network, *splits, params, seed=settings["seed"], checkpoints=folder / "checkpoints",
-        on_epoch=lambda row: curve.append((time.perf_counter() - began, row["val_roc_auc"])),
+        on_epoch=lambda rows: curve.append((time.perf_counter() - began, rows[-1]["val_roc_auc"])),
     )  # fmt: skip
     return curve
 

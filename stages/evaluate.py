@@ -1,6 +1,6 @@
 """Predict val and test, calibrate on val, and compute threshold-free metrics and the confusion at 0.5."""
 
-from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TEST, VAL, Splits
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
 from dermascreen.artifacts.results.curves import curve_file
@@ -19,6 +19,8 @@ def main() -> None:
     with stage("evaluate") as run:
         params, seed = run.params.evaluate, run.params.seed
         images, shown = Images.open(), Splits.read(splits=[VAL, TEST]).part(VAL, TEST)
+        for name in (VAL, TEST):
+            run.log_dataset(Splits.read(splits=[name]).part(name).to_frame(), name, PROCESSED, Splits.PATH)
         predictor = Predictor()
         logit = predictor.logits(images.pixels, images.rows(shown.path), params.tta)
         in_val = shown.split == VAL

@@ -7,7 +7,7 @@ import time
 import pandas as pd
 import torch
 
-from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
 from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.results.curves import curve_file
@@ -29,15 +29,20 @@ def main() -> None:
 
         def part(name: str) -> Split:
             photographs = splits.part(name)
-            run.tracking.log_dataset(photographs.to_frame(), name, run.fingerprint(), name)
+            run.log_dataset(photographs.to_frame(), name, PROCESSED, Splits.PATH)
             return Split(images.pixels, images.rows(photographs.path), photographs.label)
 
-        def on_epoch(epoch: Epoch) -> None:
+        def on_epoch(epochs: list[Epoch]) -> None:
+            epoch = epochs[-1]
+            write_table(pd.DataFrame(epochs), curves)
+            run.show({"epoch": int(epoch["epoch"]), "epoch_val_auc": epoch["val_roc_auc"]})
+            run.mark_step(int(epoch["epoch"]))
             run.tracking.log_metrics({f"training/{name}": value for name, value in epoch.items()}, int(epoch["epoch"]))
             left = (time.monotonic() - began) / next(done) * (params.train.epochs - 1 - epoch["epoch"])
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in epoch.items())
             print(f"{numbers}  (about {left / 60:.1f} min left, if all epochs are run)", flush=True)
 
+        curves = curve_file("train", "curves")
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess)
         require_maps(network, params.explain)
@@ -57,8 +62,8 @@ def main() -> None:
 
         if not run.leads:
             return
+        run.clear_step()
         save(network)
-        curves = curve_file("train", "curves")
         write_table(pd.DataFrame(fitted.epochs), curves)
         for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)

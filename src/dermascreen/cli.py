@@ -7,7 +7,6 @@ outside its interval); 2 the command line is not valid; 3 some photographs could
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -216,22 +215,9 @@ def _app(wanted: argparse.Namespace) -> int:
 
 
 def _ui(wanted: argparse.Namespace) -> int:
-    from dermascreen.core.tracking.address import store_uri  # noqa: PLC0415
-    from dermascreen.core.tracking.failures import answering  # noqa: PLC0415
-    from dermascreen.core.tracking.relocation import move_in  # noqa: PLC0415
-    from dermascreen.serving.address import require_free  # noqa: PLC0415
+    from dermascreen.serving.runs import serve_runs  # noqa: PLC0415
 
-    root = Path.cwd()
-    uri = store_uri(root)
-    if uri.startswith("http"):
-        raise InputError("MLFLOW_TRACKING_URI names a server, which shows its runs itself; open that in a browser.")
-    require_free(LOCAL, wanted.port)
-    with answering(uri):
-        move_in(root)
-    print(f"Open http://{LOCAL}:{wanted.port} in a browser; Ctrl-C ends.", flush=True)
-    # In the environment, because an address may hold a password, which a command line would show to everyone.
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", LOCAL, "--port", str(wanted.port)]
-    os.execve(sys.executable, command, os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})  # noqa: S606
+    serve_runs(Path.cwd(), LOCAL, wanted.port)
 
 
 def _sync(_: argparse.Namespace) -> int:

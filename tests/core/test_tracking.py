@@ -1,9 +1,12 @@
+import base64
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +18,7 @@ import pytest
 from dermascreen.artifacts.model.description import WEIGHTS
 from dermascreen.core.errors import StoreError
 from dermascreen.core.params import Params, read_params, with_changes
-from dermascreen.core.tracking import address, failures, journal, sending
+from dermascreen.core.tracking import address, failures, journal, page, sending
 from dermascreen.core.tracking import run as tracking_run
 from dermascreen.core.tracking import store as tracking_store
 from dermascreen.core.tracking.address import store_uri
@@ -248,16 +251,82 @@ def test_dvc_names_the_experiment_and_the_model(root: Path, monkeypatch: pytest.
     evaluate(root)
     first, *named = runs(root)
     assert "dvc.exp_name" not in first.data.tags
-    assert [logged.info.run_name for logged in (first, *named)] == ["train", "brisk-lion", "evaluate"]
+    assert [logged.info.run_name for logged in (first, *named)] == ["resnet50", "brisk-lion", "evaluate"]
     assert {logged.data.tags["dvc.exp_name"] for logged in named} == {"brisk-lion"}
     assert {logged.data.tags["dvc.exp_baseline_rev"] for logged in named} == {"0123abc"}
 
 
-def test_the_code_is_known_by_its_revision_and_whether_it_differs(root: Path) -> None:
-    def git(*arguments: str) -> str:
-        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-        return subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+def git(*arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
+
+def test_a_model_is_named_after_what_differs_from_the_revision(root: Path) -> None:
+    shutil.copy(REPOSITORY / "params.yaml", ".")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a")
+    train(root)
+    written = Path("params.yaml").read_text("utf-8")
+    for old, new in (("seed: 0", "seed: 3"), ("lr: 1.0e-3", "lr: 5e-05"), ("ema: 0.0", "ema: 0.5")):
+        assert written.count(old)
+        written = written.replace(old, new, 1)
+    Path("params.yaml").write_text(written, encoding="utf-8")
+    train(root)
+    Path("params.yaml").write_text(written.replace("  epochs: 30", "  epochs: 9", 1), encoding="utf-8")
+    train(root)
+    plain, changed, more = runs(root)
+    assert plain.info.run_name == "resnet50"
+    revision = git("rev-parse", "HEAD")
+    assert plain.data.tags["command"] == f"git checkout {revision}\ndvc repro"
+    assert changed.info.run_name == "seed=3, train.lr=5e-05, train.ema=0.5"
+    assert changed.data.tags["command"] == (
+        f"git checkout {revision}\ndvc exp run -S seed=3 -S 'train.lr=\"5e-05\"' -S train.ema=0.5"
+    )
+    assert more.info.run_name.endswith(" and 1 more")
+
+
+def test_a_row_says_what_was_found_how_it_is_made_again_and_where_the_report_is(root: Path) -> None:
+    train(root)
+    with tracked_run("evaluate", PARAMS, root, {MODEL: "w1"}) as run:
+        run.log_dataset(pd.DataFrame({"path": ["a"]}), "test", "d1", {"data/splits.csv": "s1"})
+        run.log_metrics({"test/roc_auc": 0.98765, "val/roc_auc": 0.9})
+        run.log_outputs({PREDICTIONS: "p1"})
+    with tracked_run("report", PARAMS, root, {MODEL: "w1"}) as run:
+        run.log_outputs({})
+    row, _, report = runs(root)
+    assert row.data.tags["mlflow.note.content"] == (
+        "| | |\n| --- | --- |\n| ROC AUC on test | 0.9877 |\n| ROC AUC on val | 0.9 |\n\n"
+        "Made again by:\n\n```sh\ndvc repro\n```\n\n"
+        f"[The report](#/experiments/{row.info.experiment_id}/runs/{report.info.run_id}/artifacts) is among the "
+        "artifacts of the run of stage report."
+    )
+    client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
+    [model] = client.search_logged_models([row.info.experiment_id])
+    assert (model.name, model.source_run_id, model.tags["weights.md5"]) == ("resnet50", row.info.run_id, "w1")
+    assert model.params["train.lr"] == "0.001"
+    assert {(metric.key, metric.value, metric.dataset_name) for metric in model.metrics} == {
+        ("test/roc_auc", 0.98765, "test"), ("val/roc_auc", 0.9, None),
+    }  # fmt: skip
+
+
+def test_an_experiment_has_a_view_that_is_written_once(root: Path) -> None:
+    train(root)
+    client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
+    experiment = client.get_experiment_by_name("dermascreen")
+    view = json.loads(experiment.tags[page.VIEW_TAG])
+    assert (view["name"], experiment.tags["mlflow.note.content"]) == ("Compare models", page.ABOUT_MODELS)
+    state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`test/roc_auc`", False)
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} < {
+        section["uuid"] for section in state["compareRunSections"]
+    }
+    client.set_experiment_tag(experiment.experiment_id, page.VIEW_TAG, "mine")
+    evaluate(root)
+    assert client.get_experiment_by_name("dermascreen").tags[page.VIEW_TAG] == "mine"
+
+
+def test_the_code_is_known_by_its_revision_and_whether_it_differs(root: Path) -> None:
     git("init", "--quiet")
     Path("src").mkdir()
     Path("src/code.py").touch()
@@ -279,8 +348,8 @@ def test_curves_data_sets_and_files(root: Path) -> None:
     with tracked_run("train", PARAMS, root, {}) as run:
         for epoch, loss in enumerate((0.7, 0.5, 0.6)):
             run.log_metrics({"val_loss": loss}, step=epoch)
-        run.log_dataset(frame, "train", "d" * 32 + ".dir", context="train")
-        run.log_dataset(frame[:1], "val", "d1", context="val")
+        run.log_dataset(frame, "train", "d" * 32 + ".dir", {"data/splits.csv": "s1"})
+        run.log_dataset(frame[:1], "val", "d1", {"data/splits.csv": "s1", "data/processed": "p1.dir"})
         run.log_artifact("note.txt")
     (logged,) = runs(root)
     client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
@@ -290,6 +359,13 @@ def test_curves_data_sets_and_files(root: Path) -> None:
     inputs = {entry.dataset.name: entry for entry in logged.inputs.dataset_inputs}
     assert {name: entry.dataset.digest for name, entry in inputs.items()} == {"train": "d" * 32 + ".dir", "val": "d1"}
     assert inputs["train"].dataset.profile == '{"num_rows": 2, "num_elements": 4}'
+    assert json.loads(inputs["val"].dataset.source) == {
+        "tags": {
+            "mlflow.source.name": "data/splits.csv, data/processed",
+            "md5 of data/splits.csv": "s1",
+            "md5 of data/processed": "p1.dir",
+        }
+    }
     assert {name: [(tag.key, tag.value) for tag in entry.tags] for name, entry in inputs.items()} == {
         "train": [("mlflow.data.context", "train")],
         "val": [("mlflow.data.context", "val")],
@@ -514,6 +590,7 @@ def test_a_broken_store_is_one_line_without_a_wait(
     kind: str, problem: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     naps: list[float] = []
+    monkeypatch.setattr(tracking_run, "_git", lambda *_: None)  # which naps while Git is at work
     monkeypatch.setattr(time, "sleep", naps.append)
     store = root / "mlflow.db"
     store.write_bytes(b"no database " * 100)
@@ -577,7 +654,7 @@ def test_what_a_store_that_was_away_missed_is_sent_by_the_next_stage_in_order_an
     assert not journal.entries(root)
 
     first, row, *results = runs(root)
-    assert [logged.info.run_name for logged in (first, row, *results)] == ["train", "train", "evaluate", "threshold"]
+    assert [logged.info.run_name for logged in (first, row, *results)] == ["resnet50"] * 2 + ["evaluate", "threshold"]
     assert {logged.data.tags["mlflow.parentRunId"] for logged in results} == {row.info.run_id}
     assert row.data.metrics == {"val_loss": 0.3, "test.roc_auc": 0.9, "high_recall.test.recall": 0.95}
     assert (root / "mlartifacts" / row.info.run_id / "artifacts/note.txt").read_text("utf-8") == "note"
@@ -612,7 +689,10 @@ class Killed(BaseException):
     pass
 
 
-CALLS = ("create_run", "log_batch", "log_inputs", "log_artifact", "set_terminated")
+CALLS = (
+    "create_run", "log_batch", "log_inputs", "log_artifact", "set_tag", "set_experiment_tag", "finalize_logged_model",
+    "set_terminated",
+)  # fmt: skip
 
 
 def dumped(root: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -625,6 +705,9 @@ def dumped(root: Path) -> dict[str, list[tuple[object, ...]]]:
         "WHERE key NOT LIKE '%run_id' AND key NOT LIKE '%parentRunId' ORDER BY name, key, value",
         "inputs": "SELECT source_type, destination_type FROM inputs",
         "datasets": "SELECT name, digest FROM datasets ORDER BY name",
+        "models": "SELECT name, status FROM logged_models WHERE lifecycle_stage = 'active'",
+        "model_metrics": "SELECT metric_name, metric_value, dataset_name FROM logged_model_metrics",
+        "experiments": "SELECT key, value FROM experiment_tags ORDER BY key",
     }
     with sqlite3.connect(root / "mlflow.db") as database:
         found = {table: [*database.execute(select)] for table, select in selects.items()}
@@ -641,7 +724,7 @@ def test_sending_that_is_killed_at_any_call_loses_and_doubles_nothing(
     Path("note.txt").touch()
     with tracked_run("train", PARAMS, root, {}) as run:
         run.log_metrics({"val_loss": 0.5}, step=0)
-        run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", "train")
+        run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", {})
         run.log_artifact("note.txt")
         run.log_outputs({MODEL: "w1"})
     evaluate(root)
@@ -679,6 +762,8 @@ def test_sending_that_is_killed_at_any_call_loses_and_doubles_nothing(
 
     whole, calls = attempt("whole", None)
     assert len(whole["runs"]) == 2
+    assert len(whole["models"]) == 1
+    assert len(whole["experiments"]) == 2
     assert calls > 9
     for last in range(1, calls + 1):
         assert attempt(f"killed {next(times)}", last)[0] == whole
@@ -782,7 +867,7 @@ def test_a_process_that_does_not_lead_logs_nothing(capfd: pytest.CaptureFixture[
     run = Run("train", PARAMS)
     calls: list[Callable[[], None]] = [
         lambda: run.log_metrics({"loss": 1.0}),
-        lambda: run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", "train"),
+        lambda: run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", {}),
         lambda: run.log_artifact("absent"),
         lambda: run.log_outputs({"a": "b"}),
         lambda: run.close("FINISHED"),
@@ -832,7 +917,7 @@ def test_four_processes_on_a_fresh_store_lose_no_run(tmp_path: Path) -> None:
     assert not list(copy.iterdir())
     assert Sender().send(root) == Answer([], 0, 0)  # it waits until the other has sent what it was asked for
     logged = runs(root) + runs(root, "dermascreen-data")
-    assert sorted(run.info.run_name for run in logged) == sorted(stages)
+    assert sorted(run.data.tags["stage"] for run in logged) == sorted(stages)
     assert {(run.info.status, run.data.metrics["n"]) for run in logged} == {("FINISHED", 1.0)}
 
 

@@ -15,7 +15,7 @@ from warmth import warm_environment
 
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
-from dermascreen.experiments.workspace import make_workspace, run_pipeline
+from dermascreen.experiments.workspace import commit, make_workspace
 
 KNOWN = 8
 
@@ -42,7 +42,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def shell(folder: Path, *command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with warm programs; what `finished` runs, and `make demo`, is fresh."""
+    """Run a command with warm programs; `make demo` runs the same pipeline in fresh ones."""
     environment = warm_environment() | variables
     done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0 or not check, f"{command} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
@@ -74,7 +74,8 @@ def finished(tmp_path_factory, worker_id) -> Path:
         if not ready.exists():
             make_site(shared / "sites/elsewhere")
             make_workspace(folder, TINY | {"evaluate.external": str(shared / "sites")})
-            run_pipeline(folder)
+            shell(folder, "dvc", "repro")
+            commit(folder, "Results")
             ready.touch()
     return folder
 

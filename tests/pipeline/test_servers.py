@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from mlflow import MlflowClient
 from PIL import Image
-from programs import wait_for
+from programs import free_port, wait_for
 
+from dermascreen.core.tracking.page import COLUMNS, CURVES, FOLDED
 from dermascreen.experiments.workspace import clean_environment, override_params
 
 from .conftest import BLOCK, DOCS, shell
@@ -66,6 +68,37 @@ def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project)
     assert answer["decision"] in {"malignant", "benign"}
     said = json.loads(shell(project, "dermascreen", "predict", "--json", "photograph.jpg").stdout)
     assert (answer["probability"], answer["decision"]) == (said["probability"], said["decision"])
+
+
+def test_the_page_of_runs_opens_where_models_are_compared(project, browser) -> None:
+    port = free_port()
+    with serving(project, f"dermascreen ui --port {port}", f"http://127.0.0.1:{port}/health"):
+        printed_address = re.search(r"^Open (\S+) in a browser", (project / "server.log").read_text(), re.MULTILINE)
+        assert printed_address is not None
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.goto(printed_address[1])
+        header = page.locator(".ag-header-cell")
+        header.filter(has_text="test/roc_auc_low").wait_for(timeout=120_000)
+        shown = [text.strip() for text in header.all_inner_texts()]
+        first = shown.index(COLUMNS[0].metric)
+        assert shown[first : first + 3] == [column.metric for column in COLUMNS[:3]]
+        page.get_by_role("link", name="tf_efficientnet_lite0").wait_for()
+        assert page.get_by_role("link", name="evaluate").count() == 0  # the models alone
+        page.close()
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.goto(printed_address[1].replace("TABLE", "CHART"))
+        page.get_by_text("Which model is better").wait_for(timeout=120_000)
+        page.close()
+
+
+def test_every_column_of_that_page_is_on_a_models_row(project) -> None:
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    [row] = client.search_runs([client.get_experiment_by_name("dermascreen").experiment_id], "tags.stage = 'train'")
+    assert {column.metric for column in COLUMNS} | {*CURVES} <= row.data.metrics.keys()
+    assert {metric.split("/")[0] for metric in row.data.metrics} == {*FOLDED} - {"system"}
+    [model] = client.search_logged_models([row.info.experiment_id])
+    parts = {metric.key: metric.dataset_name for metric in model.metrics}
+    assert (parts["test/roc_auc"], parts["val/roc_auc"], parts["maps/failed_checks"]) == ("test", "val", None)
 
 
 def test_a_team_s_server_answers_to_its_name_and_tracks_a_stage(project, tmp_path) -> None:

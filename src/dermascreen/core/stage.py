@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dermascreen.core.definition import hand_overs
 from dermascreen.core.errors import MissingInputError
@@ -17,7 +18,12 @@ from dermascreen.core.records import Details, Number
 from dermascreen.core.tracking.run import Run, tracked_run
 from dermascreen.core.user_data import require_private, require_whole_copy
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 METRICS = Path("metrics")  # the headline numbers
+
+STEP_COMPLETED = Path(".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED")  # watched by DVC's extension of VS Code
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # set by torchrun, Lightning and Slurm
 
@@ -39,6 +45,11 @@ class Stage:
         """A hash of these parameter sections and of the content that the stage reads."""
         return fingerprint([self.params.model_dump(include=set(sections)), self.inputs])
 
+    def log_dataset(self, frame: "pd.DataFrame", name: str, *paths: Path) -> None:
+        """Log that the stage uses a part of the images, such as test: its table, and the inputs that it comes from."""
+        source = {str(path): self.inputs[str(path)] for path in paths}
+        self.tracking.log_dataset(frame, name, fingerprint(source), source)
+
     def report(self, details: Details, measured: Mapping[str, Number] | None = None) -> None:
         """Write what was found: all of it to the details, the headline numbers to metrics/<stage>.json, if any are.
 
@@ -47,9 +58,24 @@ class Stage:
         """
         details.write()
         if headline := details.headline | dict(measured or {}):
-            write_json({name: _rounded(number) for name, number in headline.items()}, METRICS / f"{self.name}.json")
+            self.show(headline)
         self.tracking.log_metrics(details.row)
         self.tracking.log_artifact(details.PATH)
+
+    def show(self, headline: Mapping[str, Number]) -> None:
+        """Write headline numbers, also while the stage goes on."""
+        write_json({name: _rounded(number) for name, number in headline.items()}, METRICS / f"{self.name}.json")
+
+    def mark_step(self, step: int) -> None:
+        """Tell DVC's extension of VS Code that there is something new to show of a running experiment.
+
+        The file is one that dvclive defines.
+        """
+        if "DVC_ROOT" in os.environ:
+            write_json({"pid": os.getpid(), "step": step}, project_root() / STEP_COMPLETED)
+
+    def clear_step(self) -> None:
+        (project_root() / STEP_COMPLETED).unlink(missing_ok=True)
 
 
 def _rounded(number: Number) -> Number:

@@ -35,14 +35,15 @@ def fit(
     *,
     seed: int,
     checkpoints: Path,
-    on_epoch: Callable[[Epoch], None],
+    on_epoch: Callable[[list[Epoch]], None],
 ) -> Fitted:
     """Train `network` in place and leave it with the weights of the epoch that had the best val AUC.
 
     `checkpoints` is a folder for this configuration and data alone: after every epoch the state is saved there, and a
-    run that finds one continues from it, to the same weights. `on_epoch` is called with each finished epoch's row, and
-    only on rank zero. Raises TrainingError for settings that are not possible with this machine or this data, for a
-    loss that is not finite and for a lost process; CheckpointError for a checkpoint that cannot be read.
+    run that finds one continues from it, to the same weights. `on_epoch` is called after each epoch with the rows of
+    all that are finished, and only on rank zero. Raises TrainingError for settings that are not possible with this
+    machine or this data, for a loss that is not finite and for a lost process; CheckpointError for a checkpoint that
+    cannot be read.
     """
     keep_freed_memory()
     # Nothing reads it, and filling it takes time.

@@ -64,7 +64,7 @@ class Classifier(lightning.LightningModule):
         pos_weight: float,
         seed: int,
         views: Path,
-        on_epoch: Callable[[Epoch], None],
+        on_epoch: Callable[[list[Epoch]], None],
     ) -> None:
         super().__init__()
         self.network = network
@@ -169,7 +169,7 @@ class Classifier(lightning.LightningModule):
             measure.reset()
         self.history.append(row)
         if self.trainer.is_global_zero:
-            self.on_epoch(row)
+            self.on_epoch([*self.history])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"history": self.history, "seconds": self.seconds}

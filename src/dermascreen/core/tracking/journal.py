@@ -1,8 +1,9 @@
 """What runs log, kept in files until MLflow has it.
 
 A run is a folder below .dermascreen/tracking. `events.jsonl` has a line for each thing that was logged, `files/` has
-copies of the artifacts, and `sent.json` says how much of this MLflow has. The names of the folders sort by the time at
-which the runs began. A process holds a lock on the events of its run for as long as it lives, however it ends.
+copies of the artifacts, and `sent.json` says how much of this MLflow has; `missed` is there if it should have more. The
+names of the folders sort by the time at which the runs began. A process holds a lock on the events of its run for as
+long as it lives, however it ends.
 """
 
 import fcntl
@@ -19,7 +20,7 @@ from filelock import FileLock
 from dermascreen.core.files import write_json
 
 FOLDER = Path(".dermascreen/tracking")  # in the project
-EVENTS, FILES, SENT, LOCK = "events.jsonl", "files", "sent.json", "lock"
+EVENTS, FILES, SENT, MISSED, LOCK = "events.jsonl", "files", "sent.json", "missed", "lock"
 NEW, DELETED = "new-", "deleted-"  # before the name of a folder that is not whole
 OPEN, METRICS, DATASET, ARTIFACT, OUTPUTS, CLOSE = "open", "metrics", "dataset", "artifact", "outputs", "close"
 
@@ -108,6 +109,13 @@ class Entry:
 
     def mark(self, sent: Sent) -> None:
         write_json(asdict(sent), self.folder / SENT)
+
+    def miss(self) -> None:
+        """Remember that the store did not take this when it should have."""
+        (self.folder / MISSED).touch()
+
+    def was_missed(self) -> bool:
+        return (self.folder / MISSED).exists()
 
     def remove(self) -> None:
         """Delete it; first its name, so that one that is half deleted is never sent again."""

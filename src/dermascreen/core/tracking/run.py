@@ -12,15 +12,19 @@ import posixpath
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dermascreen.core.errors import StoreError
-from dermascreen.core.params import Params
+import yaml
+
+from dermascreen.core.errors import ParamsError, StoreError
+from dermascreen.core.params import Params, load
 from dermascreen.core.tracking.failures import masked
 from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, Journal
+from dermascreen.core.tracking.page import COMMAND, command
 from dermascreen.core.tracking.sending import LATER, TRAIN, WAITS, Answer
 from dermascreen.core.tracking.service import Service
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 DATA_STAGES = ("download", "audit", "split", "preprocess")
 RESULT_STAGES = ("reference", "evaluate", "threshold", "shortcuts", "external", "explain", "report")
 LAST = RESULT_STAGES[-1]
+NAMED = 3  # changes in the name of a run
+PARAMS = Path("params.yaml")
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
 
 
@@ -71,10 +77,22 @@ class Run:
         if self._service is not None:
             self._report(self._service.ask())
 
-    def log_dataset(self, frame: "pd.DataFrame", name: str, digest: str, context: str) -> None:
-        """Log that a table was used as `context`, such as train; `digest`, of at most 36 characters, identifies it."""
+    def log_dataset(self, frame: "pd.DataFrame", name: str, digest: str, source: Mapping[str, str]) -> None:
+        """Log that a table was used, such as the part test.
+
+        Parameters: `digest`, which identifies it, of at most 36 characters; `source`, the files that it comes from,
+        by path, and their md5.
+        """
+        repository = {"mlflow.source.git.repoURL": _git("remote", "get-url", "origin"),
+                      "mlflow.source.git.commit": _git("rev-parse", "HEAD")}  # fmt: skip
+        known = {tag: masked(value) for tag, value in repository.items() if value}
+        tags = {
+            "mlflow.source.name": ", ".join(source),
+            **known,
+            **{f"md5 of {path}": md5 for path, md5 in source.items()},
+        }
         size = {"rows": len(frame), "elements": int(frame.size)}
-        self._attempt(lambda journal: journal.write(DATASET, name=name, digest=digest, context=context, **size))
+        self._attempt(lambda journal: journal.write(DATASET, name=name, digest=digest, tags=tags, **size))
 
     def log_artifact(self, path: str | Path) -> None:
         """Copy a file or folder to the run's artifacts."""
@@ -85,13 +103,20 @@ class Run:
         self._attempt(lambda journal: journal.write(OUTPUTS, tags=_names("output.", hashes), later=self._later))
 
     def open(self, root: Path, inputs: Mapping[str, str]) -> None:
-        name = os.environ.get("DVC_EXP_NAME") if self._stage == TRAIN else None
+        revision = _git("rev-parse", "HEAD")
+        tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage, revision)}
+        name = self._stage
+        if self._stage == TRAIN:
+            changes = _changes()
+            tags[COMMAND] = command(revision, changes)
+            named = filter(None, (os.environ.get("DVC_EXP_NAME"), _in_words(changes)))
+            name = ": ".join(named) or self._params["model.architecture"]
         try:
             self._journal = Journal(
                 root, self._stage,
                 experiment=self._experiment,
-                name=name or self._stage,
-                tags={"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage)},
+                name=name,
+                tags=tags,
                 params=self._params,
                 about_a_model=self._stage in RESULT_STAGES,
                 inputs=_names("", inputs),
@@ -165,10 +190,36 @@ def _names(prefix: str, hashes: Mapping[str, str]) -> dict[str, str]:
     return {re.sub(r"[^\w\-. :/]", "_", prefix + posixpath.normpath(path)): md5 for path, md5 in hashes.items()}
 
 
-def _provenance(stage: str) -> dict[str, str]:
+def _changes() -> dict[str, object]:
+    """The parameters by dotted name that differ from params.yaml in the Git revision; empty if there is none."""
+
+    def flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
+        if isinstance(value, dict) and value:
+            for key, part in value.items():
+                yield from flat(f"{prefix}.{key}" if prefix else key, part)
+        else:
+            yield prefix, value
+
+    committed = _git("show", f"HEAD:./{PARAMS}")
+    if committed is None:
+        return {}
+    try:
+        before, after = dict(flat("", yaml.safe_load(committed))), dict(flat("", load(PARAMS)))
+    except (yaml.YAMLError, ParamsError):
+        return {}
+    return {name: value for name, value in after.items() if name not in before or before[name] != value}
+
+
+def _in_words(changes: Mapping[str, object]) -> str:
+    """What differs, as a run's name: the first few changes, and how many there are besides."""
+    shown = ", ".join(f"{name}={value}" for name, value in [*changes.items()][:NAMED])
+    more = len(changes) - NAMED
+    return textwrap.shorten(shown, 120, placeholder=" ...") + (f" and {more} more" if more > 0 else "")
+
+
+def _provenance(stage: str, revision: str | None) -> dict[str, str]:
     """Tags for the code: what ran, its Git revision, whether it differs from that, and DVC's experiment."""
     tags = {"mlflow.source.name": f"stages/{stage}.py", "mlflow.source.type": "LOCAL"}
-    revision = _git("rev-parse", "HEAD")
     if revision is not None:
         # Parameters, data and results are recorded by value; only the code is identified by its revision.
         changes = _git("status", "--porcelain", "--", "src", "stages", "dvc.yaml", "requirements.lock")

@@ -11,6 +11,7 @@ their results are copied onto it, so that one row shows parameters next to resul
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,11 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dermascreen.core.errors import StoreError
 from dermascreen.core.files import fingerprint
-from dermascreen.core.tracking import journal
+from dermascreen.core.tracking import journal, page
 from dermascreen.core.tracking.address import store_uri
 from dermascreen.core.tracking.failures import answering, is_refusal, problem_of
 from dermascreen.core.tracking.journal import Entry, Event, Sent
-from dermascreen.core.tracking.store import Store, open_store
+from dermascreen.core.tracking.store import Store, chosen, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,13 +35,14 @@ TRAIN = "train"
 WAITS = f"what is logged waits in {journal.FOLDER}"
 LATER = "run `dermascreen sync`, or let the next stage send it"
 KILLED = "KILLED"
+MODEL_NAME = 120  # characters of a model's name
 
 
 class Answer(NamedTuple):
     """What came of sending."""
 
     said: list[str]  # what went wrong, in sentences
-    sent: int  # how many runs besides the one that asked MLflow now has
+    sent: int  # how many runs that had waited for the store MLflow now has
     waiting: int  # how many runs have ended and are not sent
 
 
@@ -65,7 +67,7 @@ class Sender:
                 if alive and entry.folder.name != own:
                     continue
                 events = _events(entry, alive=alive)
-                experiment = events[0]["experiment"]
+                experiment, missed = events[0]["experiment"], entry.was_missed()
                 try:
                     if experiment not in stores:
                         stores[experiment] = None
@@ -73,16 +75,18 @@ class Sender:
                     if (store := stores[experiment]) is not None:
                         with answering(store.uri, WAITS, LATER):
                             said |= dict.fromkeys(self._send(store, entry, events))
-                        sent += entry.folder.name != own and not entry.folder.exists()
+                        sent += missed and not entry.folder.exists()
                 except StoreError as error:
                     stores[experiment] = None
                     said[str(error)] = None
-            waiting = sum(not entry.is_alive() for entry in journal.entries(root))
-        return Answer(list(said), sent, waiting)
+            waiting = [entry for entry in journal.entries(root) if not entry.is_alive()]
+            for entry in waiting:
+                entry.miss()
+        return Answer(list(said), sent, len(waiting))
 
     def _send(self, store: Store, entry: Entry, events: list[Event]) -> list[str]:
         """Send the events that the store does not have, and remove an entry that is complete; return what to say."""
-        client, key = store.client, fingerprint(store.uri)
+        key = fingerprint(store.uri)
         said: list[str] = []
         sent = entry.sent(key)
         if sent is None or not sent.run:
@@ -93,7 +97,7 @@ class Sender:
         try:
             for event in events[sent.events :]:
                 try:
-                    _apply(client, sent.run, entry, event)
+                    _apply(store, sent.run, entry, event)
                 except Exception as error:
                     if not is_refusal(error):
                         raise
@@ -167,13 +171,26 @@ def _created(store: Store, entry: Entry, opening: Event, *, begun: Sent | None, 
         tags = dict(opening["tags"])
         if opening["about_a_model"]:
             tags |= _place(client, experiment, opening["inputs"], said)
+        _introduce(client, experiment, opening)
         created = client.create_run(experiment, start_time=opening["at"], tags=tags, run_name=opening["name"])
         run = created.info.run_id
     _log(client, run, opening["at"], params=opening["params"])
     return str(run)
 
 
-def _apply(client: "MlflowClient", run: str, entry: Entry, event: Event) -> None:
+def _introduce(client: "MlflowClient", experiment: str, opening: Event) -> None:
+    """Give an experiment its saved view and its description, unless it has them, perhaps changed by people."""
+    known = client.get_experiment(experiment).tags
+    if opening["stage"] == TRAIN or opening["about_a_model"]:
+        new = {page.VIEW_TAG: page.saved_view(opening["at"]), page.NOTE: page.ABOUT_MODELS}
+    else:
+        new = {page.NOTE: page.ABOUT_DATA}
+    for tag in new.keys() - known.keys():
+        client.set_experiment_tag(experiment, tag, new[tag])
+
+
+def _apply(store: Store, run: str, entry: Entry, event: Event) -> None:
+    client = store.client
     match event["event"]:
         case journal.METRICS:
             _log(client, run, event["at"], metrics=event["metrics"], step=event["step"])
@@ -182,7 +199,7 @@ def _apply(client: "MlflowClient", run: str, entry: Entry, event: Event) -> None
         case journal.ARTIFACT:
             client.log_artifact(run, str(entry.folder / event["file"]))
         case journal.OUTPUTS:
-            _log_outputs(client, run, event)
+            _log_outputs(store, run, event)
         case journal.CLOSE:
             client.set_terminated(run, event["status"], event["at"])
 
@@ -197,10 +214,13 @@ def _place(client: "MlflowClient", experiment: str, inputs: Mapping[str, str], s
     return {"model": str(model), "mlflow.parentRunId": row.info.run_id}
 
 
-def _log_outputs(client: "MlflowClient", run_id: str, event: Event) -> None:
+def _log_outputs(store: Store, run_id: str, event: Event) -> None:
     """Tag the run with what it wrote, and put model and results on one row."""
+    client = store.client
     _log(client, run_id, event["at"], tags=event["tags"])
     run = client.get_run(run_id)
+    if f"output.{WEIGHTS}" in event["tags"]:
+        _log_model(store, run)
     if row := run.data.tags.get("mlflow.parentRunId"):
         _show_on_row(client, row, run)
     # DVC does not evaluate the same weights again, so a model that was seen before gets its earlier results.
@@ -209,6 +229,36 @@ def _log_outputs(client: "MlflowClient", run_id: str, event: Event) -> None:
         runs = (found for found in _finished(client, run.info.experiment_id, same) if found.data.params == params)
         if found := next(runs, None):
             _show_on_row(client, run_id, found)
+
+
+def _log_model(store: Store, run: "Run") -> None:
+    """Enter what a run trained among MLflow's models, unless it is there; its weights are where DVC keeps them."""
+    import mlflow  # noqa: PLC0415
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus  # noqa: PLC0415
+
+    client, model = store.client, ""
+    same = f"source_run_id = '{run.info.run_id}'"
+    for found in client.search_logged_models([run.info.experiment_id], same):
+        if found.status == LoggedModelStatus.READY:
+            model = found.model_id
+        else:  # by a process that was killed meanwhile
+            client.delete_logged_model(found.model_id)
+    if not model:
+        tags = {name: value for name, value in run.data.tags.items() if name in (page.COMMAND, "mlflow.source.name")}
+        tags |= {"weights": WEIGHTS, "weights.md5": run.data.tags[f"output.{WEIGHTS}"]}
+        with chosen(store):
+            model = mlflow.create_external_model(
+                name=re.sub(r"[^\w-]+", "-", run.info.run_name)[:MODEL_NAME], source_run_id=run.info.run_id,
+                tags=tags, params=run.data.params, model_type="image-classifier", experiment_id=run.info.experiment_id,
+            ).model_id  # fmt: skip
+    if not (run.outputs and run.outputs.model_outputs):
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model, step=0)])
+
+
+def _model_of(client: "MlflowClient", run: "Run") -> str | None:
+    """The id of the model that a run trained, if there is one."""
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return str(found[0].model_id) if found else None
 
 
 def _log(
@@ -235,14 +285,39 @@ def _dataset(event: Event) -> "DatasetInput":
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
 
     profile = json.dumps({"num_rows": event["rows"], "num_elements": event["elements"]})
-    dataset = Dataset(event["name"], event["digest"], source_type="code", source='{"tags": {}}', profile=profile)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", event["context"])])
+    source = json.dumps({"tags": event["tags"]})
+    dataset = Dataset(event["name"], event["digest"], source_type="code", source=source, profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", event["name"])])
 
 
 def _show_on_row(client: "MlflowClient", row: str, run: "Run") -> None:
-    """Copy results onto a model's row, and parameters as its tags: a finished run's cannot be added to."""
+    """Copy results onto a model's row, and parameters as its tags: a finished run's cannot be added to.
+
+    MLflow's models have the results too, each tied to the part of the images that it was measured on.
+    """
+    from mlflow.entities import Metric  # noqa: PLC0415
+
     source = {f"{run.data.tags['stage']}.run_id": run.info.run_id}
-    _log(client, row, journal.now(), metrics=run.data.metrics, tags=run.data.params | source)
+    _log(client, row, journal.now(), tags=run.data.params | source)
+    if used := _datasets(run):
+        client.log_inputs(row, used)
+    shown = client.get_run(row)
+    model, parts = _model_of(client, shown), {used.dataset.name: used.dataset for used in _datasets(shown)}
+    metrics = []
+    for name, value in run.data.metrics.items():
+        part = parts.get(page.PARTS.get(name.split("/")[0], ""))
+        of_part = {"dataset_name": part.name, "dataset_digest": part.digest} if part else {}
+        metrics.append(Metric(name, value, journal.now(), 0, model_id=model, **of_part))
+    client.log_batch(row, metrics=metrics)
+    shown = client.get_run(row)
+    report = shown.data.tags.get("report.run_id")
+    address = f"#/experiments/{shown.info.experiment_id}/runs/{report}/artifacts" if report else None
+    note = page.described(shown.data.metrics, shown.data.tags.get(page.COMMAND, "dvc repro"), address)
+    client.set_tag(row, page.NOTE, note)
+
+
+def _datasets(run: "Run") -> "list[DatasetInput]":
+    return [*run.inputs.dataset_inputs] if run.inputs else []
 
 
 def _model(client: "MlflowClient", experiment: str, inputs: Mapping[str, str]) -> str | None:
