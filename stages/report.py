@@ -4,7 +4,7 @@ from dermascreen.artifacts.dataset.kaggle import is_kaggles
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.splits import TEST, VAL
 from dermascreen.artifacts.model.files import MODEL_CARD
-from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.curves import DecisionCurve, TrainingCurves
 from dermascreen.artifacts.results.details.report import ReportDetails
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
@@ -26,7 +26,8 @@ def main() -> None:
         kaggles = is_kaggles(run.params.data, Manifest.read().sha256)
 
         draws, seed = run.params.evaluate.bootstrap_draws, run.params.seed
-        drawn = draw(results, predictions, ShortcutScores.read(), benefit, draws=draws, seed=seed)
+        shortcuts, training = ShortcutScores.read(), TrainingCurves.read()
+        drawn = draw(results, predictions, shortcuts, benefit, training, draws=draws, seed=seed)
         figures = {name: svg(name, figure) for name, figure in drawn.items()}
         page = render(results, figures, benefit, pictures, again, kaggles=kaggles)
         for path, text in {REPORT: page, MODEL_CARD: render_card(results, again, kaggles=kaggles)}.items():

@@ -14,7 +14,7 @@ from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.artifacts.model.description import RANDOM
 from dermascreen.artifacts.model.training import TrainDetails
-from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.curves import DecisionCurve, TrainingCurves
 from dermascreen.artifacts.results.details.evaluation import (
     EvaluateDetails,
     ExternalDetails,
@@ -38,6 +38,14 @@ CHECKS = (
     "randomisation", "perturbation_random", "perturbation_centre", "lesion_energy", "frame_energy", "infidelity",
     "sensitivity", "symmetry",
 )  # fmt: skip
+
+TRAINING = TrainingCurves(
+    epoch=np.arange(3),
+    train_loss=np.array([0.7, 0.4, 0.3]),
+    val_loss=np.array([0.6, 0.5, 0.55]),
+    train_roc_auc=np.array([0.6, 0.9, 0.95]),
+    val_roc_auc=np.array([0.7, 0.88, 0.86]),
+)
 
 
 class Model(NamedTuple):

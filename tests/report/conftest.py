@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reported_models import TRAINING
 from typed import results_of
 
 from dermascreen.artifacts.results.curves import DecisionCurve
@@ -291,7 +292,17 @@ def sites():
 @pytest.fixture
 def figures():
     """Stand-ins for drawings, by name."""
-    names = ("operating_points", "calibration", "roc", "precision_recall", "decision", "baselines", "interventions")
+    names = (
+        "operating_points",
+        "calibration",
+        "roc",
+        "precision_recall",
+        "loss",
+        "training",
+        "decision",
+        "baselines",
+        "interventions",
+    )
     return {name: f'<svg id="{name}"></svg>' for name in (*names, "sites")}
 
 
@@ -357,5 +368,5 @@ def drawings(predictions, scores, decision_curve):
     metrics = example()
     metrics["threshold"]["abstention"] = ABSTENTION
     metrics["external"]["sites"] = site("Oslo <b>| $1")
-    drawn = draw(results_of(metrics), predictions, scores, decision_curve, draws=20, seed=0)
+    drawn = draw(results_of(metrics), predictions, scores, decision_curve, TRAINING, draws=20, seed=0)
     return {name: svg(name, figure) for name, figure in drawn.items()}

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from reported_models import TRAINING
 from typed import results_of
 
 from dermascreen.evidence.operating_points import Band
@@ -100,21 +101,23 @@ def test_a_forest_has_a_row_for_each_estimate() -> None:
 
 
 def test_the_figures_are_those_of_the_metrics(metrics, sites, predictions, scores, decision_curve) -> None:
-    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, draws=5, seed=0)
+    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, TRAINING, draws=5, seed=0)
     assert list(drawn) == [name for name in figures.FIGURES if name != "sites"]
     assert list(lines(drawn["roc"])) == ["val, AUC 0.913", "test, AUC 0.888", "all colours, AUC 0.853", "chance"]
     assert list(lines(drawn["precision_recall"])) == ["val, average 0.872", "test, average 0.872"]
+    assert lines(drawn["training"])["val"].get_ydata().tolist() == [0.7, 0.88, 0.86]
+    assert lines(drawn["loss"])["train"].get_ydata().tolist() == [0.7, 0.4, 0.3]
     named = [label.get_text() for label in drawn["baselines"].axes[0].get_yticklabels()]
     assert named == ["network", "file format", "frame colours", "all colours", "12 px thumbnail"]
     assert [text.get_text() for text in drawn["interventions"].axes[0].texts] == ["\u22120.057", "\u22120.026", "0.000"]
     results = results_of(metrics | {"external": sites})
-    with_sites = figures.draw(results, predictions, scores, decision_curve, draws=5, seed=0)
+    with_sites = figures.draw(results, predictions, scores, decision_curve, TRAINING, draws=5, seed=0)
     assert list(with_sites) == list(figures.FIGURES)
     assert [text.get_text() for text in with_sites["sites"].axes[0].texts] == ["0.888", "0.801"]
 
 
 def test_thresholds_are_on_the_calibrated_probability(metrics, predictions, scores, decision_curve) -> None:
-    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, draws=5, seed=0)
+    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, TRAINING, draws=5, seed=0)
     at = lines(drawn["operating_points"])["sensitivity, test"].get_xdata()
     assert sorted(set(at.tolist()) - {0.0, 1.0}) == sorted(predictions.part("test").probability)
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 import reported_models
-from reported_models import Model
+from reported_models import TRAINING, Model
 from typed import results_of
 
 from dermascreen.artifacts.dataset.kaggle import content, is_kaggles
@@ -34,7 +34,7 @@ def said(pictures, reproduction):
         made = model(name)
         params = with_changes(reproduction.params, {"data.source": "archive", "data.archive": "mine"})
         again = dataclasses.replace(reproduction, params=params)
-        drawn = draw(made.results, made.predictions, made.shortcuts, made.decision_curve, draws=20, seed=0)
+        drawn = draw(made.results, made.predictions, made.shortcuts, made.decision_curve, TRAINING, draws=20, seed=0)
         figures = {figure: svg(figure, one) for figure, one in drawn.items()}
         page = Page(render(made.results, figures, made.decision_curve, pictures, again, kaggles=kaggles)).text
         card = " ".join(render_card(made.results, again, kaggles=kaggles).replace("\xa0", " ").split())
@@ -145,7 +145,7 @@ def test_of_a_tiny_test_hardly_anything_is_said(said) -> None:
 def test_no_band_is_drawn_of_curves_that_few_lesions_give() -> None:
     for name, banded in (("good", 1), ("tiny", 0)):
         made = model(name)
-        drawn = draw(made.results, made.predictions, made.shortcuts, made.decision_curve, draws=5, seed=0)
+        drawn = draw(made.results, made.predictions, made.shortcuts, made.decision_curve, TRAINING, draws=5, seed=0)
         assert len(drawn["roc"].axes[0].collections) == len(drawn["precision_recall"].axes[0].collections) == banded
 
 

@@ -9,11 +9,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from dermascreen.artifacts.dataset.splits import TEST, VAL
-from dermascreen.artifacts.results.curves import DecisionCurve
+from dermascreen.artifacts.results.curves import DecisionCurve, TrainingCurves
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
 from dermascreen.evidence.intervals import CONFIDENCE, Intervals
@@ -30,6 +31,7 @@ LINES = {"val": "--", "test": "-", "baseline": "-."}
 THEME = {INK: "--ink", FAINT: "--faint", **{colour: f"--{name}" for name, colour in COLOURS.items()}}  # of the page
 FONT: Any = {"font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none"}
 LEGEND: Any = {"frameon": False, "labelcolor": INK, "fontsize": 9.5}
+FEW_EPOCHS = 10
 WIDTH = 4.0  # inches: still legible across a phone
 
 BAND = f" At each point, the band holds {percent(CONFIDENCE)} of the test curves of the bootstrap of lesions."
@@ -49,6 +51,14 @@ FIGURES = {  # as `draw` names them: a caption, and a description for those who 
     "precision_recall": (
         f"Precision and sensitivity.{BAND}",
         "Precision against sensitivity on val and test; the average precisions are in the table of results",
+    ),
+    "loss": (
+        "Loss by epoch, without the parts of it that regularise.",
+        "Binary cross-entropy on train and val against the epoch",
+    ),
+    "training": (
+        "ROC AUC by epoch; the weights of the best epoch on val are kept.",
+        "Area under the curve on train and val against the epoch",
     ),
     "decision": (
         "Net benefit on test, in cancers found per image, at the images\u2019 own share of "
@@ -88,6 +98,7 @@ def draw(
     predictions: Predictions,
     shortcuts: ShortcutScores,
     decision_curve: DecisionCurve,
+    training: TrainingCurves,
     *,
     draws: int,
     seed: int,
@@ -96,7 +107,8 @@ def draw(
 
     Curves have a band only where the bootstrap of lesions is informative: where the AUC has DeLong's interval.
 
-    Parameters: the `decision_curve` of test; `draws`, how many times lesions are drawn for the bands, with `seed`.
+    Parameters: the `decision_curve` of test; the curves of `training`; `draws`, how many times lesions are drawn for
+    the bands, with `seed`.
     """
     evaluate, threshold, evidence = results.evaluate, results.threshold, results.shortcuts
     val, test = predictions.part(VAL), predictions.part(TEST)
@@ -123,6 +135,8 @@ def draw(
         "calibration": plot_calibration(test.label, {"before": test.uncalibrated, "after": test.probability}),
         "roc": plot_roc(rocs, bands and bands.roc),
         "precision_recall": plot_precision_recall(precisions, bands and bands.precision_recall),
+        "loss": plot_epochs(training.epoch, training.train_loss, training.val_loss, "binary cross-entropy"),
+        "training": plot_epochs(training.epoch, training.train_roc_auc, training.val_roc_auc, "ROC AUC"),
         "decision": plot_decision(decision_curve),
         "baselines": plot_forest([network._replace(strong=True), *baselines], "ROC AUC"),
         "interventions": plot_forest(
@@ -203,6 +217,17 @@ def plot_operating_points(
     _unit_square(axes)
     axes.set_aspect("auto")
     figure.legend(loc="outside lower center", ncols=2, **LEGEND)
+    return figure
+
+
+def plot_epochs(epoch: Scores, train: Scores, val: Scores, ylabel: str) -> Figure:
+    """A measure on train and val by epoch, as points where there are few."""
+    figure, axes = _figure("epoch", ylabel)
+    marker = "o" if len(epoch) <= FEW_EPOCHS else ""
+    axes.plot(epoch, train, **_style("baseline"), marker=marker, markersize=4, label="train")
+    axes.plot(epoch, val, **_style("val"), marker=marker, markersize=4, label="val")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(**LEGEND)
     return figure
 
 

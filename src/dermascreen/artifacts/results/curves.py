@@ -16,6 +16,19 @@ def curve_file(stage: str, curve: str, split: str | None = None) -> Path:
 
 
 @dataclass(frozen=True)
+class TrainingCurves(Table):
+    """What training came to, by epoch."""
+
+    PATH: ClassVar[Path] = curve_file("train", "curves")
+
+    epoch: Score
+    train_loss: Score  # binary cross-entropy
+    val_loss: Score
+    train_roc_auc: Probability
+    val_roc_auc: Probability
+
+
+@dataclass(frozen=True)
 class DecisionCurve(Table):
     """Net benefit on test by threshold."""
 
