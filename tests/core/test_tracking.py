@@ -2,18 +2,21 @@ import base64
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 import pytest
+from programs import free_port, wait_for
 
 from dermascreen.artifacts.model.description import WEIGHTS
 from dermascreen.core.errors import StoreError
@@ -663,6 +666,62 @@ def test_what_a_store_that_was_away_missed_is_sent_by_the_next_stage_in_order_an
     assert [(metric.step, metric.value) for metric in history] == [(0, 0.5), (1, 0.4), (2, 0.3)]
     for logged in runs(root):  # with the times at which it was
         assert logged.info.start_time <= logged.info.end_time <= history[-1].timestamp + 60_000
+
+
+@contextmanager
+def server(folder: Path, port: str) -> Iterator[None]:
+    """MLflow's server, killed at the end."""
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    log = folder / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env=clean_environment(), stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_a_server_that_is_killed_in_the_midst_of_training_ends_equal_to_one_that_was_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    Path("note.txt").touch()
+    with ExitStack() as stack:
+        running = stack.enter_context(ExitStack())
+        running.enter_context(server(root, port))
+        with tracked_run("train", PARAMS, root, {}) as run:
+            run.log_metrics({"val_loss": 0.5}, step=0)
+            running.close()
+            run.log_metrics({"val_loss": 0.4}, step=1)
+            run.log_artifact("note.txt")
+            stack.enter_context(server(root, port))
+            run.log_metrics({"val_loss": 0.3}, step=2)
+            run.log_outputs({MODEL: "w1"})
+        evaluate(root)
+        client = tracking_store.import_mlflow()(f"http://127.0.0.1:{port}")
+        experiment = client.get_experiment_by_name("dermascreen")
+        result, row = client.search_runs([experiment.experiment_id])
+        assert (row.info.status, result.info.status) == ("FINISHED", "FINISHED")
+        assert result.data.tags["mlflow.parentRunId"] == row.info.run_id
+        assert row.data.metrics == {"val_loss": 0.3, "test.roc_auc": 0.9}
+        history = client.get_metric_history(row.info.run_id, "val_loss")
+        assert [(metric.step, metric.value) for metric in history] == [(0, 0.5), (1, 0.4), (2, 0.3)]
+        assert "note.txt" in {file.path for file in client.list_artifacts(row.info.run_id)}
+        assert len(client.search_logged_models([experiment.experiment_id])) == 1
+    assert not journal.entries(root)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"train: MLflow at http://127.0.0.1:{port} cannot be reached (")
 
 
 def test_runs_of_another_experiment_do_not_wait_for_one_that_cannot_be_opened(

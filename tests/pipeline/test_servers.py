@@ -21,6 +21,7 @@ from dermascreen.experiments.workspace import clean_environment, override_params
 from .conftest import BLOCK, DOCS, shell
 
 ORDINARY = 300_000  # bytes of a photograph, more than a command line may hold
+EXPERIMENT = "2"  # that of the models: stages made the other one first
 OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
 
 
@@ -62,6 +63,10 @@ def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project)
     assert (project / "photograph.jpg").stat().st_size > ORDINARY
 
     assert shell(project, "bash", "-euc", register).stdout.startswith("Registered dermascreen version 1, now champion.")
+    store = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    [trained] = store.search_logged_models([EXPERIMENT], "name = 'tf_efficientnet_lite0'")
+    version = store.get_model_version_by_alias("dermascreen", "champion")
+    assert version.tags["trained_model"] == trained.model_id
     with serving(project, serve, "http://127.0.0.1:5001/ping"):
         [answer] = json.loads(shell(project, "bash", "-euo", "pipefail", "-c", ask).stdout)["predictions"]
     assert answer["error"] is None

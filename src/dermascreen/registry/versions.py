@@ -224,11 +224,20 @@ def _entered(store: Store, logged: "ModelInfo", found: str, verdict: Verdict) ->
             if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
                 raise
     tags = {"gates": found, "champion": verdict.why} | ({"before": verdict.champion or ""} if verdict.better else {})
+    with answering(store.uri, NOTHING):
+        tags |= _trained(store, logged)
     with answering(store.uri, f"whether a version was registered is not known, and {STAYS}"):
         made = store.client.create_model_version(
             NAME, logged.model_uri, model_id=logged.model_id, tags=tags, description=f"{found} {verdict.why}"
         )
     return str(made.version)
+
+
+def _trained(store: Store, logged: "ModelInfo") -> dict[str, str]:
+    """A tag with the id under which MLflow has the model as it was trained, with its metrics, if it was logged here."""
+    weights = store.client.get_run(logged.run_id).data.tags["model"]
+    found = store.client.search_logged_models([store.experiment_id], f"tags.`weights.md5` = '{weights}'")
+    return {"trained_model": found[0].model_id} if found else {}
 
 
 def _promote(store: Store, version: str, verdict: Verdict) -> None:
