@@ -1,5 +1,6 @@
 """That training which is killed or stopped through `dvc repro` leaves things as they should be."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from dermascreen.artifacts.results.curves import TrainingCurves
 from dermascreen.experiments.workspace import clean_environment, override_params
 
 from .conftest import shell
@@ -32,6 +34,8 @@ def test_killed_while_training_repro_goes_on_to_the_same_bits(project) -> None:
             assert training.poll() is None
         training.kill()
     assert not (project / "models/weights.safetensors").exists()
+    assert TrainingCurves.read(project / TrainingCurves.PATH).epoch.tolist() == [0]  # what there is can be looked at
+    assert json.loads((project / "metrics/train.json").read_text())["epoch"] == 0
 
     done = shell(project, "dvc", "repro", "--force", "--single-item", "train")
     assert "epoch 1" in done.stdout

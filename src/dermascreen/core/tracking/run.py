@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DATA_STAGES = ("download", "audit", "split", "preprocess")
 RESULT_STAGES = ("reference", "evaluate", "threshold", "shortcuts", "external", "explain", "report")
-LAST = RESULT_STAGES[-1]
+WAIT = (TRAIN, RESULT_STAGES[-1])
 NAMED = 3  # changes in the name of a run
 PARAMS = Path("params.yaml")
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
@@ -130,11 +130,14 @@ class Run:
             self._wait_for_others(error)
 
     def close(self, status: str) -> None:
-        """End the run, and have it sent. Only the last stage waits for a process that is still importing MLflow."""
+        """End the run, and have it sent.
+
+        A stage that others follow does not wait for a process that is still importing MLflow.
+        """
         self._attempt(lambda journal: journal.close(status))
         if self._service is not None:
             try:
-                self._report(self._service.finish(patient=self._stage == LAST))
+                self._report(self._service.finish(patient=status != "FINISHED" or self._stage in WAIT))
             except StoreError as error:
                 self._wait_for_others(error)
 
