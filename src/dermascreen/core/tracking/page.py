@@ -63,9 +63,7 @@ def saved_view(at: int) -> str:
     Parameters: `at`, when it is written, in milliseconds since 1970.
     """
     better, curves = "which-is-better", "curves"
-    charts = [
-        _chart("BAR", column.metric, better) | {"displayName": f"{column.metric}: {column.means}"} for column in COLUMNS
-    ]
+    charts = [_chart("BAR", column.metric, better) for column in COLUMNS]
     charts += [_chart("LINE", metric, curves) | {"selectedMetricKeys": [metric]} for metric in CURVES]
     sections = [_section(better, "Which model is better"), _section(curves, "While training")]
     sections += [_section(name, name, display=False) for name in FOLDED]
