@@ -878,6 +878,23 @@ def test_what_a_store_will_never_take_is_left_out_and_said_once(root: Path, caps
     assert not journal.entries(root)
 
 
+def test_a_line_that_a_full_disk_took_in_part_is_not_read(root: Path) -> None:
+    with tracked_run("train", PARAMS, root, {}) as run:
+        assert run._journal is not None
+        events = run._journal._events
+
+        class Full:
+            def write(self, line: bytes) -> int:
+                return events.write(line[:20])
+
+        run._journal._events = Full()  # type: ignore[assignment]
+        run.log_metrics({"val_loss": 0.5}, step=0)
+        run._journal._events = events
+        run.log_metrics({"val_loss": 0.4}, step=1)
+    (logged,) = runs(root)
+    assert (logged.info.status, logged.data.metrics) == ("FINISHED", {"val_loss": 0.4})
+
+
 def test_a_full_disk_is_one_line_and_no_failure(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

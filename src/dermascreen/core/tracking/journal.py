@@ -6,11 +6,13 @@ names of the folders sort by the time at which the runs began. A process holds a
 long as it lives, however it ends.
 """
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ class Journal:
     def __init__(self, root: Path, stage: str, **values: object) -> None:
         self.name = f"{time.time_ns():020d}-{stage}-{os.getpid()}"
         self.folder = root / FOLDER / self.name
-        self._files = 0
+        self._files, self._torn = 0, False
         new = self.folder.with_name(f"{NEW}{self.name}")
         new.mkdir(parents=True)
         self._events = (new / EVENTS).open("ab", buffering=0)
@@ -47,8 +49,15 @@ class Journal:
         new.rename(self.folder)
 
     def write(self, what: str, **values: object) -> None:
-        """Append an event: in one call, so that a process that is killed leaves a whole line or none."""
-        self._events.write(json.dumps({"event": what, "at": now(), **values}).encode() + b"\n")
+        """Append an event: in one call, so that a process that is killed leaves a whole line or none.
+
+        A full disk may take a part of it. That is ended by the next line's beginning, and not read.
+        """
+        line = b"\n" * self._torn + json.dumps({"event": what, "at": now(), **values}).encode() + b"\n"
+        self._torn = True
+        if self._events.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / EVENTS))
+        self._torn = False
 
     def keep(self, path: Path) -> None:
         """Copy an artifact, a file or folder, and append the event of it."""
@@ -87,8 +96,11 @@ class Entry:
 
     def events(self) -> list[Event]:
         """All events so far; the first one opens the run, and may be all."""
-        content = (self.folder / EVENTS).read_bytes()
-        return [json.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+        found = []
+        for line in (self.folder / EVENTS).read_bytes().split(b"\n")[:-1]:
+            with suppress(ValueError):  # of a disk that was full
+                found.append(json.loads(line))
+        return found
 
     def is_alive(self) -> bool:
         """Whether the process that logs this run may log more."""

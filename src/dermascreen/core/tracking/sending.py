@@ -101,7 +101,7 @@ class Sender:
                 except Exception as error:
                     if not is_refusal(error):
                         raise
-                    said.append(f"MLflow refuses a part of what is logged ({problem_of(error)})")
+                    said.append(f"MLflow refuses a part of what is logged ({problem_of(error)}); it has the rest.")
                 sent = replace(sent, events=sent.events + 1)
         finally:
             entry.mark(sent)
