@@ -853,6 +853,36 @@ with run.tracked_run("train", read_params(Path(sys.argv[1])), Path(sys.argv[2]),
     assert killed.info.end_time >= killed.info.start_time
 
 
+def test_a_stage_that_does_not_wait_says_that_earlier_ones_wait(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "mlflow.db").unlink()
+    (root / "mlflow.db").mkdir()
+    train(root)
+    capsys.readouterr()
+    monkeypatch.setattr(Direct, "finish", lambda _, patient: None)  # noqa: ARG005
+    threshold(root)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "threshold: MLflow lacks what earlier runs logged, which waits in .dermascreen/tracking; "
+        "run `dermascreen sync`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("runs", "is a folder of files, to which MLflow no longer logs ("),
+        ("htp://x", "is not an address that MLflow knows ("),
+    ],
+)
+def test_an_address_that_is_none_is_said_to_be(
+    address: str, said: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    train(root)
+    assert f" {said}" in capsys.readouterr().err
+
+
 def test_a_run_of_another_process_at_work_is_left_to_it(root: Path) -> None:
     with tracked_run("train", PARAMS, root, {}) as run:
         run.log_metrics({"val_loss": 0.5}, step=0)

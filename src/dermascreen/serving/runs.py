@@ -28,6 +28,8 @@ def serve_runs(root: Path, host: str, port: int) -> NoReturn:
     if uri.startswith("http"):
         raise InputError("MLFLOW_TRACKING_URI names a server, which shows its runs itself; open that in a browser.")
     require_free(host, port)
+    if (file := database_file(uri)) is not None and not file.exists() and not (root / "dvc.yaml").is_file():
+        raise InputError(f"{root} has neither dvc.yaml nor runs; run the command in the folder of a project.")
     with answering(uri):
         move_in(root)
         address = _address(root, uri, f"http://{host}:{port}")

@@ -37,6 +37,16 @@ PROBLEMS = (  # what errors of a store say, what that means, and what to do
         "does not answer like an MLflow 3 server",
         f"set MLFLOW_TRACKING_URI to one, and {AGAIN}",
     ),
+    (
+        "filesystem tracking backend",
+        "is a folder of files, to which MLflow no longer logs",
+        "name a server or a database in MLFLOW_TRACKING_URI, such as sqlite:///mlflow.db",
+    ),
+    (
+        "(?i)unsupported(?: \\w+)* URI",
+        "is not an address that MLflow knows",
+        "name a server or a database in MLFLOW_TRACKING_URI, such as http://localhost:5000 or sqlite:///mlflow.db",
+    ),
     (r"(?:error code|too many) (?:5\d\d|429)", "cannot answer now", f"{AGAIN} later"),
     (r"builtins\.(?:ModuleNotFound|Import)Error", "needs a package that is missing", f"install it, or {OTHER_STORE}"),
     (

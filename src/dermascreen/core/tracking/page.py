@@ -27,11 +27,11 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("test/roc_auc", "ROC AUC on test"),
     Column("test/roc_auc_low", "lower end of its 95 % interval"),
-    Column("val/roc_auc", "ROC AUC on val"),
-    Column("high_recall/recall", "sensitivity on test, at the high-recall threshold"),
+    Column("high_recall/missed", "malignant photographs of test that are missed, at the high-recall threshold"),
+    Column("high_recall/recall", "sensitivity on test, there"),
     Column("high_recall/specificity", "specificity on test, there"),
-    Column("high_recall/missed", "malignant photographs of test that are missed, there"),
     Column("high_recall/guaranteed", "whether val shows that enough lesions are found, there (1: yes)"),
+    Column("val/roc_auc", "ROC AUC on val"),
     Column("shortcuts/auc_gain", "ROC AUC beyond the best baseline that does not see the lesion"),
     Column("maps/failed_checks", "checks that the explanation maps fail"),
     Column("test/ece", "expected calibration error on test"),
@@ -42,11 +42,10 @@ PARTS = {"val": "val", "test": "test", "default": "test", "high_recall": "test",
 FOLDED = ("calibration", "default", "high_recall", "maps", "shortcuts", "sites", "test", "training", "val", "system")
 
 ABOUT_MODELS = f"""\
-Each row is a trained model: its parameters next to its results. Below it are the runs of the later stages about it.
+Each row is a trained model; `dermascreen compare A B` tests whether two differ by more than chance.
 
 **Which is better?** Choose *{VIEW_NAME}* in the menu *Views*, or run `dermascreen ui`, which opens it; the second of
-the three symbols above the table draws charts. `dermascreen compare A B` tests whether two models differ on the same
-photographs.
+the three symbols above the table draws charts. Without that view, the runs of the later stages are below each model.
 """
 ABOUT_DATA = "The stages that make the data: download, audit, split and preprocess. Models are in the other experiment."
 

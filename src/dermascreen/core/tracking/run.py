@@ -23,7 +23,7 @@ import yaml
 from dermascreen.core.errors import ParamsError, StoreError
 from dermascreen.core.params import Params, load
 from dermascreen.core.tracking.failures import masked
-from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, Journal
+from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, Journal, entries
 from dermascreen.core.tracking.page import COMMAND, command
 from dermascreen.core.tracking.sending import LATER, TRAIN, WAITS, Answer
 from dermascreen.core.tracking.service import Service
@@ -69,6 +69,7 @@ class Run:
         self._later = {name: _texts(params, (name,)) for name in RESULT_STAGES} if stage == TRAIN else {}
         self._journal: Journal | None = None
         self._service: Service | None = None
+        self._root = Path()
         self._said: set[str] = set()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -103,6 +104,7 @@ class Run:
         self._attempt(lambda journal: journal.write(OUTPUTS, tags=_names("output.", hashes), later=self._later))
 
     def open(self, root: Path, inputs: Mapping[str, str]) -> None:
+        self._root = root
         revision = _git("rev-parse", "HEAD")
         tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage, revision)}
         name = self._stage
@@ -137,7 +139,13 @@ class Run:
         self._attempt(lambda journal: journal.close(status))
         if self._service is not None:
             try:
-                self._report(self._service.finish(patient=status != "FINISHED" or self._stage in WAIT))
+                answer = self._service.finish(patient=status != "FINISHED" or self._stage in WAIT)
+                if answer is not None:
+                    self._report(answer)
+                elif any(entry.was_missed() for entry in entries(self._root)):
+                    self._say(
+                        f"MLflow lacks what earlier runs logged, which waits in {FOLDER}; run `dermascreen sync`."
+                    )
             except StoreError as error:
                 self._wait_for_others(error)
 

@@ -124,6 +124,8 @@ class Sender:
 def sync(root: Path) -> str:
     """Send what waits in the project at `root`; return a sentence. Raises StoreError, with what waits, if some does."""
     if not (root / journal.FOLDER).is_dir():
+        if not (root / "dvc.yaml").is_file():
+            raise StoreError(f"{root} has no dvc.yaml; run the command in the folder of a project.")
         return f"Nothing waits: {root} has no {journal.FOLDER}."
     answer = Sender().send(root)
     if waiting := [entry for entry in journal.entries(root) if not entry.is_alive()]:

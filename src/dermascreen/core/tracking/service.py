@@ -31,7 +31,13 @@ IDLE = 120.0  # seconds after which the process ends
 STEP = 0.02  # seconds between looks at a process that another stage is starting
 ATTEMPTS = 3
 # Not a reason for a process of one's own; some of these change when a library is imported.
-UNIMPORTANT = re.compile("PWD|OLDPWD|SHLVL|_|COLUMNS|LINES|PYTHONPATH|LD_LIBRARY_PATH|(DVC|KMP|OMP|QT)_.*")
+UNIMPORTANT = re.compile(
+    "PWD|OLDPWD|SHLVL|_|COLUMNS|LINES|PYTHONPATH|LD_LIBRARY_PATH|(DVC|KINETO|KMP|NCCL|OMP|PL|PYTORCH|QT|TORCH)_.*"
+)
+LONGEST, NAME = 107, 24  # bytes of a socket's address, and of its name in a folder
+
+GREETING = b"ready\n"  # of a process that has imported MLflow
+SOON = 0.2  # seconds in which such a process greets
 
 
 class Service:
@@ -61,13 +67,13 @@ class Service:
     def finish(self, *, patient: bool) -> Answer | None:
         """Have all sent, and return the answer.
 
-        Parameters: `patient`, whether to wait also for a process that has not answered yet, as it is importing MLflow.
+        Parameters: `patient`, whether to wait also for a process that is still importing MLflow.
         """
         for _ in range(ATTEMPTS):
             try:
                 connection = self._connect()
                 connection.ask(self._request)
-                if not patient and not connection.has_answered:
+                if not patient and not connection.is_ready():
                     return None
                 while connection.open_questions > 1:
                     connection.answer()  # which does not cover what was logged last
@@ -101,8 +107,8 @@ class _Connection:
     """A connection to the process; its methods raise OSError where the process has ended."""
 
     def __init__(self, connected: socket.socket) -> None:
-        self._socket, self._answers = connected, connected.makefile("rb")
-        self.open_questions, self.has_answered = 0, False
+        self._socket, self._answers = connected, connected.makefile("rb", buffering=0)
+        self.open_questions, self._greeted = 0, False
 
     @classmethod
     def to(cls, address: Path) -> "_Connection | None":
@@ -119,15 +125,35 @@ class _Connection:
         self._socket.sendall(request)
         self.open_questions += 1
 
+    def is_ready(self) -> bool:
+        """Whether the process has imported MLflow."""
+        if not self._greeted and self._can_read(SOON):
+            self._greet()
+        return self._greeted
+
     def is_answered(self) -> bool:
-        return self.open_questions > 0 and bool(select.select([self._socket], [], [], 0)[0])
+        if not self._greeted and self._can_read(0):
+            self._greet()
+        return self._greeted and self.open_questions > 0 and self._can_read(0)
 
     def answer(self) -> Answer:
+        if not self._greeted:
+            self._greet()
+        self.open_questions -= 1
+        return Answer(**json.loads(self._line()))
+
+    def _greet(self) -> None:
+        self._greeted = self._line() == GREETING
+
+    def _can_read(self, seconds: float) -> bool:
+        return bool(select.select([self._socket], [], [], seconds)[0])
+
+    def _line(self) -> bytes:
+        """The next line. It is read byte by byte, so that `select` knows of all that is not read yet."""
         line = self._answers.readline()
         if not line.endswith(b"\n"):
             raise ConnectionResetError
-        self.open_questions, self.has_answered = self.open_questions - 1, True
-        return Answer(**json.loads(line))
+        return line
 
     def close(self) -> None:
         self._answers.close()
@@ -158,6 +184,7 @@ class _Handler(StreamRequestHandler):
 
     def handle(self) -> None:
         with suppress(ConnectionError):  # the stage was killed, or does not wait
+            self.wfile.write(GREETING)
             for line in self.rfile:
                 request = json.loads(line)
                 with self.server.lock:
@@ -174,13 +201,18 @@ class _Handler(StreamRequestHandler):
 def _address() -> Path:
     """The socket of a process with this environment and code; an address may have no more than 107 characters."""
     folder = Path(tempfile.gettempdir(), f"dermascreen-{os.getuid()}")
+    if len(os.fsencode(folder)) + 1 + NAME > LONGEST:
+        raise StoreError(
+            f"the path of the temporary folder, {tempfile.gettempdir()}, is too long for a socket: set TMPDIR to a "
+            "shorter one"
+        )
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise StoreError(f"{folder} is not a folder of this user's alone")
     environment = {name: value for name, value in os.environ.items() if not UNIMPORTANT.fullmatch(name)}
     content = [json.dumps([sys.executable, environment], sort_keys=True).encode()]
     content += [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return folder / hashlib.sha256(b"".join(content)).hexdigest()[:24]
+    return folder / hashlib.sha256(b"".join(content)).hexdigest()[:NAME]
 
 
 def _log(address: Path) -> Path:
@@ -225,6 +257,7 @@ def _become(address: Path) -> None:
             server.serve()
         finally:
             address.unlink(missing_ok=True)
+        _log(address).unlink()  # which nobody will ask for
 
 
 if __name__ == "__main__":
