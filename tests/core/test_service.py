@@ -91,6 +91,29 @@ def test_a_temporary_folder_with_a_long_path_is_one_sentence(root: Path, monkeyp
             Service(root, "x")
 
 
+def test_a_temporary_folder_that_cannot_be_written_to_is_one_sentence(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "file").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.tempdir", str(root / "file"))
+        with pytest.raises(StoreError, match=r"cannot be made \(Not a directory\): set TMPDIR to another folder$"):
+            Service(root, "x")
+
+
+def test_a_process_that_ends_at_each_question_is_one_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ending:
+        def ask(self, _: bytes) -> None:
+            raise BrokenPipeError
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(service._Connection, "to", lambda _: Ending())
+    with pytest.raises(StoreError, match=r"does not answer \(it ended\)$"):
+        Service(root, "x").finish(patient=True)
+
+
 def test_a_folder_that_others_can_write_to_is_not_used(root: Path) -> None:
     folder = service._address().parent
     folder.chmod(0o777)

@@ -82,7 +82,8 @@ class Service:
                 continue
             finally:
                 self._disconnect()
-        told = _log(self._address).read_text("utf-8", "replace").strip().splitlines()
+        log = _log(self._address)
+        told = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
         raise StoreError(
             f"the process that logs to MLflow does not answer ({masked(told[-1]) if told else 'it ended'})"
         )
@@ -206,7 +207,10 @@ def _address() -> Path:
             f"the path of the temporary folder, {tempfile.gettempdir()}, is too long for a socket: set TMPDIR to a "
             "shorter one"
         )
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made ({error.strerror}): set TMPDIR to another folder") from None
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
         raise StoreError(f"{folder} is not a folder of this user's alone")
     environment = {name: value for name, value in os.environ.items() if not UNIMPORTANT.fullmatch(name)}
