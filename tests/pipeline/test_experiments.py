@@ -38,13 +38,14 @@ def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
 
 def test_folds_from_a_queue_with_two_workers_are_pooled_and_lose_no_run(project) -> None:
     run_page(project, "how-to/sweep.md")
-    rows = {row.info.run_name: row for row in model_rows(project)}
+    rows = {row.data.tags.get("dvc.exp_name"): row for row in model_rows(project)}
     assert {rows[name].data.params["split.fold"] for name in ("cv-1", "cv-2")} == {"0", "1"}
     assert all("high_recall/recall" in row.data.metrics for row in rows.values())
     for name in ("cv-1", "cv-2"):  # ran in copies elsewhere, and are in the project's store
         assert float(rows[name].data.params["train.lr"]) == 0.00005
         assert "test/roc_auc" in rows[name].data.metrics
         assert rows[name].info.status == "FINISHED"
+        assert rows[name].info.run_name.startswith(f"{name}: ")
     assert (project / "params.yaml").read_text().count("5e-05") == 0
 
     pooled = pd.read_csv(project / "reports/pooled_predictions.csv")
