@@ -196,7 +196,7 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     assert len(row.data.params) < 60
     assert all("/" in name for name in row.data.metrics)
     assert [point.step for point in client.get_metric_history(row.info.run_id, "training/val_roc_auc")] == [0, 1]
-    assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val"}
+    assert {entry.dataset.name for entry in row.inputs.dataset_inputs} == {"train", "val", "test"}
     for name in ("evaluate", "threshold", "shortcuts", "external", "explain", "report"):
         assert by_stage[name].data.tags["mlflow.parentRunId"] == row.info.run_id
     for name, run in by_stage.items():

@@ -84,7 +84,10 @@ def test_the_page_of_runs_opens_where_models_are_compared(project, browser) -> N
         page.goto(printed_address[1])
         header = page.locator(".ag-header-cell")
         header.filter(has_text="test/roc_auc_low").wait_for(timeout=120_000)
-        shown = [text.strip() for text in header.all_inner_texts()]
+        placed = header.evaluate_all(
+            "cells => cells.map(cell => [Number(cell.getAttribute('aria-colindex')), cell.innerText.trim()])"
+        )
+        shown = [name for _, name in sorted(placed)]
         first = shown.index(COLUMNS[0].metric)
         assert shown[first : first + 3] == [column.metric for column in COLUMNS[:3]]
         page.get_by_role("link", name="tf_efficientnet_lite0").wait_for()

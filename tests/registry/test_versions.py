@@ -186,7 +186,8 @@ def test_register_that_fails_anywhere_leaves_a_champion_and_the_way_back(
         assert command(capfd, "rollback")[1].startswith("Version 1 of dermascreen is champion again")
     assert [name for _, name in ended] == [
         "open_store", "get_model_version_by_alias", "get_model_version_download_uri", "download_artifacts",
-        "log_model", "get_model_version_by_alias", "create_registered_model", "create_model_version",
+        "log_model", "get_model_version_by_alias", "create_registered_model", "search_logged_models",
+        "create_model_version",
         "get_model_version_by_alias", "set_registered_model_alias",
     ]  # fmt: skip
     assert set(ended.values()) == ({"1", "2"} if lost else {"1"})
@@ -440,9 +441,9 @@ def test_a_server_that_does_not_answer_is_one_sentence(name, status, body, said,
         ("http://me:pass-word@127.0.0.1:1", "http://***@127.0.0.1:1 cannot be reached (Connection refused)"),
         ("http://nowhere.invalid", "http://nowhere.invalid cannot be reached ("),
         ("postgresql://me:pass-word@127.0.0.1:1/x", "postgresql://***@127.0.0.1:1/x "),
-        ("sqlite:/x.db", "sqlite:/x.db failed ("),
-        ("nothing://x", "nothing://x failed ("),
-        ("./mlruns", "/mlruns failed ("),
+        ("sqlite:/x.db", "sqlite:/x.db is a folder of files, to which MLflow no longer logs ("),
+        ("nothing://x", "nothing://x is not an address that MLflow knows ("),
+        ("./mlruns", "/mlruns is a folder of files, to which MLflow no longer logs ("),
     ],
 )
 @pytest.mark.usefixtures("project")

@@ -75,11 +75,12 @@ def register(project: Path) -> str:
     with chosen(store):
         # First, so that nothing has been logged if it fails.
         verdict = _compared(store, root / Predictions.PATH, params)
-        logged = _logged(store, root)
+        weights = content_md5(root / WEIGHTS)
+        logged = _logged(store, root, weights)
         with alone(store, NOTHING):
             if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
                 verdict = _compared(store, root / Predictions.PATH, params)
-            version = _entered(store, logged, found, verdict)
+            version = _entered(store, logged, weights, found, verdict)
             if verdict.better:
                 _promote(store, version, verdict)
     return f"Registered {NAME} version {version}{', now champion' if verdict.better else ''}. {found} {verdict.why}"
@@ -184,8 +185,8 @@ def _champion(store: Store, so: str) -> str | None:
             raise
 
 
-def _logged(store: Store, root: Path) -> "ModelInfo":
-    """Log the model in a run of its own."""
+def _logged(store: Store, root: Path, weights: str) -> "ModelInfo":
+    """Log the model, whose weights have this md5, in a run of its own."""
     import mlflow  # noqa: PLC0415
 
     with TemporaryDirectory() as folder:
@@ -194,7 +195,7 @@ def _logged(store: Store, root: Path) -> "ModelInfo":
         for file in BUNDLE:
             copy = shutil.copytree if (root / file).is_dir() else shutil.copy2
             copy(root / file, bundle / file.name)
-        tags = {"stage": "register", "model": content_md5(root / WEIGHTS)}
+        tags = {"stage": "register", "model": weights}
         with (
             answering(store.uri, NOTHING),
             mlflow.start_run(experiment_id=store.experiment_id, run_name="register", tags=tags),
@@ -213,7 +214,7 @@ def _logged(store: Store, root: Path) -> "ModelInfo":
     return logged
 
 
-def _entered(store: Store, logged: "ModelInfo", found: str, verdict: Verdict) -> str:
+def _entered(store: Store, logged: "ModelInfo", weights: str, found: str, verdict: Verdict) -> str:
     """Register what was logged, with the reason and the previous champion; returns the version's number."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow is slow to import
 
@@ -225,7 +226,7 @@ def _entered(store: Store, logged: "ModelInfo", found: str, verdict: Verdict) ->
                 raise
     tags = {"gates": found, "champion": verdict.why} | ({"before": verdict.champion or ""} if verdict.better else {})
     with answering(store.uri, NOTHING):
-        tags |= _trained(store, logged)
+        tags |= _trained(store, weights)
     with answering(store.uri, f"whether a version was registered is not known, and {STAYS}"):
         made = store.client.create_model_version(
             NAME, logged.model_uri, model_id=logged.model_id, tags=tags, description=f"{found} {verdict.why}"
@@ -233,9 +234,8 @@ def _entered(store: Store, logged: "ModelInfo", found: str, verdict: Verdict) ->
     return str(made.version)
 
 
-def _trained(store: Store, logged: "ModelInfo") -> dict[str, str]:
+def _trained(store: Store, weights: str) -> dict[str, str]:
     """A tag with the id under which MLflow has the model as it was trained, with its metrics, if it was logged here."""
-    weights = store.client.get_run(logged.run_id).data.tags["model"]
     found = store.client.search_logged_models([store.experiment_id], f"tags.`weights.md5` = '{weights}'")
     return {"trained_model": found[0].model_id} if found else {}
 
