@@ -724,6 +724,22 @@ def test_a_server_that_is_killed_in_the_midst_of_training_ends_equal_to_one_that
     assert err.startswith(f"train: MLflow at http://127.0.0.1:{port} cannot be reached (")
 
 
+def test_a_run_that_ends_while_it_is_sent_is_not_said_to_have_waited(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send = Sender._send
+
+    def ending(self: Sender, *values: Any) -> list[str]:
+        said = send(self, *values)
+        monkeypatch.setattr(journal.Entry, "is_alive", lambda _: False)
+        return said
+
+    monkeypatch.setattr(Sender, "_send", ending)
+    train(root)
+    evaluate(root)
+    assert capsys.readouterr().err == ""
+
+
 def test_runs_of_another_experiment_do_not_wait_for_one_that_cannot_be_opened(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

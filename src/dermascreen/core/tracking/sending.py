@@ -75,14 +75,14 @@ class Sender:
                     if (store := stores[experiment]) is not None:
                         with answering(store.uri, WAITS, LATER):
                             said |= dict.fromkeys(self._send(store, entry, events))
-                        sent += missed and not entry.folder.exists()
+                        sent += missed and entry.folder.name != own and not entry.folder.exists()
                 except StoreError as error:
                     stores[experiment] = None
                     said[str(error)] = None
-            waiting = [entry for entry in journal.entries(root) if not entry.is_alive()]
-            for entry in waiting:
-                entry.miss()
-        return Answer(list(said), sent, len(waiting))
+                if not alive and entry.folder.exists():
+                    entry.miss()
+            waiting = sum(not entry.is_alive() for entry in journal.entries(root))
+        return Answer(list(said), sent, waiting)
 
     def _send(self, store: Store, entry: Entry, events: list[Event]) -> list[str]:
         """Send the events that the store does not have, and remove an entry that is complete; return what to say."""
