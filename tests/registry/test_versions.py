@@ -254,10 +254,10 @@ def test_a_store_says_that_there_is_no_model_and_no_champion(project) -> None:
 
 
 def test_one_that_became_champion_in_the_meantime_is_compared_with(project, monkeypatch) -> None:
-    def slowly(store, root, log=registry._logged):
+    def slowly(store, root, weights, log=registry._logged):
         monkeypatch.setattr(registry, "_logged", log)
         registry.register(root)
-        return log(store, root)
+        return log(store, root, weights)
 
     monkeypatch.setattr(registry, "_logged", slowly)
     said = registry.register(project)
