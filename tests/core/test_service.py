@@ -1,5 +1,6 @@
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,9 +95,10 @@ def test_a_temporary_folder_with_a_long_path_is_one_sentence(root: Path, monkeyp
 def test_a_temporary_folder_that_cannot_be_written_to_is_one_sentence(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (root / "file").touch()
+    file = Path(tempfile.gettempdir(), "file")
+    file.touch()
     with monkeypatch.context() as patched:
-        patched.setattr("tempfile.tempdir", str(root / "file"))
+        patched.setattr("tempfile.tempdir", str(file))
         with pytest.raises(StoreError, match=r"cannot be made \(Not a directory\): set TMPDIR to another folder$"):
             Service(root, "x")
 
