@@ -740,6 +740,17 @@ def test_a_run_that_ends_while_it_is_sent_is_not_said_to_have_waited(
     assert capsys.readouterr().err == ""
 
 
+def test_only_a_stage_that_others_follow_leaves_its_run_to_them(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    monkeypatch.setattr(Direct, "finish", lambda _, patient: waited.append(patient))
+    for stage in ("split", "train", "report"):
+        with tracked_run(stage, PARAMS, root, {}):
+            pass
+    with pytest.raises(ZeroDivisionError), tracked_run("split", PARAMS, root, {}):
+        raise ZeroDivisionError
+    assert waited == [False, True, True, True]
+
+
 def test_runs_of_another_experiment_do_not_wait_for_one_that_cannot_be_opened(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -765,8 +776,8 @@ class Killed(BaseException):
 
 
 CALLS = (
-    "create_run", "log_batch", "log_inputs", "log_artifact", "set_tag", "set_experiment_tag", "finalize_logged_model",
-    "set_terminated",
+    "create_run", "log_batch", "log_inputs", "log_artifact", "set_tag", "set_experiment_tag", "log_model_artifacts",
+    "finalize_logged_model", "set_terminated",
 )  # fmt: skip
 
 
