@@ -3,7 +3,8 @@
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST
-from dermascreen.core.stage import CACHE, project_root, stage
+from dermascreen.core.files import CACHE
+from dermascreen.core.stage import project_root, stage
 from dermascreen.data.sources.fetch import fetch, in_words, summarise
 
 

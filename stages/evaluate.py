@@ -18,9 +18,10 @@ from dermascreen.prediction.predictor import Predictor
 def main() -> None:
     with stage("evaluate") as run:
         params, seed = run.params.evaluate, run.params.seed
-        images, shown = Images.open(), Splits.read(splits=[VAL, TEST]).part(VAL, TEST)
+        images, splits = Images.open(), Splits.read(splits=[VAL, TEST])
+        shown = splits.part(VAL, TEST)
         for name in (VAL, TEST):
-            run.log_dataset(Splits.read(splits=[name]).part(name).to_frame(), name, PROCESSED, Splits.PATH)
+            run.log_dataset(splits.part(name).to_frame(), name, PROCESSED, Splits.PATH)
         predictor = Predictor()
         logit = predictor.logits(images.pixels, images.rows(shown.path), params.tta)
         in_val = shown.split == VAL

@@ -11,7 +11,8 @@ from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
 from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.results.curves import curve_file
-from dermascreen.core.stage import CACHE, project_root, stage
+from dermascreen.core.files import CACHE
+from dermascreen.core.stage import project_root, stage
 from dermascreen.core.tables import write_table
 from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, save

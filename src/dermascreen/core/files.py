@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# Next to dvc.yaml, and in neither Git nor DVC: partial downloads, checkpoints, and what MLflow does not have yet.
+CACHE = Path(".dermascreen")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -27,8 +27,6 @@ STEP_COMPLETED = Path(".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED")  # watched by 
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # set by torchrun, Lightning and Slurm
 
-CACHE = Path(".dermascreen")  # what may be deleted: partial downloads and checkpoints; next to dvc.yaml, never tracked
-
 
 @dataclass(frozen=True)
 class Stage:

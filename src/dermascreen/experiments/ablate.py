@@ -21,10 +21,9 @@ from dermascreen.artifacts.dataset.columns import Name, Score, Whole
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
 from dermascreen.core.errors import BadTableError, ParamsError
-from dermascreen.core.files import fingerprint
+from dermascreen.core.files import CACHE, fingerprint
 from dermascreen.core.hashes import content_md5
 from dermascreen.core.params import Params, read_params, with_changes
-from dermascreen.core.stage import CACHE
 from dermascreen.core.tables import Table
 from dermascreen.network.model import build
 from dermascreen.training.batches import Split

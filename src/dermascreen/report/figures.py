@@ -31,7 +31,7 @@ LINES = {"val": "--", "test": "-", "baseline": "-."}
 THEME = {INK: "--ink", FAINT: "--faint", **{colour: f"--{name}" for name, colour in COLOURS.items()}}  # of the page
 FONT: Any = {"font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none"}
 LEGEND: Any = {"frameon": False, "labelcolor": INK, "fontsize": 9.5}
-FEW_EPOCHS = 10
+FEW_EPOCHS = 10  # up to which each has a point
 WIDTH = 4.0  # inches: still legible across a phone
 
 BAND = f" At each point, the band holds {percent(CONFIDENCE)} of the test curves of the bootstrap of lesions."
@@ -53,7 +53,8 @@ FIGURES = {  # as `draw` names them: a caption, and a description for those who 
         "Precision against sensitivity on val and test; the average precisions are in the table of results",
     ),
     "loss": (
-        "Loss by epoch, without the parts of it that regularise.",
+        "Loss by epoch. That of train is of augmented images, with label smoothing, mixup and class weights if these "
+        "are on.",
         "Binary cross-entropy on train and val against the epoch",
     ),
     "training": (

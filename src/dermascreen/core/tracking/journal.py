@@ -19,9 +19,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from dermascreen.core.files import write_json
+from dermascreen.core.files import CACHE, write_json
 
-FOLDER = Path(".dermascreen/tracking")  # in the project
+FOLDER = CACHE / "tracking"  # in the project
 EVENTS, FILES, SENT, MISSED, LOCK = "events.jsonl", "files", "sent.json", "missed", "lock"
 NEW, DELETED = "new-", "deleted-"  # before the name of a folder that is not whole
 OPEN, METRICS, DATASET, ARTIFACT, OUTPUTS, CLOSE = "open", "metrics", "dataset", "artifact", "outputs", "close"

@@ -120,6 +120,8 @@ def described(metrics: Mapping[str, float], again: str, report: str | None) -> s
 
 def command(revision: str | None, changes: Mapping[str, object]) -> str:
     """What makes a model again: the revision, and the parameters that differ from it."""
-    options = " ".join(f"-S {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in changes.items())
+    options = " ".join(
+        f"-S {shlex.quote(f'{name}={json.dumps(value, ensure_ascii=False)}')}" for name, value in changes.items()
+    )
     checkout = f"git checkout {revision}\n" if revision else ""
     return f"{checkout}{f'dvc exp run {options}' if options else 'dvc repro'}"

@@ -70,6 +70,7 @@ class Run:
         self._journal: Journal | None = None
         self._service: Service | None = None
         self._root = Path()
+        self._revision: str | None = None
         self._said: set[str] = set()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -84,14 +85,11 @@ class Run:
         Parameters: `digest`, which identifies it, of at most 36 characters; `source`, the files that it comes from,
         by path, and their md5.
         """
-        repository = {"mlflow.source.git.repoURL": _git("remote", "get-url", "origin"),
-                      "mlflow.source.git.commit": _git("rev-parse", "HEAD")}  # fmt: skip
-        known = {tag: masked(value) for tag, value in repository.items() if value}
-        tags = {
-            "mlflow.source.name": ", ".join(source),
-            **known,
-            **{f"md5 of {path}": md5 for path, md5 in source.items()},
-        }
+        tags = {"mlflow.source.name": ", ".join(source), **{f"md5 of {path}": md5 for path, md5 in source.items()}}
+        if self._revision is not None:
+            tags["mlflow.source.git.commit"] = self._revision
+        if repository := _git("remote", "get-url", "origin"):
+            tags["mlflow.source.git.repoURL"] = masked(repository)
         size = {"rows": len(frame), "elements": int(frame.size)}
         self._attempt(lambda journal: journal.write(DATASET, name=name, digest=digest, tags=tags, **size))
 
@@ -104,13 +102,12 @@ class Run:
         self._attempt(lambda journal: journal.write(OUTPUTS, tags=_names("output.", hashes), later=self._later))
 
     def open(self, root: Path, inputs: Mapping[str, str]) -> None:
-        self._root = root
-        revision = _git("rev-parse", "HEAD")
-        tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage, revision)}
+        self._root, self._revision = root, _git("rev-parse", "HEAD")
+        tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage, self._revision)}
         name = self._stage
         if self._stage == TRAIN:
             changes = _changes()
-            tags[COMMAND] = command(revision, changes)
+            tags[COMMAND] = command(self._revision, changes)
             named = filter(None, (os.environ.get("DVC_EXP_NAME"), _in_words(changes)))
             name = ": ".join(named) or self._params["model.architecture"]
         try:

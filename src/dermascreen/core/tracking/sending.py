@@ -67,6 +67,9 @@ class Sender:
                 if alive and entry.folder.name != own:
                     continue
                 events = _events(entry, alive=alive)
+                if not events:  # a machine lost power before they were on the disk
+                    entry.remove()
+                    continue
                 experiment, missed = events[0]["experiment"], entry.was_missed()
                 try:
                     if experiment not in stores:
@@ -81,8 +84,7 @@ class Sender:
                     said[str(error)] = None
                 if not alive and entry.folder.exists():
                     entry.miss()
-            waiting = sum(not entry.is_alive() for entry in journal.entries(root))
-        return Answer(list(said), sent, waiting)
+            return Answer(list(said), sent, len(_waiting(root)))
 
     def _send(self, store: Store, entry: Entry, events: list[Event]) -> list[str]:
         """Send the events that the store does not have, and remove an entry that is complete; return what to say."""
@@ -98,7 +100,7 @@ class Sender:
             for event in events[sent.events :]:
                 try:
                     _apply(store, sent.run, entry, event)
-                except Exception as error:
+                except Exception as error:  # MLflow's, or of a database or network, which all but refusals stay
                     if not is_refusal(error):
                         raise
                     said.append(f"MLflow refuses a part of what is logged ({problem_of(error)}); it has the rest.")
@@ -127,13 +129,19 @@ def sync(root: Path) -> str:
         if not (root / "dvc.yaml").is_file():
             raise StoreError(f"{root} has no dvc.yaml; run the command in the folder of a project.")
         return f"Nothing waits: {root} has no {journal.FOLDER}."
+    before = _waiting(root)
     answer = Sender().send(root)
-    if waiting := [entry for entry in journal.entries(root) if not entry.is_alive()]:
+    if waiting := _waiting(root):
         listed = ", ".join(f"{entry.events()[0]['stage']} of {_time(entry.events()[0]['at'])}" for entry in waiting)
         why = " ".join(answer.said).replace(LATER, "run `dermascreen sync` again")
         raise StoreError(f"{why} Waiting: {listed}.")
-    sent = f"{answer.sent} run{'s' * (answer.sent != 1)} sent" if answer.sent else "Nothing waited"
+    sent = f"{len(before)} run{'s' * (len(before) != 1)} sent" if before else "Nothing waited"
     return " ".join([f"{sent}; MLflow has all that was logged.", *answer.said])
+
+
+def _waiting(root: Path) -> list[Entry]:
+    """The runs that have ended and are not sent."""
+    return [entry for entry in journal.entries(root) if not entry.is_alive()]
 
 
 def _time(at: int) -> str:
@@ -153,7 +161,7 @@ def _opened(root: Path, experiment: str) -> Store:
 def _events(entry: Entry, *, alive: bool) -> list[Event]:
     """The events of an entry, with an end for a process that was killed."""
     events = entry.events()
-    if not alive and events[-1]["event"] != journal.CLOSE:
+    if events and not alive and events[-1]["event"] != journal.CLOSE:
         events.append({"event": journal.CLOSE, "at": events[-1]["at"], "status": KILLED})
     return events
 

@@ -29,13 +29,13 @@ from dermascreen.core.tracking.store import import_mlflow
 
 IDLE = 120.0  # seconds after which the process ends
 STEP = 0.02  # seconds between looks at a process that another stage is starting
-ATTEMPTS = 3
+ATTEMPTS = 3  # to have one question answered
+
 # Not a reason for a process of one's own; some of these change when a library is imported.
 UNIMPORTANT = re.compile(
     "PWD|OLDPWD|SHLVL|_|COLUMNS|LINES|PYTHONPATH|LD_LIBRARY_PATH|(DVC|KINETO|KMP|NCCL|OMP|PL|PYTORCH|QT|TORCH)_.*"
 )
-LONGEST, NAME = 107, 24  # bytes of a socket's address, and of its name in a folder
-
+LONGEST, NAME = 107, 24  # bytes of a socket's address, and of its name in the folder
 GREETING = b"ready\n"  # of a process that has imported MLflow
 SOON = 0.2  # seconds in which such a process greets
 
@@ -168,7 +168,8 @@ class _Server(ThreadingMixIn, UnixStreamServer):
     def __init__(self, address: Path) -> None:
         super().__init__(str(address), _Handler)
         self.timeout = 1.0
-        self.sender, self.lock, self.clients, self.last = Sender(), Lock(), 0, time.monotonic()
+        self.sender, self.lock, self.last = Sender(), Lock(), time.monotonic()
+        self.clients: set[_Handler] = set()  # added to and removed from by several threads
 
     def serve(self) -> None:
         """Answer until nobody is connected and nobody has been for a while."""
@@ -181,7 +182,7 @@ class _Handler(StreamRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.server.clients += 1
+        self.server.clients.add(self)
 
     def handle(self) -> None:
         with suppress(ConnectionError):  # the stage was killed, or does not wait
@@ -195,12 +196,12 @@ class _Handler(StreamRequestHandler):
     def finish(self) -> None:
         with suppress(ConnectionError):
             super().finish()
-        self.server.clients -= 1
         self.server.last = time.monotonic()
+        self.server.clients.discard(self)
 
 
 def _address() -> Path:
-    """The socket of a process with this environment and code; an address may have no more than 107 characters."""
+    """The socket of a process with this environment and code."""
     folder = Path(tempfile.gettempdir(), f"dermascreen-{os.getuid()}")
     if len(os.fsencode(folder)) + 1 + NAME > LONGEST:
         raise StoreError(
@@ -234,8 +235,8 @@ def _start(address: Path) -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
     )  # fmt: skip
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise StoreError(f"the process that logs to MLflow does not start ({masked(*said)})")
+        said = [f"exit code {done.returncode}", *done.stderr.decode(errors="replace").strip().splitlines()]
+        raise StoreError(f"the process that logs to MLflow does not start ({masked(said[-1])})")
 
 
 def _become(address: Path) -> None:
