@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,15 @@ def test_it_ends_when_nobody_has_asked_for_a_while(tmp_path: Path, monkeypatch: 
         server.serve()
 
 
+def test_a_process_that_ends_without_a_word_is_named_by_its_exit_code(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.CompletedProcess([], -9, b"", b"")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(StoreError, match=r"does not start \(exit code -9\)$"):
+        Service(root, "x")
+
+
 def test_a_temporary_folder_with_a_long_path_is_one_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = root / ("long" * 30)
     folder.mkdir()
@@ -137,5 +147,6 @@ def test_sync_says_what_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "cannot be reached" in str(error.value)
     assert ", and run `dermascreen sync` again. Waiting: split of 20" in str(error.value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert sync(root) == "1 run sent; MLflow has all that was logged."
+    begin(root).close("FINISHED")
+    assert sync(root) == "2 runs sent; MLflow has all that was logged."
     assert sync(root) == "Nothing waited; MLflow has all that was logged."

@@ -935,6 +935,15 @@ def test_what_a_store_will_never_take_is_left_out_and_said_once(root: Path, caps
     assert not journal.entries(root)
 
 
+def test_a_run_whose_events_never_reached_the_disk_stops_no_other(root: Path) -> None:
+    lost = root / journal.FOLDER / "0-train-1"
+    lost.mkdir(parents=True)
+    (lost / journal.EVENTS).touch()
+    train(root)
+    assert [logged.info.status for logged in runs(root)] == ["FINISHED"]
+    assert not journal.entries(root)
+
+
 def test_a_line_that_a_full_disk_took_in_part_is_not_read(root: Path) -> None:
     with tracked_run("train", PARAMS, root, {}) as run:
         assert run._journal is not None

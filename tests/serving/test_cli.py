@@ -5,9 +5,11 @@ import io
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import webbrowser
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from dermascreen.core.program import encodable
 from dermascreen.core.tracking.address import store_uri
 from dermascreen.core.tracking.store import open_store
 from dermascreen.prediction.forward import predict_logits
+from dermascreen.serving import runs
 from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
 
 
@@ -208,6 +211,28 @@ def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
         logit, probability = session.run(None, {"pixels": shown})
         np.testing.assert_allclose(logit, predict_logits(bundle.predictor.network, shown, np.arange(count)), atol=1e-4)
         np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit / 2.0)), atol=1e-6)
+
+
+def test_a_browser_is_opened_when_the_server_answers(monkeypatch) -> None:
+    opened, ended = [], []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        runs._open("http://there", *server.getsockname())
+    assert (opened, ended) == (["http://there"], [0])
+    monkeypatch.setattr(runs, "START", 0.0)
+    runs._open("http://there", "127.0.0.1", int(free_port()))
+    assert (opened, ended) == (["http://there"], [0, 0])
+
+
+def test_runs_of_no_project_are_one_sentence_and_nothing_is_made(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for command, said in (("ui", "has neither dvc.yaml nor runs"), ("sync", "has no dvc.yaml")):
+        code, out, err = run(capsys, command)
+        assert (code, out) == (1, "")
+        assert err == f"dermascreen {command}: {tmp_path} {said}; run the command in the folder of a project.\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_of_runs_is_of_the_store_here_also_where_the_project_was_moved(tmp_path, monkeypatch, capsys) -> None:
