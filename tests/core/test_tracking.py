@@ -301,8 +301,8 @@ def test_a_row_says_what_was_found_how_it_is_made_again_and_where_the_report_is(
     assert row.data.tags["mlflow.note.content"] == (
         "| | |\n| --- | --- |\n| ROC AUC on test | 0.9877 |\n| ROC AUC on val | 0.9 |\n\n"
         "Made again by:\n\n```sh\ndvc repro\n```\n\n"
-        f"[The report](#/experiments/{row.info.experiment_id}/runs/{report.info.run_id}/artifacts) is among the "
-        "artifacts of the run of stage report."
+        f"[The report](#/experiments/{row.info.experiment_id}/runs/{report.info.run_id}/artifacts?"
+        "workflowType=machine_learning) is among the artifacts of the run of stage report."
     )
     client = tracking_store.import_mlflow()(f"sqlite:///{root}/mlflow.db")
     [model] = client.search_logged_models([row.info.experiment_id])

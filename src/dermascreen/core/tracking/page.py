@@ -15,6 +15,7 @@ COMMAND = "command"  # a tag of a model's row: what makes it again
 VIEW = "dermascreen"  # the key of the view in addresses
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 VIEW_NAME = "Compare models"
+TRAINING = "workflowType=machine_learning"  # in addresses: otherwise the page is one for language models
 
 
 class Column(NamedTuple):
@@ -52,8 +53,12 @@ ABOUT_DATA = "The stages that make the data: download, audit, split and preproce
 
 def runs_address(server: str, experiment: str) -> str:
     """The address at which `server` shows the models of an experiment, in the saved view."""
-    query = f"workflowType=machine_learning&compareRunsMode=TABLE&viewStateShareKey={VIEW}"
-    return f"{server}/#/experiments/{experiment}/runs?{query}"
+    return f"{server}/#/experiments/{experiment}/runs?{TRAINING}&compareRunsMode=TABLE&viewStateShareKey={VIEW}"
+
+
+def files_address(experiment: str, run: str) -> str:
+    """The address of a run's files, on the same server as the page that links to it."""
+    return f"#/experiments/{experiment}/runs/{run}/artifacts?{TRAINING}"
 
 
 def saved_view(at: int) -> str:

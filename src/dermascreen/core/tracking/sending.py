@@ -321,7 +321,7 @@ def _show_on_row(client: "MlflowClient", row: str, run: "Run") -> None:
     client.log_batch(row, metrics=metrics)
     shown = client.get_run(row)
     report = shown.data.tags.get("report.run_id")
-    address = f"#/experiments/{shown.info.experiment_id}/runs/{report}/artifacts" if report else None
+    address = page.files_address(shown.info.experiment_id, report) if report else None
     note = page.described(shown.data.metrics, shown.data.tags.get(page.COMMAND, "dvc repro"), address)
     client.set_tag(row, page.NOTE, note)
 
