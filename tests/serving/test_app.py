@@ -91,7 +91,8 @@ def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page
     slider.focus()
     for _ in range(3):
         page.keyboard.press("Home")
-    missed, alarms = page.get_by_test_id("stMetricValue").all()
+    figures = page.get_by_test_id("stMetricValue")
+    missed, alarms = figures.nth(0), figures.nth(1)
     playwright.expect(missed).to_have_text("0.0", timeout=WAIT)
     playwright.expect(alarms).to_have_text("970.0", timeout=WAIT)  # 3 % are malignant, and all others are called so
     page.keyboard.press("End")
