@@ -23,8 +23,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from dermascreen.core.params import AuditParams
-from dermascreen.data.lesions.matching import extract, verify
+from dermascreen.data.lesions.features import extract
 from dermascreen.data.lesions.pairs import find_pairs
+from dermascreen.data.lesions.verification import verify
 
 SIDE = 224
 EVERY = 10  # the last of so many is a view of the first of them
@@ -59,7 +60,7 @@ def measure(images: int) -> dict[str, float]:
             photograph(folder, number)
         paths = [f"{number}.jpg" for number in range(images)]
         start = time.perf_counter()
-        pairs = find_pairs(folder, paths, paths, PARAMS)
+        pairs = find_pairs(folder, paths, paths, np.zeros(images, dtype=int), PARAMS, declared=[""] * images)
         seconds = time.perf_counter() - start
     found = set(zip(pairs.path_a, pairs.path_b, strict=True))
     views = {(f"{number - EVERY + 1}.jpg", f"{number}.jpg") for number in range(EVERY - 1, images, EVERY)}

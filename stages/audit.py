@@ -16,8 +16,15 @@ def main() -> None:
         manifest, metadata = Manifest.read(), Metadata.read()
         declared = metadata.at(manifest.path)
         reviews = Reviews.read()
-        apart = kept_apart(manifest.sha256, reviews)
-        found = find_pairs(RAW, manifest.path, manifest.sha256, declared["lesion"], run.params.audit, apart=apart)
+        found = find_pairs(
+            RAW,
+            manifest.path,
+            manifest.sha256,
+            manifest.label,
+            run.params.audit,
+            declared=declared["lesion"],
+            apart=kept_apart(manifest.sha256, reviews),
+        )
         settled, unconfirmed = settle(found, manifest.path, manifest.sha256)
         pairs, rejected = overrule(settled, manifest.path, manifest.sha256, reviews)
         lesion = join(manifest.path, pairs)

@@ -1,10 +1,15 @@
 """What one lesion keeps when it is photographed again must join two images, and what two lesions share must not."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
-from dermascreen.data.lesions.matching import SIDE, find_matches, prepare
+from dermascreen.data.lesions.features import SIDE, prepare
+from dermascreen.data.lesions.matching import find_matches
 
 MIN_SCORE = 9.0
 
@@ -94,6 +99,57 @@ def test_what_two_lesions_share_does_not_join_them(tmp_path, shared, seed) -> No
 
 def test_a_lesion_is_joined_in_spite_of_a_ruler_in_one_of_the_images(tmp_path) -> None:
     assert joined(tmp_path, ruler(lesion(0)), turn(lesion(0)))
+
+
+def in_a_dark_surround(image: np.ndarray) -> np.ndarray:
+    small = cv2.resize(frame(image), (120, 120), interpolation=cv2.INTER_AREA)
+    return cv2.copyMakeBorder(small, 52, 52, 80, 24, cv2.BORDER_CONSTANT, value=(4, 4, 4))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_field_of_view_in_a_dark_surround_is_looked_at_closely(tmp_path, seed) -> None:
+    assert joined(tmp_path, lesion(seed), in_a_dark_surround(turn(lesion(seed))))
+    assert not joined(tmp_path, in_a_dark_surround(lesion(seed)), in_a_dark_surround(lesion(seed + 1)))
+
+
+def test_words_that_everything_shares_are_not_compared(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("dermascreen.data.lesions.index.MOST_POSTINGS", 0)
+    assert not joined(tmp_path, lesion(0), turn(lesion(0)))
+
+
+PLAIN = {  # what each library calls the code that runs on every processor
+    "OPENCV_CPU_DISABLE": "SSE4.1,SSE4.2,POPCNT,SSSE3,AVX,FP16,AVX2,FMA3,AVX512_SKX",
+    "OPENCV_IPP": "disabled",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+    "ATEN_CPU_CAPABILITY": "default",
+}
+FIND = """
+import os, pathlib, sys
+if len(sys.argv) > 1 and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.cpu_count = lambda: 1
+from dermascreen.data.lesions.matching import find_matches
+print(*find_matches(pathlib.Path(), sorted(path.name for path in pathlib.Path().iterdir()), 6.0), sep="\\n")
+"""
+
+
+def test_the_same_is_found_on_every_processor_with_one_thread_or_many(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(24):  # views that share less and less, so that some scores are near the limit
+        seen = turn(colour(lesion(number))) if number % 2 else zoom(lesion(number))
+        for name, image in (("a", lesion(number)), ("b", seen)):
+            noisy = np.clip(image + rng.normal(0, 1 + number, image.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / f"{number:02}{name}.jpg"), noisy, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", FIND, *one_thread],
+            cwd=tmp_path, env=os.environ | settings, check=True, capture_output=True, text=True,
+        ).stdout
+        for settings, one_thread in (({}, []), (PLAIN, []), ({}, ["one"]))
+    ]  # fmt: skip
+    assert found[0].count("Match(") > 10
+    assert found[1] == found[2] == found[0]
 
 
 def test_hair_and_frame_are_found(tmp_path) -> None:

@@ -13,7 +13,10 @@ from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.params import AuditParams
+from dermascreen.data.lesions import pairs as pairs_module
+from dermascreen.data.lesions.matching import Match
 from dermascreen.data.lesions.pairs import (
+    ACROSS_LABELS,
     contradictions,
     equal_pairs,
     find_pairs,
@@ -25,6 +28,8 @@ from dermascreen.data.lesions.pairs import (
 )
 
 LABELLED = Path(__file__).with_name("labelled_pairs.csv")
+PARAMS = AuditParams(max_distance=15, min_score=9.0)
+BENIGN = np.zeros(100, dtype=int)
 ARCHIVE = Path(__file__).parents[3] / "shared/data/skin-cancer-malignant-vs-benign.zip"
 
 
@@ -80,7 +85,7 @@ def test_each_pair_is_found_by_the_surest_method(tmp_path) -> None:
     photograph(1).save(tmp_path / "f.png")
     paths = [f"{name}.png" for name in "abcdef"]
     sha256 = ["1", "1", "2", "3", "4", "5"]
-    pairs = find_pairs(tmp_path, paths, sha256, [""] * 6, AuditParams(max_distance=15, min_score=9.0))
+    pairs = find_pairs(tmp_path, paths, sha256, BENIGN[:6], PARAMS, declared=[""] * 6)
     method = {(a[0], b[0]): m for a, b, m in zip(pairs.path_a, pairs.path_b, pairs.method, strict=True)}
     assert method["a", "b"] == "bytes"
     assert method["b", "c"] == "pixels"
@@ -88,6 +93,19 @@ def test_each_pair_is_found_by_the_surest_method(tmp_path) -> None:
     assert method["a", "e"] == "features"
     assert join(paths, pairs).tolist() == [0, 0, 0, 0, 0, 1]
     assert (pairs.inliers[pairs.method == "features"] > 9).all()
+
+
+def test_features_need_a_higher_score_across_labels(tmp_path, monkeypatch) -> None:
+    low, high = 9, 14
+    assert low < ACROSS_LABELS * PARAMS.min_score < high
+    found = [Match(*pair, False, score, 1.0, 1.0) for pair, score in (((0, 1), low), ((0, 2), low), ((0, 3), high))]
+    monkeypatch.setattr(pairs_module, "find_matches", lambda *_: found)
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    paths = [f"{number}.png" for number in range(4)]
+    pairs = find_pairs(tmp_path, paths, paths, np.array([0, 0, 1, 1]), PARAMS, declared=[""] * 4)
+    assert sorted(zip(pairs.path_a, pairs.path_b, strict=True)) == [("0.png", "1.png"), ("0.png", "3.png")]
 
 
 def test_fingerprints_tell_pixels_and_shape_apart(tmp_path) -> None:
@@ -110,7 +128,8 @@ def test_precision_and_recall_on_pairs_labelled_by_eye(tmp_path) -> None:
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(archive.read(places[path]))
     sha256 = [str(i) for i in range(len(paths))]
-    pairs = find_pairs(tmp_path, paths, sha256, [""] * len(paths), AuditParams(max_distance=15, min_score=9.0))
+    labels = np.array([int("malignant" in path) for path in paths])
+    pairs = find_pairs(tmp_path, paths, sha256, labels, PARAMS, declared=[""] * len(paths))
     lesion = dict(zip(paths, join(paths, pairs), strict=True))
     joined = labelled["path_a"].map(lesion).eq(labelled["path_b"].map(lesion))
     same = labelled["same"].eq(1)
@@ -146,7 +165,7 @@ def test_lesions_and_patients_that_a_table_names_join_what_the_images_show(tmp_p
     paths = [f"{number}.png" for number in range(6)]
     declared = ["L", "", "M", "L", "", "M2"]
     sha256 = ["1", "2", "3", "4", "5", "3"]
-    pairs = find_pairs(tmp_path, paths, sha256, declared, AuditParams(max_distance=15, min_score=9.0))
+    pairs = find_pairs(tmp_path, paths, sha256, BENIGN[:6], PARAMS, declared=declared)
     assert sorted(zip(pairs.path_a, pairs.path_b, pairs.method, strict=True)) == [
         ("0.png", "3.png", "declared"), ("2.png", "5.png", "bytes"),
     ]  # fmt: skip

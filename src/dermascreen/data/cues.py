@@ -5,22 +5,20 @@ photograph, to see how the network does without it.
 """
 
 import io
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
-from tqdm import tqdm
 
 from dermascreen.artifacts.dataset.images import Images, Pixels
 from dermascreen.core.params import PreprocessParams
 from dermascreen.core.tables import Names
+from dermascreen.core.threads import in_threads
 from dermascreen.data.photographs.framing import to_input
 from dermascreen.data.photographs.header import open_header
 from dermascreen.data.photographs.photograph import open_photograph
@@ -39,9 +37,6 @@ UNSAID = -1  # for what a file does not say; a number, because not every learner
 
 QUALITY = 75  # of re-encoded images: the lowest in the Kaggle set, so that no file keeps more detail than another
 SUBSAMPLING = "4:2:0"
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class PixelCues(NamedTuple):
@@ -62,7 +57,7 @@ def file_cues(root: Path, paths: Names) -> pd.DataFrame:
     quantisation table; horizontal and vertical chroma subsampling; progressive (0 or 1); JFIF density and its unit.
     What a file does not say, such as the quantisation of a PNG, is -1.
     """
-    return pd.DataFrame(_in_threads(lambda path: _file_cues(root / path), paths, "files"))
+    return pd.DataFrame(in_threads(lambda path: _file_cues(root / path), paths, "files"))
 
 
 def _file_cues(path: Path) -> dict[str, float]:
@@ -126,7 +121,7 @@ def pixel_cues(pixels: Pixels, rows: npt.NDArray[np.intp]) -> PixelCues:
         shrunk = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         return _statistics(image.histogram(mask)), _statistics(image.histogram()), np.asarray(shrunk).ravel()
 
-    frame, colour, thumbnail = zip(*_in_threads(measure, rows, "pixels"), strict=True)
+    frame, colour, thumbnail = zip(*in_threads(measure, rows, "pixels"), strict=True)
     return PixelCues(pd.DataFrame(frame, columns=COLUMNS), pd.DataFrame(colour, columns=COLUMNS), np.stack(thumbnail))
 
 
@@ -194,9 +189,3 @@ def _saved(image: Image.Image, format_: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, format_, **options)
     return file.getvalue()
-
-
-def _in_threads(measure: Callable[[Item], Result], items: Iterable[Item], name: str) -> list[Result]:
-    items = list(items)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(tqdm(pool.map(measure, items), name, len(items), unit="image", disable=None))

@@ -66,6 +66,7 @@ def find_known(root: Path, images: Manifest, metadata: Metadata, own: Manifest, 
     paths = [*(str(RAW / path) for path in own.path), *(str(root / path) for path in images.path)]
     sha256 = [*own.sha256, *images.sha256]
     declared = [*("" for _ in own.path), *metadata.at(images.path)["lesion"]]  # another data set has other names
-    lesion = join(paths, find_pairs(Path(), paths, sha256, declared, params))
+    label = np.concatenate([own.label, images.label])
+    lesion = join(paths, find_pairs(Path(), paths, sha256, label, params, declared=declared))
     ours, theirs = lesion[: len(own)], lesion[len(own) :]
     return Listed(theirs, np.isin(theirs, ours))

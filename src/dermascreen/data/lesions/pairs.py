@@ -3,9 +3,7 @@ features, or the name of the lesion in a table.
 """
 
 import hashlib
-import os
 from collections.abc import Set
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagehash
@@ -14,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
 from dermascreen.artifacts.dataset.details import AuditDetails, PairCounts
 from dermascreen.artifacts.dataset.lesions import Lesions, Pairs
@@ -22,9 +19,11 @@ from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.params import AuditParams
 from dermascreen.core.tables import Names
+from dermascreen.core.threads import in_threads
 from dermascreen.data.lesions.matching import find_matches
 from dermascreen.data.photographs.photograph import read_photograph
 
+ACROSS_LABELS = 1.5  # times the score that features need where one photograph is benign and the other malignant
 HASH_SIDE = 16  # 256 bits: at the usual 64, small round lesions on plain skin already look alike
 # The first of these that finds a pair is said to have found it.
 METHODS = ("bytes", "pixels", "hash", "features", "declared", "reviewed")
@@ -34,15 +33,23 @@ Hashes = npt.NDArray[np.bool_]  # shape (N, 256)
 
 
 def find_pairs(
-    root: Path, paths: Names, sha256: Names, declared: Names, params: AuditParams, *, apart: Apart = frozenset()
+    root: Path,
+    paths: Names,
+    sha256: Names,
+    label: npt.NDArray[np.int64],
+    params: AuditParams,
+    *,
+    declared: Names,
+    apart: Apart = frozenset(),
 ) -> Pairs:
     """Pairs of photographs that show one lesion, each by the first of METHODS that finds it.
 
     The score is 1 for equal bytes and pixels, the share of equal bits for hashes, and for features the inliers times
-    the share of the image that agrees (`matching.Match`).
+    the share of the image that agrees (`verification.Match`). One lesion seldom has two labels, so features need a
+    score that is ACROSS_LABELS times as high where the labels differ.
 
-    Parameters: `paths` of the photographs under `root`, `sha256` of their files, and the `declared` names of their
-    lesions, blank where none is known. `apart`, pairs of places that are not to be joined by what is equal.
+    Parameters: `paths` of the photographs under `root`, `sha256` of their files, and their labels; the `declared` names
+    of their lesions, blank where none is known; `apart`, pairs of places that are not to be joined by what is equal.
     """
     pixels, hashes = fingerprints(root, paths)
     rows = [(*pair, "bytes", 1.0, 0) for pair in equal_pairs(sha256, apart)]
@@ -51,6 +58,7 @@ def find_pairs(
     rows += [
         (match.first, match.second, "features", match.score, match.inliers)
         for match in find_matches(root, paths, params.min_score)
+        if label[match.first] == label[match.second] or match.score >= ACROSS_LABELS * params.min_score
     ]
     rows += [(*pair, "declared", 1.0, 0) for pair in equal_pairs(declared, apart)]
     pairs = pd.DataFrame(rows, columns=["a", "b", "method", "score", "inliers"])
@@ -75,8 +83,7 @@ def fingerprints(root: Path, paths: Names) -> tuple[list[str], Hashes]:
         digest = hashlib.blake2b(rgb.tobytes(), digest_size=16, key=repr(rgb.size).encode())
         return digest.hexdigest(), np.asarray(imagehash.phash(rgb, hash_size=HASH_SIDE).hash).ravel()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
-        found = list(tqdm(pool.map(one, paths), "hash", len(paths), unit="image", disable=None))
+    found = in_threads(one, paths, "hash")
     return [digest for digest, _ in found], np.array([bits for _, bits in found], dtype=bool)
 
 
