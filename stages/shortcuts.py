@@ -8,23 +8,24 @@ import numpy as np
 from dermascreen.artifacts.dataset.images import Images, write_pixels
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
-from dermascreen.artifacts.dataset.splits import TEST, TRAIN, Splits
-from dermascreen.artifacts.dataset.strata import untold
+from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
+from dermascreen.artifacts.dataset.strata import describe, untold
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
 from dermascreen.core.stage import stage
 from dermascreen.data.cues import coarse_jpeg, differing, file_cues, has_exif, interventions, mean_colour, pixel_cues
-from dermascreen.evidence.shortcuts import baseline_scores, near_duplicate_in
+from dermascreen.evidence.shortcuts import baseline_scores, beside_network, near_duplicate_in, report_covariates
 from dermascreen.prediction.predictor import Predictor
 
 
 def main() -> None:
     with stage("shortcuts") as run:
-        splits = Splits.read(splits=[TRAIN, TEST])
+        splits = Splits.read(splits=[TRAIN, VAL, TEST])
         near_duplicate = near_duplicate_in(splits.lesion, Manifest.read().at(splits.path).source_split == TRAIN)
-        train, test = splits.part(TRAIN), splits.part(TEST)
-        predictions, predictor = Predictions.read().at(test.path), Predictor()
+        train, val, test = (splits.part(part) for part in (TRAIN, VAL, TEST))
+        every, predictor, metadata = Predictions.read(), Predictor(), Metadata.read()
+        predictions = every.at(test.path)
         called = predictor.points.flags(predictions.probability)
 
         images = Images.open()
@@ -35,6 +36,16 @@ def main() -> None:
             values = np.asarray(cues)
             baselines[name] = baseline_scores(values[:n], train.label, values[n:])
 
+        known, covariates = describe(metadata, [*train.path, *val.path, *test.path]), None
+        alone, both = np.zeros(len(test)), predictions.logit
+        if known.columns:
+            others = baseline_scores(known.numbers[:n], train.label, known.numbers[n:], known.categorical)
+            on_val, alone = others[: len(val)], others[len(val) :]
+            both = beside_network(val.label, (on_val, every.at(val.path).logit), (alone, predictions.logit))
+            covariates = report_covariates(
+                test.label, predictions.logit, test.lesion, columns=known.columns, alone=alone, both=both
+            )
+
         changed = {}
         with TemporaryDirectory() as folder:
             preprocess = predictor.network.description.preprocess
@@ -44,7 +55,10 @@ def main() -> None:
                 changed[name] = predictions.logit.copy()
                 changed[name][rows] = predictor.logits(other, rows, run.params.evaluate.tta)
 
-        scores = ShortcutScores(test.path, test.label, test.lesion, predictions.logit, **baselines, **changed)
+        scores = ShortcutScores(
+            test.path, test.label, test.lesion, predictions.logit, **baselines, **changed,
+            covariates=alone, with_covariates=both,
+        )  # fmt: skip
         scores.write()
         run.tracking.log_artifact(ShortcutScores.PATH)
         strata = {
@@ -60,7 +74,8 @@ def main() -> None:
             baselines=baselines,
             changed=changed,
             strata=strata,
-            not_assessable=untold(Metadata.read()),
+            not_assessable=untold(metadata),
+            covariates=covariates,
         )
         run.report(details)
 

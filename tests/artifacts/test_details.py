@@ -104,7 +104,7 @@ def test_the_whole_report_of_shortcuts_is_json() -> None:
     )
     text = json.dumps(details.model_dump(mode="json"), allow_nan=False)
     assert ShortcutsDetails.model_validate_json(text, strict=True) == details
-    assert list(json.loads(text)) == ["network", "baselines", "interventions", "strata", "not_assessable"]
+    assert list(json.loads(text)) == ["network", "baselines", "interventions", "strata", "not_assessable", "covariates"]
     assert details.not_assessable == ("skin type",)
 
 

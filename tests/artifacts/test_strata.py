@@ -1,10 +1,11 @@
 """How the metadata divide photographs, and what they do not tell."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from dermascreen.artifacts.dataset.metadata import Metadata
-from dermascreen.artifacts.dataset.strata import TOLD_BY, divide, require_groups, untold
+from dermascreen.artifacts.dataset.strata import TOLD_BY, describe, divide, require_groups, untold
 from dermascreen.core.errors import ParamsError
 
 PATHS = [f"{number}.jpg" for number in range(6)]
@@ -84,3 +85,29 @@ def test_groups_that_do_not_exist_are_named() -> None:
         require_groups(["gender"], groups)
     with pytest.raises(ParamsError, match=r"are none\."):
         require_groups(["sex"], {})
+
+
+def test_covariates_are_numbers_of_what_is_known_before_the_diagnosis() -> None:
+    table = metadata(
+        sex=["male", "female", "", "male", "male", "male"],
+        age_approx=["29", "30", "85+", "", "50", "0"],
+        anatom_site_general=["leg", "arm", "arm", "leg", "", "leg"],
+        diagnosis=list("abcdef"),
+        age_at_diagnosis=list("123456"),
+        hospital=list("ababab"),
+        anatom_site_special=["leg"] * 6,
+    )
+    found = describe(table, PATHS[::-1])
+    assert found.columns == ("sex", "age_approx", "anatom_site_general")
+    assert found.categorical.tolist() == [True, False, True]
+    np.testing.assert_array_equal(found.numbers[:, 0], [0, 0, 0, np.nan, 1, 0])
+    np.testing.assert_array_equal(found.numbers[:, 1], [0, 50, np.nan, 85, 30, 29])
+    np.testing.assert_array_equal(found.numbers[:, 2], [0, np.nan, 0, 1, 1, 0])
+
+
+def test_nothing_known_is_no_covariate(monkeypatch) -> None:
+    found = describe(metadata(note=list("abcdef")), PATHS)
+    assert (found.columns, found.numbers.shape, found.categorical.shape) == ((), (6, 0), (0,))
+    monkeypatch.setattr("dermascreen.artifacts.dataset.strata.MOST_CATEGORIES", 1)
+    rare = describe(metadata(sex=["m", "m", "f", "f", "m", "x"], age=["young", "old", "", "b", "c", "d"]), PATHS)
+    np.testing.assert_array_equal(rare.numbers[:, 0], [0, 0, np.nan, np.nan, 0, np.nan])

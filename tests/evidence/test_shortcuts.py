@@ -9,9 +9,11 @@ from statsmodels.stats.proportion import proportion_confint
 from dermascreen.evidence.intervals import Interval, clopper_pearson, compare_aucs, delong_interval, hoeffding
 from dermascreen.evidence.shortcuts import (
     baseline_scores,
+    beside_network,
     near_duplicate_in,
     report_auc,
     report_baselines,
+    report_covariates,
     report_interventions,
     report_strata,
 )
@@ -55,6 +57,36 @@ def test_constant_features_give_a_constant_score(labels, n) -> None:
     assert compared.roc_auc == 0.5
     fewer = min(np.bincount(labels[1]))
     assert compared.intervals.roc_auc == {"hoeffding": hoeffding(0.5, fewer)}
+
+
+def test_categories_have_no_order() -> None:
+    kind = np.tile(np.arange(40), 40)
+    label = np.random.default_rng(4).integers(0, 2, 40)[kind]  # of each category, in no order
+    values = kind[:, None].astype(float)
+    assert (baseline_scores(values, label, values, np.array([True]))[label == 1] > 0.5).all()
+    some = np.where(np.arange(len(kind))[:, None] % 7, values, np.nan)
+    assert np.isfinite(baseline_scores(some, label, some, np.array([True]))).all()
+
+
+def test_the_picture_adds_what_the_covariates_do_not_tell(labels) -> None:
+    rng = np.random.default_rng(5)
+    val, test = labels
+    told, seen = ([y + rng.normal(size=len(y)) for y in labels] for _ in range(2))  # independent given the label
+    probability = [1 / (1 + np.exp(-score)) for score in told]
+    both = beside_network(val, (probability[0], seen[0]), (probability[1], seen[1]))
+    best = roc_auc_score(test, told[1] + seen[1])  # the likelihood ratio
+    report = report_covariates(test, seen[1], np.arange(600), columns=("age",), alone=probability[1], both=both)
+    assert report.together.roc_auc == pytest.approx(best, abs=0.005)
+    for gain, than in ((report.picture_adds, probability[1]), (report.covariates_add, seen[1])):
+        compared = compare_aucs(test, both, than, np.arange(600))
+        assert (gain.difference, gain.low, gain.high) == (compared.difference, compared.low, compared.high)
+        assert gain.low > 0
+    assert report.picture_adds.gain.value == pytest.approx(best - report.alone.roc_auc, abs=0.005)
+
+
+def test_sure_probabilities_do_not_break_the_combination() -> None:
+    label, sure = np.tile([0, 1], 20), np.tile([0.0, 1.0], 20)
+    assert np.isfinite(beside_network(label, (sure, label * 2.0), (sure, label * 2.0))).all()
 
 
 def test_the_same_input_gives_the_same_scores(labels) -> None:

@@ -139,7 +139,10 @@ def _reported(
         ),
         external=ExternalDetails(sites=found),
     )  # fmt: skip
-    scores = ShortcutScores(parts["test"].path, label, parts["test"].lesion, logits, **baselines, **changed)
+    scores = ShortcutScores(
+        parts["test"].path, label, parts["test"].lesion, logits, **baselines, **changed,
+        covariates=np.zeros(len(label)), with_covariates=logits,
+    )  # fmt: skip
     return Model(results, predictions, scores, DecisionCurve.of(decision_curve(label, samples["test"].probability)))
 
 

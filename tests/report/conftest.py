@@ -359,7 +359,7 @@ def predictions():
 def scores(predictions):
     test = predictions.part("test")
     noise = np.random.default_rng(1).normal(size=(4, len(test)))
-    return ShortcutScores(test.path, test.label, test.lesion, test.logit, *noise, *[test.logit] * 3)
+    return ShortcutScores(test.path, test.label, test.lesion, test.logit, *noise, *[test.logit] * 5)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, MeasuredRates, PointReport, fn_reduction
 from dermascreen.evidence.sample import Sample
-from dermascreen.evidence.shortcuts import InterventionReport
+from dermascreen.evidence.shortcuts import AucIntervals, AucReport, CovariatesReport, GainReport, InterventionReport
 from dermascreen.report.numbers import (
     amount,
     by,
@@ -40,6 +40,7 @@ from dermascreen.report.wording import (
     benefit_of,
     caveat_of,
     chance_of,
+    covariates_of,
     kept,
     network_of,
     reduction_of,
@@ -329,3 +330,20 @@ def test_where_the_model_does_good(decision_curve) -> None:
     assert benefit_of(useless).startswith("At no threshold")
     once = benefit_of(dataclasses.replace(decision_curve, treat_all=np.array([0.5, 0.45, 0.45, 0.31])))
     assert once.startswith("At 1 of the 4 thresholds drawn, 0.1, acting on the model")
+
+
+def test_the_page_says_what_the_picture_adds() -> None:
+    def auc(value: float) -> AucReport:
+        return AucReport(value, AucIntervals({"delong": Interval(value - 0.05, value + 0.05)}))
+
+    picture, table = GainReport(0.2, 0.15, 0.25, 0.001), GainReport(-0.01, -0.02, 0.003, 0.2)
+    found = CovariatesReport(("age", "sex", "site"), auc(0.7), auc(0.9), picture, table)
+    assert covariates_of(SimpleNamespace(covariates=None)) == ""
+    assert covariates_of(SimpleNamespace(covariates=found)) == (
+        "Without any picture, age, sex and site alone give an AUC of 0.700 on test. With the network beside, the AUC "
+        "is higher by 0.200 (0.150 to 0.250); beside the network, they change its AUC by \N{MINUS SIGN}0.010 "
+        "(\N{MINUS SIGN}0.020 to +0.003)."
+    )
+    one = dataclasses.replace(found, columns=("age",))
+    assert "age alone gives an AUC" in covariates_of(SimpleNamespace(covariates=one))
+    assert "it changes its AUC" in covariates_of(SimpleNamespace(covariates=one))

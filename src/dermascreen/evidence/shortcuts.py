@@ -3,6 +3,8 @@
 A baseline learns from cues that hold none of a lesion's structure; what counts is how much the network adds to the best
 of them. An intervention removes a cue; if the network relied on it, its AUC falls. A stratum divides the photographs
 into those with a cue and those without; a network that relies on it finds the cancers with it and misses the others.
+
+Covariates, such as age and sex, are known without a photograph; what counts is how much the picture adds to them.
 """
 
 from collections.abc import Mapping
@@ -10,7 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +23,7 @@ from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
 
 Flags = npt.NDArray[np.bool_]  # shape (n,)
 
+SURE = 1e-6  # a probability nearer to 0 or 1 than this is taken as this
 FEWEST = 2  # of each class: with only one image, an AUC is no more than its rank
 
 
@@ -48,6 +53,31 @@ class BaselineReport(AucReport):
     def gain(self) -> Difference:
         """The network's AUC minus this one."""
         return Difference(self.network_minus_baseline, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class GainReport:
+    """An AUC minus another one on the same images."""
+
+    difference: float
+    low: float  # ends of its interval
+    high: float
+    p_value: float | None  # as for a baseline
+
+    @property
+    def gain(self) -> Difference:
+        return Difference(self.difference, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class CovariatesReport:
+    """The AUC of a model on covariates, and of the network and that model together."""
+
+    columns: tuple[str, ...]
+    alone: AucReport
+    together: AucReport
+    picture_adds: GainReport  # to the covariates
+    covariates_add: GainReport  # to the picture
 
 
 @dataclass(frozen=True)
@@ -97,15 +127,52 @@ class StratumReport:
 
 
 def baseline_scores(
-    features: npt.NDArray[np.floating], label: Labels, test_features: npt.NDArray[np.floating]
+    features: npt.NDArray[np.floating],
+    label: Labels,
+    test_features: npt.NDArray[np.floating],
+    categorical: Flags | None = None,
 ) -> Scores:
     """Learn the label from `features`, (n, k), by gradient boosting; return the probability for each test row.
 
     The settings are scikit-learn's and were not tuned on any image. The same input always gives the same scores.
+
+    Parameters: which features' numbers have no order, `categorical`, shape (k,).
     """
     with threadpool_limits(1, "openmp"):  # on shared cores its threads spend their time waiting for one another
-        model = HistGradientBoostingClassifier(early_stopping=False, random_state=0).fit(features, label)
+        model = HistGradientBoostingClassifier(
+            categorical_features=categorical, early_stopping=False, random_state=0
+        ).fit(features, label)
         return np.asarray(model.predict_proba(test_features)[:, 1])
+
+
+def beside_network(label: Labels, val: tuple[Scores, Scores], test: tuple[Scores, Scores]) -> Scores:
+    """What a logistic regression on two scores, fitted on val, gives for test; shape (test images,).
+
+    Parameters: the `label` of each image of val; for val and for test, the probabilities that a baseline gives and the
+    logits of the network.
+    """
+    fit, apply = (
+        np.column_stack([logit(np.clip(probability, SURE, 1 - SURE)), network]) for probability, network in (val, test)
+    )
+    return np.asarray(LogisticRegression(C=np.inf, max_iter=1000).fit(fit, label).decision_function(apply))
+
+
+def report_covariates(
+    label: Labels, network: Scores, lesion: Lesions, *, columns: tuple[str, ...], alone: Scores, both: Scores
+) -> CovariatesReport:
+    """The AUC of a model on the covariates in `columns`, and of it and the network together: `compare_aucs`.
+
+    Parameters, each of shape (n,): `label`; `network`, its logits; `lesion`; the scores of the model on covariates
+    `alone`, and of `both`.
+    """
+
+    def gain(than: Scores) -> GainReport:
+        compared = compare_aucs(label, both, than, lesion)
+        return GainReport(compared.difference, compared.low, compared.high, compared.p_value)
+
+    return CovariatesReport(
+        columns, report_auc(label, alone, lesion), report_auc(label, both, lesion), gain(alone), gain(network)
+    )
 
 
 def report_auc(label: Labels, score: Scores, lesion: Lesions) -> AucReport:

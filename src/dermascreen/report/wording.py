@@ -14,7 +14,7 @@ from dermascreen.evidence.metrics import Rates
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, PointReport
 from dermascreen.evidence.subgroups import Subgroups
-from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, span
+from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, signed, span
 
 POINTS = {  # in the order of the tables
     "default": "Default",
@@ -310,6 +310,20 @@ def baseline_of(shortcuts: ShortcutsDetails) -> str:
     return (
         f"Without the lesion\u2019s structure, {BASELINES[name]} {give} an AUC of {share(best.roc_auc)} on test; "
         f"the network\u2019s is {by(best.gain)}."
+    )
+
+
+def covariates_of(shortcuts: ShortcutsDetails) -> str:
+    """What the picture adds to what is known without it, in a sentence; nothing where the data tell nothing of that."""
+    if (found := shortcuts.covariates) is None:
+        return ""
+    *others, last = found.columns
+    columns = f"{', '.join(others)} and {last}" if others else last
+    return (
+        f"Without any picture, {columns} alone give{'' if others else 's'} an AUC of {share(found.alone.roc_auc)} on "
+        f"test. With the network beside, the AUC is {by(found.picture_adds.gain)}; beside the network, "
+        f"{'they change' if others else 'it changes'} its AUC by {signed(found.covariates_add.difference)} "
+        f"({span(found.covariates_add, 'signed')})."
     )
 
 

@@ -1,9 +1,11 @@
-"""The groups into which the metadata divide the photographs."""
+"""What the metadata tell of the photographs: the groups that they divide them into, and what they say of a patient."""
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dermascreen.artifacts.dataset.columns import Texts
@@ -14,6 +16,7 @@ from dermascreen.core.tables import Names, locate
 MOST = 12  # values of a column that divides into groups
 BANDS = {"0 to 29": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
 UNKNOWN = "not known"
+MOST_CATEGORIES = 100  # values of a column that a model is told apart; rarer ones are as if not known
 
 # What results may depend on, and the words of columns that tell it, found in their names.
 TOLD_BY = {
@@ -26,6 +29,17 @@ TOLD_BY = {
     "acquisition site": r"^site$|\bhospital\b|\battribution\b|\binstitution\b|\bcent(re|er)\b|\bclinic\b",
     "camera": r"\bcamera\b|\bdevice\b|\bdermatoscope\b|\bimage type\b",
 }
+
+# What is known of a patient before anyone looks at the lesion, or at its diagnosis.
+COVARIATES = ("age", "sex", "body site")
+
+
+class Covariates(NamedTuple):
+    """What k columns say of n photographs, as numbers; NaN where nothing is known."""
+
+    columns: tuple[str, ...]
+    numbers: npt.NDArray[np.float64]  # shape (n, k)
+    categorical: npt.NDArray[np.bool_]  # shape (k,): whose numbers stand for categories and have no order
 
 
 def _tells(name: str, what: str) -> bool:
@@ -51,6 +65,27 @@ def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
     return groups
 
 
+def describe(metadata: Metadata, paths: Names) -> Covariates:
+    """What the columns that tell one of COVARIATES say of each of `paths`; without those that always say the same."""
+    rows = locate(pd.Index(metadata["path"]), paths, metadata.PATH)
+    said: dict[str, tuple[pd.Series[float], bool]] = {}
+    for name in metadata.columns:
+        if not any(_tells(name, what) for what in COVARIATES) or _tells(name, "diagnosis"):
+            continue
+        values = pd.Series(metadata[name])
+        years = _years(values) if _tells(name, "age") else None
+        if years is None:
+            categories = values[values.ne("")].value_counts().index[:MOST_CATEGORIES]
+            codes = pd.Series(categories.get_indexer(pd.Index(values)), dtype=float)
+            said[name] = codes.where(codes.ge(0)), True
+        else:
+            said[name] = years, False
+    table = pd.DataFrame({name: numbers for name, (numbers, _) in said.items()}, index=range(len(metadata["path"])))
+    table = table.loc[:, [len(table[name].unique()) > 1 for name in table.columns]]
+    categorical = np.array([said[name][1] for name in table.columns], dtype=bool)
+    return Covariates(tuple(table.columns), table.to_numpy(float)[rows], categorical)
+
+
 def _place(name: str) -> int:
     """Where a column stands among the others: those that results are known to depend on come first."""
     return next((place for place, what in enumerate(TOLD_BY) if _tells(name, what)), len(TOLD_BY))
@@ -65,9 +100,14 @@ def require_groups(asked: Sequence[str], groups: Mapping[str, Texts]) -> Sequenc
     return asked
 
 
-def _bands(values: "pd.Series[str]") -> "pd.Series[str] | None":
+def _years(values: "pd.Series[str]") -> "pd.Series[float] | None":
+    """Ages in years, NaN where there is none; None if some are no numbers, or all are blank."""
     years = pd.to_numeric(values.str.removesuffix("+").where(values.ne("")), errors="coerce")
-    if (years.isna() & values.ne("")).any() or years.isna().all():
+    return None if (years.isna() & values.ne("")).any() or years.isna().all() else years
+
+
+def _bands(values: "pd.Series[str]") -> "pd.Series[str] | None":
+    if (years := _years(values)) is None:
         return None
     named = pd.cut(years, [*BANDS.values(), np.inf], right=False, labels=[*BANDS])
     return named.astype(object).where(named.notna(), "")

@@ -28,6 +28,8 @@ class ShortcutScores(Table):
     frame_replaced: Score  # the network's logits under each intervention
     reencoded: Score
     exif_stripped: Score
+    covariates: Score  # the probability that a model on age, sex and body site gives; 0 where the data tell none
+    with_covariates: Score  # what it and the network give together; the network's logit where the data tell none
 
     @property
     def baselines(self) -> dict[str, Numbers]:

@@ -31,6 +31,7 @@ from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.shortcuts import (
     AucReport,
     BaselineReport,
+    CovariatesReport,
     Flags,
     InterventionReport,
     StratumReport,
@@ -158,6 +159,7 @@ class ShortcutsDetails(Details):
     interventions: dict[str, InterventionReport]
     strata: dict[str, StratumReport]
     not_assessable: tuple[str, ...]  # what the data does not record, so that results by it are unknown
+    covariates: CovariatesReport | None = None  # None where the data tell neither age, sex nor body site
 
     @classmethod
     def measure(
@@ -167,6 +169,7 @@ class ShortcutsDetails(Details):
         called: Flags,
         lesion: Lesions,
         *,
+        covariates: CovariatesReport | None = None,
         baselines: Mapping[str, Scores],
         changed: Mapping[str, Scores],
         strata: Mapping[str, Flags],
@@ -176,7 +179,8 @@ class ShortcutsDetails(Details):
 
         Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant at
         high_recall; `lesion`; the scores of each of `baselines`; the logits under each intervention, `changed`; which
-        images each of `strata` holds. `not_assessable`, what the data do not record.
+        images each of `strata` holds. `not_assessable`, what the data do not record; what the picture adds to
+        `covariates`.
         """
         return cls(
             network=report_auc(label, network, lesion),
@@ -184,6 +188,7 @@ class ShortcutsDetails(Details):
             interventions=report_interventions(label, network, lesion, changed),
             strata=report_strata(label, network, called, lesion, strata),
             not_assessable=not_assessable,
+            covariates=covariates,
         )
 
     @property
