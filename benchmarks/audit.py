@@ -20,9 +20,11 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dermascreen.core.params import AuditParams
+from dermascreen.data.lesions.arithmetic import plain_opencv
 from dermascreen.data.lesions.features import extract
 from dermascreen.data.lesions.pairs import find_pairs
 from dermascreen.data.lesions.verification import verify
@@ -74,7 +76,12 @@ def measure(images: int) -> dict[str, float]:
 
 def every_pair() -> float:
     """Seconds a pair, where every pair of SAMPLE images is matched."""
-    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile() as file:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        tempfile.TemporaryFile() as file,
+        threadpool_limits(1),  # as in the audit
+        plain_opencv(),
+    ):
         folder, paths = Path(name), [f"{number}.jpg" for number in range(SAMPLE)]
         for number in range(SAMPLE):
             photograph(folder, number)

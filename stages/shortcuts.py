@@ -36,7 +36,7 @@ def main() -> None:
             values = np.asarray(cues)
             baselines[name] = baseline_scores(values[:n], train.label, values[n:])
 
-        known, covariates = describe(metadata, [*train.path, *val.path, *test.path]), None
+        known, covariates = describe(metadata, [*train.path, *val.path, *test.path], train.path), None
         alone, both = np.zeros(len(test)), predictions.logit
         if known.columns:
             others = baseline_scores(known.numbers[:n], train.label, known.numbers[n:], known.categorical)

@@ -94,10 +94,12 @@ def test_covariates_are_numbers_of_what_is_known_before_the_diagnosis() -> None:
         anatom_site_general=["leg", "arm", "arm", "leg", "", "leg"],
         diagnosis=list("abcdef"),
         age_at_diagnosis=list("123456"),
+        age_at_biopsy=list("123456"),
+        clinic_location=list("ababab"),
         hospital=list("ababab"),
         anatom_site_special=["leg"] * 6,
     )
-    found = describe(table, PATHS[::-1])
+    found = describe(table, PATHS[::-1], PATHS)
     assert found.columns == ("sex", "age_approx", "anatom_site_general")
     assert found.categorical.tolist() == [True, False, True]
     np.testing.assert_array_equal(found.numbers[:, 0], [0, 0, 0, np.nan, 1, 0])
@@ -106,8 +108,14 @@ def test_covariates_are_numbers_of_what_is_known_before_the_diagnosis() -> None:
 
 
 def test_nothing_known_is_no_covariate(monkeypatch) -> None:
-    found = describe(metadata(note=list("abcdef")), PATHS)
+    found = describe(metadata(note=list("abcdef")), PATHS, PATHS)
     assert (found.columns, found.numbers.shape, found.categorical.shape) == ((), (6, 0), (0,))
     monkeypatch.setattr("dermascreen.artifacts.dataset.strata.MOST_CATEGORIES", 1)
-    rare = describe(metadata(sex=["m", "m", "f", "f", "m", "x"], age=["young", "old", "", "b", "c", "d"]), PATHS)
+    rare = describe(metadata(sex=["m", "m", "f", "f", "m", "x"], age=["young", "old", "", "b", "c", "d"]), PATHS, PATHS)
     np.testing.assert_array_equal(rare.numbers[:, 0], [0, 0, np.nan, np.nan, 0, np.nan])
+
+
+def test_a_column_that_says_nothing_of_what_is_learnt_is_no_covariate() -> None:
+    table = metadata(sex=["f", "m", "f", "f", "f", "m"], age=["", "", "", "", "50", "60"], region=["a", *"bbbbb"])
+    assert describe(table, PATHS, PATHS[:4]).columns == ("sex", "region")
+    assert describe(table, PATHS[4:], PATHS[1:4]).columns == ("sex",)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dermascreen.data.lesions.arithmetic import affine_between, determinant, in_plain_threads, plain_opencv
+from dermascreen.data.lesions.arithmetic import affine_between, determinant, in_plain_threads, plain_opencv, varies
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 300))
@@ -41,3 +41,13 @@ def test_opencv_is_left_as_it_was() -> None:
         assert not any(in_plain_threads(lambda _: cv2.ipp.useIPP(), range(8), "threads", "thread"))
         _ = 1 / 0
     assert (cv2.useOptimized(), cv2.getNumThreads()) == before
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 40))
+def test_varies_agrees_with_numpys_standard_deviation(seed: int, least: float) -> None:
+    values = np.random.default_rng(seed).normal(100, 10, (28, 28)).astype(np.float32)
+    deviation = values.astype(float).std()
+    if abs(deviation - least) > 0.01:
+        assert varies(values, least) == (deviation >= least)
+    assert varies(np.zeros((3, 3), np.float32), 0)
+    assert not varies(np.full((3, 3), 5, np.float32), 1e-6)

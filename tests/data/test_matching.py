@@ -118,11 +118,12 @@ def test_words_that_everything_shares_are_not_compared(tmp_path, monkeypatch) ->
 
 
 PLAIN = {  # what each library calls the code that runs on every processor
-    "OPENCV_CPU_DISABLE": "SSE4.1,SSE4.2,POPCNT,SSSE3,AVX,FP16,AVX2,FMA3,AVX512_SKX",
+    "OPENCV_CPU_DISABLE": "SSE4.1,SSE4.2,POPCNT,SSSE3,AVX,FP16,AVX2,FMA3,AVX512-SKX",
     "OPENCV_IPP": "disabled",
     "OPENBLAS_CORETYPE": "Prescott",
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
     "ATEN_CPU_CAPABILITY": "default",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
 }
 FIND = """
 import os, pathlib, sys

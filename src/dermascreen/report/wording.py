@@ -14,7 +14,7 @@ from dermascreen.evidence.metrics import Rates
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, PointReport
 from dermascreen.evidence.subgroups import Subgroups
-from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, signed, span
+from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, span
 
 POINTS = {  # in the order of the tables
     "default": "Default",
@@ -321,9 +321,8 @@ def covariates_of(shortcuts: ShortcutsDetails) -> str:
     columns = f"{', '.join(others)} and {last}" if others else last
     return (
         f"Without any picture, {columns} alone give{'' if others else 's'} an AUC of {share(found.alone.roc_auc)} on "
-        f"test. With the network beside, the AUC is {by(found.picture_adds.gain)}; beside the network, "
-        f"{'they change' if others else 'it changes'} its AUC by {signed(found.covariates_add.difference)} "
-        f"({span(found.covariates_add, 'signed')})."
+        f"test. Together with the network, {share(found.together.roc_auc)}: compared with that, "
+        f"{by(found.picture_adds.gain)}; compared with the network alone, {by(found.covariates_add.gain)}."
     )
 
 

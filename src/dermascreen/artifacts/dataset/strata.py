@@ -32,6 +32,7 @@ TOLD_BY = {
 
 # What is known of a patient before anyone looks at the lesion, or at its diagnosis.
 COVARIATES = ("age", "sex", "body site")
+LATER = ("diagnosis", "how it was confirmed", "acquisition site")  # what a column that tells one of them may tell too
 
 
 class Covariates(NamedTuple):
@@ -65,12 +66,18 @@ def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
     return groups
 
 
-def describe(metadata: Metadata, paths: Names) -> Covariates:
-    """What the columns that tell one of COVARIATES say of each of `paths`; without those that always say the same."""
-    rows = locate(pd.Index(metadata["path"]), paths, metadata.PATH)
+def describe(metadata: Metadata, paths: Names, learnt: Names) -> Covariates:
+    """What the columns that tell one of COVARIATES say of each of `paths`.
+
+    Without those that say the same of all photographs that a model learns from, `learnt`; and without those whose name
+    tells the diagnosis, how it was confirmed, or the hospital besides: what is known only after a biopsy would give the
+    label away.
+    """
+    index = pd.Index(metadata["path"])
+    rows, those = locate(index, paths, metadata.PATH), locate(index, learnt, metadata.PATH)
     said: dict[str, tuple[pd.Series[float], bool]] = {}
     for name in metadata.columns:
-        if not any(_tells(name, what) for what in COVARIATES) or _tells(name, "diagnosis"):
+        if not any(_tells(name, what) for what in COVARIATES) or any(_tells(name, what) for what in LATER):
             continue
         values = pd.Series(metadata[name])
         years = _years(values) if _tells(name, "age") else None
@@ -81,7 +88,7 @@ def describe(metadata: Metadata, paths: Names) -> Covariates:
         else:
             said[name] = years, False
     table = pd.DataFrame({name: numbers for name, (numbers, _) in said.items()}, index=range(len(metadata["path"])))
-    table = table.loc[:, [len(table[name].unique()) > 1 for name in table.columns]]
+    table = table.loc[:, [len(table[name].iloc[those].unique()) > 1 for name in table.columns]]
     categorical = np.array([said[name][1] for name in table.columns], dtype=bool)
     return Covariates(tuple(table.columns), table.to_numpy(float)[rows], categorical)
 

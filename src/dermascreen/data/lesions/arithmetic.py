@@ -2,21 +2,22 @@
 
 Libraries choose code by the processor that they find: products are summed in another order, or are rounded once
 instead of twice. The last bits of a result then differ, and near a limit so does what follows from it. Here, OpenCV
-runs the code that it has for all processors of an architecture; sums of products are of whole numbers that their type
-holds exactly, in whatever order they are added; and the rest takes only operations that IEEE 754 rounds correctly.
+runs the code that it has for all processors of an architecture; sums are of whole numbers that their type holds
+exactly, in whatever order they are added; and the rest takes only operations that IEEE 754 rounds correctly.
 """
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from dermascreen.core.threads import in_threads
 
-STEPS = 64  # of a pixel: to so much are places rounded where sums of their products decide
+STEPS = 64  # of a pixel or a grey level: to so much is rounded what is added up
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,8 +39,23 @@ def plain_opencv() -> Generator[None]:
 
 
 def in_plain_threads(function: Callable[[Item], Result], items: Iterable[Item], name: str, unit: str) -> list[Result]:
-    """As `in_threads`; a part of OpenCV's setting is of each thread, so that each has to make it."""
-    return in_threads(function, items, name, unit, prepare=lambda: cv2.setUseOptimized(False))
+    """As `in_threads`, within `plain_opencv`: a part of its setting is of each thread, so that each has to make it.
+
+    Nor do libraries start threads of their own, for these keep every core busy.
+    """
+
+    def prepare() -> None:
+        cv2.setUseOptimized(False)
+        threadpool_limits(1, "openmp")
+
+    return in_threads(function, items, name, unit, prepare=prepare)
+
+
+def varies(values: npt.NDArray[Any], least: float) -> bool:
+    """Whether the standard deviation of `values`, rounded to a STEPS-th, is at least `least`."""
+    whole = np.rint(values * STEPS).astype(np.int64)
+    total = int(whole.sum())
+    return bool(whole.size * int((whole**2).sum()) - total**2 >= (whole.size * least * STEPS) ** 2)
 
 
 def determinant(transform: Affine) -> float:

@@ -19,7 +19,7 @@ from dermascreen.data.photographs.photograph import read_photograph
 SIDE = 224  # pixels of the longer side
 KEYPOINTS = 300  # the strongest of an image
 CONTRAST = 0.01  # of a keypoint: low, because skin is smooth
-LENGTH = 512  # of a descriptor: its Euclidean norm, so that a product of two is at most 2 ** 18
+LENGTH = 512  # of a descriptor, its Euclidean norm: a product of two is about 2 ** 18, and 32 bits hold 2 ** 24 exactly
 
 FRAME_BRIGHTNESS = 45  # of 255: what is darker and connected to a corner is the instrument's frame
 FRAME_MARGIN = 8  # pixels around the frame that are masked with it

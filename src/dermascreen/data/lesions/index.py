@@ -33,7 +33,7 @@ TABLES = (  # the dimensions of the two halves of a word
 MAX_HAMMING = 13  # bits in which the signatures of features that vote may differ
 TURN = 30  # degrees: the width of a vote's bins; of zoom it is one octave
 MIN_VOTES = 3
-BLOCK = 2000  # images whose votes are counted together, so that memory need not hold all votes
+BLOCK = 400  # images whose votes are counted together, so that memory need not hold all votes
 MOST_CANDIDATES = 10  # of an image, so that a ruler in thousands of images does not propose every pair
 
 PAIR = ["first", "second", "mirrored"]
@@ -51,8 +51,8 @@ class Codes(NamedTuple):
 class Encoder(NamedTuple):
     """What turns descriptors into words and signatures."""
 
-    axes: npt.NDArray[np.float32]  # rows of 1 and -1, as columns; shape (128, DIMENSIONS)
-    middle: Spectra  # shape (DIMENSIONS,)
+    axes: npt.NDArray[np.float32]  # 1 and -1; shape (128, DIMENSIONS)
+    middle: npt.NDArray[np.float64]  # of each dimension, the median; shape (DIMENSIONS,)
     books: list[list[Spectra]]  # for each half of each table, the middles of its words
 
     @classmethod
@@ -63,7 +63,9 @@ class Encoder(NamedTuple):
         middle = np.median(spectra, axis=0)
         spread = ((2 * (spectra - middle)) ** 2).sum(axis=0)  # whole, for a median may be half a number
         chosen = np.argsort(-spread, kind="stable")[:DIMENSIONS]
-        books = [[_cluster(spectra[:, chosen[half]], words) for half in table] for table in TABLES]
+        books = [
+            [_cluster(np.ascontiguousarray(spectra[:, chosen[half]]), words) for half in table] for table in TABLES
+        ]
         return cls(transform[:, chosen], middle[chosen], books)
 
     def encode(self, descriptors: Descriptors) -> Codes:
@@ -71,7 +73,8 @@ class Encoder(NamedTuple):
         words = []
         for table, books in zip(TABLES, self.books, strict=True):
             one, two = (
-                pairwise_distances_argmin(spectra[:, half], book) for half, book in zip(table, books, strict=True)
+                pairwise_distances_argmin(np.ascontiguousarray(spectra[:, half]), book)
+                for half, book in zip(table, books, strict=True)
             )
             words.append(one * len(books[1]) + two)
         bits = np.packbits(spectra > self.middle, axis=1)
@@ -100,15 +103,15 @@ def candidates(features: Features) -> pd.DataFrame:
         return _most_voted([])
     codes = _encode(features.descriptor, image, slot)
     both = np.tile(image, 2)
-    one, two = np.concatenate([_alike(codes, table, both) for table in range(len(TABLES))], axis=1)
-
-    first = np.minimum(image[one], image[two % len(image)])
-    blocks = (
-        _votes(features, image, slot, one[rows], two[rows])
-        for start in range(0, len(features.found), BLOCK)
-        if len(rows := np.flatnonzero((first >= start) & (first < start + BLOCK)))
+    length = np.stack([np.bincount(words)[words] for words in codes.words])
+    pairs = np.concatenate([_alike(codes, length, table, both) for table in range(len(TABLES))], axis=1)
+    first = np.minimum(image[pairs[0]], image[pairs[1] % len(image)])
+    pairs = pairs[:, np.argsort(first, kind="stable")]
+    ends = np.searchsorted(np.sort(first), np.arange(0, len(features.found) + BLOCK, BLOCK))
+    keypoints = _Keypoints(image, features.angle[image, slot], features.size[image, slot])
+    return _most_voted(
+        [_votes(keypoints, *pairs[:, start:end]) for start, end in itertools.pairwise(ends) if end > start]
     )
-    return _most_voted(list(blocks))
 
 
 def _encode(descriptor: Descriptors, image: npt.NDArray[np.intp], slot: npt.NDArray[np.intp]) -> Codes:
@@ -128,49 +131,54 @@ def _encode(descriptor: Descriptors, image: npt.NDArray[np.intp], slot: npt.NDAr
     )
 
 
-def _alike(codes: Codes, table: int, image: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+def _alike(
+    codes: Codes, length: npt.NDArray[np.intp], table: int, image: npt.NDArray[np.intp]
+) -> npt.NDArray[np.int32]:
     """Index pairs (one < two) of features of one word with similar signatures; shape (2, pairs).
 
     The second half of the rows are the flipped features of the first half. A flipped feature is paired with unflipped
-    ones of later images; the other way round would count the same similarity twice. Pairs of one word in a table before
-    this one are left out.
+    ones of later images; the other way round would count the same similarity twice. Pairs that were compared in a table
+    before this one are left out.
+
+    Parameters: how many features the word of each has in each table, `length`, shape (tables, features).
     """
-    length = np.bincount(codes.words[table])[codes.words[table]]
-    order = np.lexsort((codes.words[table], -length))  # the longest first, so that fewer and fewer rows have to be read
-    order = order[length[order] <= MOST_POSTINGS]
-    words, signature, length = codes.words[:, order], codes.signature[order], length[order]
+    order = np.lexsort((codes.words[table], -length[table]))  # longest first: fewer and fewer rows have to be read
+    order = order[length[table, order] <= MOST_POSTINGS]
+    words, signature, short = codes.words[:, order], codes.signature[order], length[:, order] <= MOST_POSTINGS
+    shorter = -length[table, order]  # ascending
 
     half = len(image) // 2
 
     def apart(step: int) -> npt.NDArray[np.int32]:
         """Pairs of a feature and the one that is this many places later in its word; shape (2, pairs)."""
-        count = min(int(np.searchsorted(-length, -step)), len(order) - step)
+        count = min(int(np.searchsorted(shorter, -step)), len(order) - step)
         near = np.bitwise_count(signature[:count] ^ signature[step : step + count]) <= MAX_HAMMING
         rows = np.flatnonzero(near & (words[table, :count] == words[table, step : step + count]))
-        rows = rows[(words[:table, rows] != words[:table, rows + step]).all(axis=0)]
+        met = (words[:table, rows] == words[:table, rows + step]) & short[:table, rows]
+        rows = rows[~met.any(axis=0)]
         one, two = np.sort([order[rows], order[rows + step]], axis=0)
         kept = (one < half) & np.where(two < half, image[one] != image[two], image[one] > image[two])
         return np.stack([one[kept], two[kept]]).astype(np.int32)
 
-    pairs = in_plain_threads(apart, range(1, max(length, default=0)), "index", "step")
+    pairs = in_plain_threads(apart, range(1, -int(shorter[0]) if len(shorter) else 0), "index", "step")
     return np.concatenate([np.empty((2, 0), dtype=np.int32), *pairs], axis=1)
 
 
-def _votes(
-    features: Features,
-    image: npt.NDArray[np.intp],
-    slot: npt.NDArray[np.intp],
-    one: npt.NDArray[np.int32],
-    two: npt.NDArray[np.int32],
-) -> pd.DataFrame:
+class _Keypoints(NamedTuple):
+    image: npt.NDArray[np.intp]
+    angle: npt.NDArray[np.float32]
+    size: npt.NDArray[np.float32]
+
+
+def _votes(keypoints: _Keypoints, one: npt.NDArray[np.int32], two: npt.NDArray[np.int32]) -> pd.DataFrame:
     """Pairs of images whose fullest bin of rotation and zoom has MIN_VOTES; columns first, second, mirrored and votes.
 
     Bins overlap by half, so that similar votes are never divided by an edge.
     """
+    image, angle, size = keypoints
     flipped, two = two >= len(image), two % len(image)
     forward = image[one] < image[two]
     one, two = np.where(forward, one, two), np.where(forward, two, one)
-    angle, size = features.angle[image, slot], features.size[image, slot]
     votes = pd.DataFrame(
         {
             "first": image[one],

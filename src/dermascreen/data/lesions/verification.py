@@ -17,10 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermascreen.core.tables import Names
-from dermascreen.data.lesions.arithmetic import Affine, Places, affine_between, determinant, in_plain_threads
+from dermascreen.data.lesions.arithmetic import Affine, Places, affine_between, determinant, in_plain_threads, varies
 from dermascreen.data.lesions.features import FLIPPED, LENGTH, Features, Mask, prepare
 
-MIN_SIMILARITY = 0.85  # cosine of two descriptors
+MIN_SIMILARITY = 0.85  # product of two descriptors, of LENGTH squared: their cosine, unless one was cut off at 255
 TOLERANCE = 4.0  # pixels between a matched keypoint and its transformed place
 MAX_ZOOM = 4.0
 FEWEST_INLIERS = 6
@@ -155,7 +155,7 @@ def _compare(
         for left in range(0, width - CELL + 1, CELL):
             cell = slice(top, top + CELL), slice(left, left + CELL)
             reach = tuple(slice(max(part.start - REACH, 0), part.stop + REACH) for part in cell)
-            if seen[reach].all() and min(second.band[cell].std(), moved[cell].std()) >= TEXTURE:
+            if seen[reach].all() and varies(second.band[cell], TEXTURE) and varies(moved[cell], TEXTURE):
                 correlation = cv2.matchTemplate(moved[reach], second.band[cell], cv2.TM_CCOEFF_NORMED)
                 within = (top // CELL, left // CELL) in near
                 cells[within] += 1
