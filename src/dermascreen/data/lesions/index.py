@@ -105,9 +105,11 @@ def candidates(features: Features) -> pd.DataFrame:
     both = np.tile(image, 2)
     length = np.stack([np.bincount(words)[words] for words in codes.words])
     pairs = np.concatenate([_alike(codes, length, table, both) for table in range(len(TABLES))], axis=1)
-    first = np.minimum(image[pairs[0]], image[pairs[1] % len(image)])
-    pairs = pairs[:, np.argsort(first, kind="stable")]
-    ends = np.searchsorted(np.sort(first), np.arange(0, len(features.found) + BLOCK, BLOCK))
+    owner = image.astype(np.int32)
+    first = np.minimum(owner[pairs[0]], owner[pairs[1] % len(image)])
+    order = np.argsort(first, kind="stable")
+    first, pairs = first[order], pairs[:, order]
+    ends = np.searchsorted(first, np.arange(0, len(features.found) + BLOCK, BLOCK))
     keypoints = _Keypoints(image, features.angle[image, slot], features.size[image, slot])
     return _most_voted(
         [_votes(keypoints, *pairs[:, start:end]) for start, end in itertools.pairwise(ends) if end > start]
