@@ -95,6 +95,8 @@ def test_covariates_are_numbers_of_what_is_known_before_the_diagnosis() -> None:
         diagnosis=list("abcdef"),
         age_at_diagnosis=list("123456"),
         age_at_biopsy=list("123456"),
+        location_of_metastasis=list("ababab"),
+        age_at_excision=list("123456"),
         clinic_location=list("ababab"),
         hospital=list("ababab"),
         anatom_site_special=["leg"] * 6,
@@ -119,3 +121,15 @@ def test_a_column_that_says_nothing_of_what_is_learnt_is_no_covariate() -> None:
     table = metadata(sex=["f", "m", "f", "f", "f", "m"], age=["", "", "", "", "50", "60"], region=["a", *"bbbbb"])
     assert describe(table, PATHS, PATHS[:4]).columns == ("sex", "region")
     assert describe(table, PATHS[4:], PATHS[1:4]).columns == ("sex",)
+
+
+@pytest.mark.parametrize("odd", ["4O", "unknown", "999", "-5", "inf", "1e400"])
+def test_one_odd_age_does_not_take_away_all_of_them(odd) -> None:
+    paths = [f"{number}.jpg" for number in range(20)]
+    ages = ["20", "40,5", "> 85", "60 years", "70"] * 4
+    table = pd.DataFrame({"lesion": "", "patient": "", "age": [odd, *ages[1:]]}, index=pd.Index(paths))
+    found = describe(Metadata.of(paths, table), paths, paths)
+    np.testing.assert_array_equal(found.numbers[:6, 0], [np.nan, 40.5, 85, 60, 70, 20])
+    assert not found.categorical[0]
+    groups = divide(Metadata.of(paths, table), paths)["age"]
+    assert [*groups[:4]] == ["not known", "30 to 49", "70 and over", "50 to 69"]

@@ -15,6 +15,8 @@ from dermascreen.core.tables import Names, locate
 
 MOST = 12  # values of a column that divides into groups
 BANDS = {"0 to 29": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
+OLDEST = 120  # years: a larger number, such as 999, says that the age is not known
+MOSTLY = 0.9  # of the values in a column of ages are numbers; the others are as if not known
 UNKNOWN = "not known"
 MOST_CATEGORIES = 100  # values of a column that a model is told apart; rarer ones are as if not known
 
@@ -32,6 +34,7 @@ TOLD_BY = {
 
 # What is known of a patient before anyone looks at the lesion, or at its diagnosis.
 COVARIATES = ("age", "sex", "body site")
+FOUND = r"\bhistolog|\bpatholog|\bmalign|\bbenign|\bmelanom|\bmetast|\bexcis"  # words of what was found
 LATER = ("diagnosis", "how it was confirmed", "acquisition site")  # what a column that tells one of them may tell too
 
 
@@ -77,7 +80,8 @@ def describe(metadata: Metadata, paths: Names, learnt: Names) -> Covariates:
     rows, those = locate(index, paths, metadata.PATH), locate(index, learnt, metadata.PATH)
     said: dict[str, tuple[pd.Series[float], bool]] = {}
     for name in metadata.columns:
-        if not any(_tells(name, what) for what in COVARIATES) or any(_tells(name, what) for what in LATER):
+        later = any(_tells(name, what) for what in LATER) or re.search(FOUND, " ".join(words_of(name)))
+        if later or not any(_tells(name, what) for what in COVARIATES):
             continue
         values = pd.Series(metadata[name])
         years = _years(values) if _tells(name, "age") else None
@@ -108,9 +112,10 @@ def require_groups(asked: Sequence[str], groups: Mapping[str, Texts]) -> Sequenc
 
 
 def _years(values: "pd.Series[str]") -> "pd.Series[float] | None":
-    """Ages in years, NaN where there is none; None if some are no numbers, or all are blank."""
-    years = pd.to_numeric(values.str.removesuffix("+").where(values.ne("")), errors="coerce")
-    return None if (years.isna() & values.ne("")).any() or years.isna().all() else years
+    """Ages in years, NaN where there is none, or none that people reach; None if the values are mostly no ages."""
+    text = values.str.casefold().str.removesuffix("years").str.strip("<>+ ").str.replace(",", ".", regex=False)
+    years, known = pd.to_numeric(text, errors="coerce"), values.ne("").sum()
+    return years.where(years.between(0, OLDEST)) if known and years.notna().sum() >= MOSTLY * known else None
 
 
 def _bands(values: "pd.Series[str]") -> "pd.Series[str] | None":
