@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dermascreen.data.lesions import index
 from dermascreen.data.lesions.features import SIDE, prepare
 from dermascreen.data.lesions.matching import find_matches
 
@@ -146,11 +147,24 @@ def test_the_same_is_found_on_every_processor_with_one_thread_or_many(tmp_path) 
         subprocess.run(
             [sys.executable, "-c", FIND, *one_thread],
             cwd=tmp_path, env=os.environ | settings, check=True, capture_output=True, text=True,
-        ).stdout
+        )
         for settings, one_thread in (({}, []), (PLAIN, []), ({}, ["one"]))
     ]  # fmt: skip
-    assert found[0].count("Match(") > 10
-    assert found[1] == found[2] == found[0]
+    assert "unknown" not in found[1].stderr  # the name of a set of instructions
+    assert found[0].stdout.count("Match(") > 10
+    assert found[1].stdout == found[2].stdout == found[0].stdout
+
+
+def test_each_pair_of_features_is_compared_once_and_a_long_word_hides_none(monkeypatch) -> None:
+    monkeypatch.setattr(index, "MOST_POSTINGS", 3)
+    words = np.array([[0, 0, 0, 0, 1, 1, 2, 2], [5, 5, 6, 7, 8, 8, 9, 4]], dtype=np.int32)
+    flipped = np.arange(100, 108)  # words of their own
+    codes = index.Codes(np.c_[words, [flipped, flipped]].astype(np.int32), np.zeros(16, dtype=np.uint64))
+    length = np.stack([np.bincount(table)[table] for table in codes.words])
+    image = np.tile(np.arange(8), 2)
+    first, second = (index._alike(codes, length, table, image).T.tolist() for table in (0, 1))
+    assert sorted(first) == [[4, 5], [6, 7]]  # word 0 is too long
+    assert second == [[0, 1]]  # and 4, 5 were compared before
 
 
 def test_hair_and_frame_are_found(tmp_path) -> None:

@@ -72,9 +72,9 @@ def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
 def describe(metadata: Metadata, paths: Names, learnt: Names) -> Covariates:
     """What the columns that tell one of COVARIATES say of each of `paths`.
 
-    Without those that say the same of all photographs that a model learns from, `learnt`; and without those whose name
-    tells the diagnosis, how it was confirmed, or the hospital besides: what is known only after a biopsy would give the
-    label away.
+    A column is left out if it says the same of all photographs that a model learns from, `learnt`; or if its name also
+    tells what was found, how it was confirmed, or the hospital: what is known only after a biopsy would give the label
+    away.
     """
     index = pd.Index(metadata["path"])
     rows, those = locate(index, paths, metadata.PATH), locate(index, learnt, metadata.PATH)

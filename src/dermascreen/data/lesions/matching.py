@@ -1,6 +1,6 @@
 """Photographs of one lesion, found by local features, an inverted index and geometric verification.
 
-The same photographs give the same pairs on every processor of an architecture, with one thread or many.
+The same photographs give the same pairs whichever instructions the processor has, with one thread or many.
 """
 
 import tempfile

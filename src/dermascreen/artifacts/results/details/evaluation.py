@@ -169,18 +169,18 @@ class ShortcutsDetails(Details):
         called: Flags,
         lesion: Lesions,
         *,
-        covariates: CovariatesReport | None = None,
         baselines: Mapping[str, Scores],
         changed: Mapping[str, Scores],
         strata: Mapping[str, Flags],
         not_assessable: tuple[str, ...],
+        covariates: CovariatesReport | None = None,
     ) -> Self:
         """All numbers about shortcuts, from the test images.
 
         Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant at
         high_recall; `lesion`; the scores of each of `baselines`; the logits under each intervention, `changed`; which
-        images each of `strata` holds. `not_assessable`, what the data do not record; what the picture adds to
-        `covariates`.
+        images each of `strata` holds. Besides: `not_assessable`, what the data do not record; and what was found of
+        `covariates`, if the data have any.
         """
         return cls(
             network=report_auc(label, network, lesion),
