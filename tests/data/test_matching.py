@@ -109,6 +109,10 @@ def in_a_dark_surround(image: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_small_field_of_view_in_a_dark_surround_is_looked_at_closely(tmp_path, seed) -> None:
+    cv2.imwrite(str(tmp_path / "small.png"), in_a_dark_surround(lesion(seed)))
+    gray, _, _ = prepare(tmp_path / "small.png")
+    assert abs(len(gray) - SIDE) <= 4
+    assert (gray < 45).mean() < 0.25  # the corners beside the circle: of the photograph, three quarters are dark
     assert joined(tmp_path, lesion(seed), in_a_dark_surround(turn(lesion(seed))))
     assert not joined(tmp_path, in_a_dark_surround(lesion(seed)), in_a_dark_surround(lesion(seed + 1)))
 

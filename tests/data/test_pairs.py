@@ -16,7 +16,6 @@ from dermascreen.core.params import AuditParams
 from dermascreen.data.lesions import pairs as pairs_module
 from dermascreen.data.lesions.matching import Match
 from dermascreen.data.lesions.pairs import (
-    ACROSS_LABELS,
     contradictions,
     equal_pairs,
     find_pairs,
@@ -96,8 +95,7 @@ def test_each_pair_is_found_by_the_surest_method(tmp_path) -> None:
 
 
 def test_features_need_a_higher_score_across_labels(tmp_path, monkeypatch) -> None:
-    low, high = 9, 14
-    assert low < ACROSS_LABELS * PARAMS.min_score < high
+    low, high = 13, 14  # 1.5 times 9 lies between
     found = [Match(*pair, False, score, 1.0, 1.0) for pair, score in (((0, 1), low), ((0, 2), low), ((0, 3), high))]
     monkeypatch.setattr(pairs_module, "find_matches", lambda *_: found)
     for number in range(4):

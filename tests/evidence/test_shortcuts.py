@@ -63,7 +63,13 @@ def test_categories_have_no_order() -> None:
     kind = np.tile(np.arange(40), 40)
     label = np.random.default_rng(4).integers(0, 2, 40)[kind]  # of each category, in no order
     values = kind[:, None].astype(float)
-    assert (baseline_scores(values, label, values, np.array([True]))[label == 1] > 0.5).all()
+    scores = baseline_scores(values, label, values, np.array([True]))
+    assert (scores[label == 1] > 0.5).all()
+    renamed = np.random.default_rng(5).permutation(40)[kind][:, None].astype(float)
+    few = kind % 40 < 13  # what was learnt of some must not tell of the others by their place among them
+    for numbers in (values, renamed):
+        unseen = baseline_scores(numbers[few], label[few], numbers[~few], np.array([True]))
+        assert len(np.unique(unseen)) == 1
     some = np.where(np.arange(len(kind))[:, None] % 7, values, np.nan)
     assert np.isfinite(baseline_scores(some, label, some, np.array([True]))).all()
 

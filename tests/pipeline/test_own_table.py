@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
@@ -89,6 +90,25 @@ def test_results_are_told_by_group_and_who_is_missing_is_said(trained) -> None:
     page = (project / "reports/report.html").read_text()
     assert "For whom these results hold" in page
     assert "The data do not tell skin type, body site, how it was confirmed, camera" in page
+
+
+def test_what_the_picture_adds_to_age_and_sex_is_said(trained) -> None:
+    project, _, _ = trained
+    found = json.loads((project / "reports/details/shortcuts.json").read_text())["covariates"]
+    assert found["columns"] == ["age", "sex"]
+    scores = pd.read_csv(project / "reports/shortcuts.csv")
+    alone, both, network = (
+        roc_auc_score(scores["label"], scores[name]) for name in ("covariates", "with_covariates", "network")
+    )
+    assert found["alone"]["roc_auc"] == pytest.approx(alone)
+    assert found["together"]["roc_auc"] == pytest.approx(both)
+    assert found["picture_adds"]["difference"] == pytest.approx(both - alone)
+    assert found["covariates_add"]["difference"] == pytest.approx(both - network)
+    sentence = f"Without any picture, age and sex alone give an AUC of {alone:.3f} on test."
+    assert sentence in (project / "models/MODEL_CARD.md").read_text()
+    page = (project / "reports/report.html").read_text()
+    assert sentence in page
+    assert "both minus this model" in page
 
 
 def test_no_name_of_a_patient_leaves_the_users_table(trained) -> None:
