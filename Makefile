@@ -62,8 +62,8 @@ ui: $(READY) ## Show the runs in MLflow
 	dermascreen ui
 
 lock: $(filter .uv/bin/uv,$(UV)) ## Resolve the dependencies in pyproject.toml again, into requirements*.lock
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
-	$(UV) pip compile pyproject.toml --group dev --group peers --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-peers.lock
+	$(UV) pip compile pyproject.toml --extra team --group dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	$(UV) pip compile pyproject.toml --extra team --group dev --group peers --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-peers.lock
 	echo uv | $(UV) pip compile - --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements-uv.lock
 
 format: $(READY) ## Format the code, and fix what ruff can fix
