@@ -1,6 +1,7 @@
 """Predict val and test, calibrate on val, and compute threshold-free metrics and the confusion at 0.5."""
 
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
+from dermascreen.artifacts.dataset.manifest import TEST_IMAGES, Manifest
 from dermascreen.artifacts.dataset.splits import TEST, VAL, Splits
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
 from dermascreen.artifacts.results.curves import curve_file
@@ -22,6 +23,7 @@ def main() -> None:
         shown = splits.part(VAL, TEST)
         for name in (VAL, TEST):
             run.log_dataset(splits.part(name).to_frame(), name, PROCESSED, Splits.PATH)
+        run.tracking.log_tags({TEST_IMAGES: Manifest.read().content_of(splits.part(TEST).path)})
         predictor = Predictor()
         logit = predictor.logits(images.pixels, images.rows(shown.path), params.tta)
         in_val = shown.split == VAL

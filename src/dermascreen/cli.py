@@ -66,11 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="write one JSON object per line, one for each photograph")
     form.add_argument("--csv", action="store_true", help="write CSV")
     predict.add_argument("--point", metavar="NAME", help="the operating point (default: abstention, or high_recall)")
+    predict.add_argument(
+        "--verify", type=Path, metavar="KEY.pem",
+        help="refuse a model whose files are not those that the owner of this public key signed",
+    )  # fmt: skip
     predict.add_argument("--explain", metavar="DIR", type=Path, help="save maps of the evidence into a new folder")
 
     command(
         "register", "Register this project's model if it passes its gates, and promote it if it is better", _register,
         uses_model=False,
+    ).add_argument(
+        "--sign", type=Path, metavar="KEY.pem", help="sign its files with this private elliptic-curve key"
     )  # fmt: skip
     command("rollback", "Make the previous champion champion again", _rollback, uses_model=False).add_argument(
         "--to", type=int, metavar="VERSION", help="a version (default: the previous champion)"
@@ -83,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     app.add_argument("--host", default=LOCAL, help="the address to listen at (default: this machine alone)")
     app.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
 
+    _add_experiments(command)
+    return parser
+
+
+def _add_experiments(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands for runs and experiments, and for projects as a whole."""
     ui = command("ui", "Show this project's runs in MLflow's page, on this machine alone", _ui, uses_model=False)
     ui.add_argument("--port", type=int, default=UI_PORT, help=f"default: {UI_PORT}")
     command("sync", "Send to MLflow what stages logged while it could not be reached", _sync, uses_model=False)
@@ -129,7 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that keep wrote")
     again.add_argument("--archive", type=Path, metavar="ZIP", help="what the kept run had in data.archive")
     again.add_argument("--into", type=Path, default=REPRODUCED, metavar="DIR", help=f"where (default: {REPRODUCED})")
-    return parser
 
 
 def _probability(text: str) -> float:
@@ -158,7 +169,7 @@ def _predict(wanted: argparse.Namespace) -> int:
     from dermascreen.serving.photographs import PhotographPredictor  # noqa: PLC0415
 
     photographs, passed_over = find_photographs(wanted.paths, _standard_input())
-    bundle = _bundle(wanted.model)
+    bundle = _bundle(wanted.model, wanted.verify)
     if wanted.point is not None and wanted.point not in list(bundle.points):
         raise InputError(f"--point: {wanted.point} is not one of {', '.join(bundle.points)}.")
     if wanted.explain is not None:
@@ -187,10 +198,10 @@ def _standard_input() -> Iterator[bytes]:
     yield from sys.stdin.buffer  # bytes, because file names need not be text
 
 
-def _register(_wanted: argparse.Namespace) -> int:
+def _register(wanted: argparse.Namespace) -> int:
     from dermascreen.registry.versions import register  # noqa: PLC0415
 
-    print(register(Path()))
+    print(register(Path(), wanted.sign))
     return 0
 
 
@@ -269,9 +280,12 @@ def _reproduce(wanted: argparse.Namespace) -> int:
     return reproduce(wanted.folder, wanted.archive, wanted.into)
 
 
-def _bundle(model: str) -> "Bundle":
+def _bundle(model: str, public_key: Path | None = None) -> "Bundle":
     from dermascreen.registry.files import located  # noqa: PLC0415
+    from dermascreen.registry.signatures import verify  # noqa: PLC0415
     from dermascreen.serving.bundle import Bundle  # noqa: PLC0415
 
     with located(model) as folder:
+        if public_key is not None:
+            verify(folder, public_key, model)
         return Bundle.read(folder)

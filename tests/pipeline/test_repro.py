@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
+from dermascreen.core.files import fingerprint
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
 from dermascreen.experiments.workspace import override_params
@@ -189,6 +190,9 @@ def test_every_stage_is_one_finished_run_with_the_hashes_of_dvc_lock(finished) -
     row = by_stage["train"]
     assert row.data.params["train.batch_size"] == "16"
     assert row.data.params["preprocess.image_size"] == "32"
+    manifest, splits = pd.read_csv(finished / "data/manifest.csv"), pd.read_csv(finished / "data/splits.csv")
+    tested = manifest[manifest["path"].isin(splits.loc[splits["split"].eq("test"), "path"])]
+    assert by_stage["evaluate"].data.tags["test_images"] == fingerprint(sorted(tested["sha256"]))
     evaluate, threshold = details(finished, "evaluate"), details(finished, "threshold")
     assert row.data.metrics["test/roc_auc"] == evaluate["test"]["roc_auc"]
     assert row.data.metrics["high_recall/recall"] == threshold["high_recall"]["test"]["recall"]

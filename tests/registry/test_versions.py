@@ -21,6 +21,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import ErrorCode
 
+from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.artifacts.model.description import WEIGHTS
 from dermascreen.artifacts.model.files import MODEL_CARD
 from dermascreen.cli import main
@@ -101,6 +103,10 @@ def champion(tmp_path_factory) -> Path:
     override_params(root / "params.yaml", {"evaluate.bootstrap_draws": 100})
     for details in gated():
         details.write(root / details.PATH)
+    names = np.array([f"{number}.jpg" for number in range(4)], dtype=object)
+    zeros, ones = np.zeros(4, int), np.ones(4, int)
+    Manifest(names, zeros, np.full(4, "test", object), ones, ones, names).write(root / Manifest.PATH)
+    Splits(names, zeros, zeros, np.array(["test", "test", "val", "train"], object)).write(root / Splits.PATH)
     for name in ("weights.safetensors", "MODEL_CARD.md"):
         (root / "models" / name).write_text("small", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -112,9 +118,10 @@ def champion(tmp_path_factory) -> Path:
 
 
 def make_light(patch: pytest.MonkeyPatch) -> None:
-    """Without DVC, and without the weight of a model."""
+    """Without DVC, without the weight of a model, and without what is handed over with it."""
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     patch.setattr(registry, "_require_current", lambda _: None)
+    patch.setattr(registry, "complete", lambda *_: None)
     patch.setattr(registry, "BUNDLE", (WEIGHTS, MODEL_CARD))
     patch.setattr(tracking_store, "LOCK_TIMEOUT", 0.1)
     patch.setattr(relocation, "BUSY_TIMEOUT", 0.1)
@@ -186,6 +193,7 @@ def test_register_that_fails_anywhere_leaves_a_champion_and_the_way_back(
         assert command(capfd, "rollback")[1].startswith("Version 1 of dermascreen is champion again")
     assert [name for _, name in ended] == [
         "open_store", "get_model_version_by_alias", "get_model_version_download_uri", "download_artifacts",
+            "search_experiments", "search_runs",
         "log_model", "get_model_version_by_alias", "create_registered_model", "search_logged_models",
         "create_model_version",
         "get_model_version_by_alias", "set_registered_model_alias",
@@ -254,10 +262,10 @@ def test_a_store_says_that_there_is_no_model_and_no_champion(project) -> None:
 
 
 def test_one_that_became_champion_in_the_meantime_is_compared_with(project, monkeypatch) -> None:
-    def slowly(store, root, weights, log=registry._logged):
+    def slowly(*arguments, log=registry._logged):
         monkeypatch.setattr(registry, "_logged", log)
-        registry.register(root)
-        return log(store, root, weights)
+        registry.register(project)
+        return log(*arguments)
 
     monkeypatch.setattr(registry, "_logged", slowly)
     said = registry.register(project)
@@ -281,6 +289,29 @@ def test_a_champion_that_a_server_got_at_the_last_moment_stays(project, monkeypa
     assert (code, out) == (1, "")
     assert "version 3 was registered, but is not champion: version 2 became champion in the meantime" in err
     assert now_champion(project) == "2"
+
+
+def test_the_version_says_how_many_models_its_test_set_has_seen(project) -> None:
+    store = client(project)
+    [experiment] = [found.experiment_id for found in store.search_experiments(filter_string="name = 'dermascreen'")]
+    images = Manifest.read(Manifest.PATH).content_of(np.array(["1.jpg", "0.jpg"], object))
+    for weights in ("w1", "w2"):
+        tags = {"stage": "evaluate", "test_images": images, "input.models/weights.safetensors": weights}
+        store.set_terminated(store.create_run(experiment, tags=tags).info.run_id)
+    said = registry.register(project)
+    version = store.get_model_version("dermascreen", "2")
+    assert version.tags["models_tested"] == "3"
+    assert "3 models, this one among them, are known to this MLflow store" in said
+    assert "3 models, this one among them, are known to this MLflow store" in version.description
+    assert store.get_model_version("dermascreen", "1").tags["models_tested"] == "1"
+
+
+def test_a_key_that_cannot_sign_is_refused_before_anything_is_logged(project, capfd) -> None:
+    before = len(client(project).search_logged_models(["0", "1"]))
+    assert command(capfd, "register", "--sign", "none.pem") == (
+        1, "", "dermascreen register: none.pem cannot be read (No such file or directory).\n",
+    )  # fmt: skip
+    assert len(client(project).search_logged_models(["0", "1"])) == before
 
 
 def test_a_version_that_never_was_champion_can_be_left_again(project, capfd) -> None:

@@ -153,6 +153,10 @@ class ModelError(DermascreenError):
     """A model cannot be found in the registry, or must not be registered."""
 
 
+class SignatureError(DermascreenError):
+    """A model is not what was signed, or a key cannot be used."""
+
+
 class StoreError(DermascreenError):
     """MLflow's store of runs and models cannot be reached, opened or understood."""
 

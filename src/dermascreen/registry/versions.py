@@ -5,11 +5,14 @@ The registered version records what was decided, and why, in its description and
 
 import shutil
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.splits import TEST, Splits
 from dermascreen.artifacts.model.description import WEIGHTS
 from dermascreen.artifacts.model.files import BUNDLE
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
@@ -29,7 +32,11 @@ from dermascreen.core.tracking.store import Store, alone, chosen, open_store
 from dermascreen.experiments.compare import compare, pair
 from dermascreen.registry.files import CHAMPION, NAME, NO_ALIAS, existing_store, files_of
 from dermascreen.registry.gates import gates
+from dermascreen.registry.handover import complete
+from dermascreen.registry.looks import models_tested
+from dermascreen.registry.signatures import key_of
 from dermascreen.report.numbers import signed
+from dermascreen.report.wording import looks_of
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -53,12 +60,16 @@ class Verdict(NamedTuple):
     why: str
 
 
-def register(project: Path) -> str:
+def register(project: Path, private_key: Path | None = None) -> str:
     """Register the model of the pipeline at `project`; return the outcome in sentences.
 
-    Raises ModelError if the pipeline is not up to date or a gate is not passed.
+    Parameters: `private_key`, an elliptic-curve key in PEM with which the model's files are signed.
+    Raises ModelError if the pipeline is not up to date or a gate is not passed, and SignatureError if the key cannot
+    be used.
     """
     params = read_params(project / "params.yaml")
+    if private_key is not None:
+        key_of(private_key)  # refuses one that cannot sign before anything is done
     _require_current(project)
     passed = gates(
         ShortcutsDetails.read(project / ShortcutsDetails.PATH),
@@ -76,14 +87,18 @@ def register(project: Path) -> str:
         # First, so that nothing has been logged if it fails.
         verdict = _compared(store, root / Predictions.PATH, params)
         weights = content_md5(root / WEIGHTS)
-        logged = _logged(store, root, weights)
+        tested = Splits.read(root / Splits.PATH).part(TEST).path
+        with answering(store.uri, NOTHING):
+            models = models_tested(store, Manifest.read(root / Manifest.PATH).content_of(tested), weights)
+        logged = _logged(store, root, weights, lambda bundle: complete(bundle, root, params, models, private_key))
         with alone(store, NOTHING):
             if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
                 verdict = _compared(store, root / Predictions.PATH, params)
-            version = _entered(store, logged, weights, found, verdict)
+            version = _entered(store, logged, weights, verdict, found=found, models=models)
             if verdict.better:
                 _promote(store, version, verdict)
-    return f"Registered {NAME} version {version}{', now champion' if verdict.better else ''}. {found} {verdict.why}"
+    registered = f"Registered {NAME} version {version}{', now champion' if verdict.better else ''}."
+    return f"{registered} {found} {verdict.why} {looks_of(models)}"
 
 
 def rollback(project: Path, to: int | None) -> str:
@@ -185,8 +200,8 @@ def _champion(store: Store, so: str) -> str | None:
             raise
 
 
-def _logged(store: Store, root: Path, weights: str) -> "ModelInfo":
-    """Log the model, whose weights have this md5, in a run of its own."""
+def _logged(store: Store, root: Path, weights: str, completed: Callable[[Path], None]) -> "ModelInfo":
+    """Log the model, whose weights have this md5, in a run of its own; `completed` adds to the folder of its files."""
     import mlflow  # noqa: PLC0415
 
     with TemporaryDirectory() as folder:
@@ -195,6 +210,7 @@ def _logged(store: Store, root: Path, weights: str) -> "ModelInfo":
         for file in BUNDLE:
             copy = shutil.copytree if (root / file).is_dir() else shutil.copy2
             copy(root / file, bundle / file.name)
+        completed(bundle)
         tags = {"stage": "register", "model": weights}
         with (
             answering(store.uri, NOTHING),
@@ -214,7 +230,7 @@ def _logged(store: Store, root: Path, weights: str) -> "ModelInfo":
     return logged
 
 
-def _entered(store: Store, logged: "ModelInfo", weights: str, found: str, verdict: Verdict) -> str:
+def _entered(store: Store, logged: "ModelInfo", weights: str, verdict: Verdict, *, found: str, models: int) -> str:
     """Register what was logged, with the reason and the previous champion; returns the version's number."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow is slow to import
 
@@ -224,13 +240,16 @@ def _entered(store: Store, logged: "ModelInfo", weights: str, found: str, verdic
         except MlflowException as error:
             if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
                 raise
-    tags = {"gates": found, "champion": verdict.why} | ({"before": verdict.champion or ""} if verdict.better else {})
+    tags = {"gates": found, "champion": verdict.why, "models_tested": str(models)}
+    if verdict.better:
+        tags["before"] = verdict.champion or ""
     with answering(store.uri, NOTHING):
         tags |= _trained(store, weights)
     with answering(store.uri, f"whether a version was registered is not known, and {STAYS}"):
         made = store.client.create_model_version(
-            NAME, logged.model_uri, model_id=logged.model_id, tags=tags, description=f"{found} {verdict.why}"
-        )
+            NAME, logged.model_uri, model_id=logged.model_id, tags=tags,
+            description=f"{found} {verdict.why} {looks_of(models)}",
+        )  # fmt: skip
     return str(made.version)
 
 

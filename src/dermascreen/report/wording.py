@@ -92,6 +92,23 @@ def source_of(data: DataParams, kaggles: bool) -> str:
     return f"The photographs are {given}. Whose they are, and under which licence, is not known here."
 
 
+def looks_of(models: int) -> str:
+    """How often a test set was looked at, in a sentence; `models`, the number that was evaluated on it."""
+    if models == 1:
+        return "No other model is known to this MLflow store to have been evaluated on its test images."
+    return (
+        f"{models} models, this one among them, are known to this MLflow store to have been evaluated on these test "
+        "images; if it was chosen for its results on them, those are too good, the more so the more models there were."
+    )
+
+
+def signature_of(key: str | None) -> str:
+    """Whether a model's files are signed, in a sentence; `key`, the sha256 of the public key."""
+    if key is None:
+        return "Its files are not signed."
+    return f"Its files are signed with the key whose public part, in PEM, has the sha256 `{key}`."
+
+
 def separation_of(protocol: str) -> str:
     """Whether test is kept apart from training, in a sentence; `protocol` is split.protocol of params.yaml."""
     if protocol == "official_with_duplicates":

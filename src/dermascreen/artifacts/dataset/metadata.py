@@ -64,6 +64,15 @@ class Metadata:
         """What the data set's own tables say, besides lesions and patients."""
         return [name for name in self.frame.columns if name not in ("path", *DECLARED)]
 
+    @property
+    def licences(self) -> dict[str, int]:
+        """The number of photographs under each licence, the most frequent first; empty if no column tells them."""
+        told = next((name for name in self.columns if {"license", "licence"} & {*words_of(name)}), None)
+        if told is None:
+            return {}
+        counts = self.frame[told].replace("", "not known").value_counts()
+        return {str(name): int(number) for name, number in counts.items()}
+
     def at(self, paths: Names) -> Self:
         """The rows of these paths, in their order; BadTableError where one is missing."""
         rows = locate(pd.Index(self.frame["path"]), paths, self.PATH)

@@ -24,7 +24,8 @@ from dermascreen.core.files import CACHE, write_json
 FOLDER = CACHE / "tracking"  # in the project
 EVENTS, FILES, SENT, MISSED, LOCK = "events.jsonl", "files", "sent.json", "missed", "lock"
 NEW, DELETED = "new-", "deleted-"  # before the name of a folder that is not whole
-OPEN, METRICS, DATASET, ARTIFACT, OUTPUTS, CLOSE = "open", "metrics", "dataset", "artifact", "outputs", "close"
+OPEN, METRICS, TAGS, DATASET, ARTIFACT = "open", "metrics", "tags", "dataset", "artifact"
+OUTPUTS, CLOSE = "outputs", "close"
 
 Event = dict[str, Any]
 

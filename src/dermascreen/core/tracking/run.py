@@ -23,7 +23,7 @@ import yaml
 from dermascreen.core.errors import ParamsError, StoreError
 from dermascreen.core.params import Params, load
 from dermascreen.core.tracking.failures import masked
-from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, Journal, entries
+from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, TAGS, Journal, entries
 from dermascreen.core.tracking.page import COMMAND, command
 from dermascreen.core.tracking.sending import LATER, TRAIN, WAITS, Answer
 from dermascreen.core.tracking.service import Service
@@ -78,6 +78,10 @@ class Run:
         self._attempt(lambda journal: journal.write(METRICS, metrics=dict(metrics), step=step))
         if self._service is not None:
             self._report(self._service.ask())
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Log texts by which runs are found."""
+        self._attempt(lambda journal: journal.write(TAGS, tags=dict(tags)))
 
     def log_dataset(self, frame: "pd.DataFrame", name: str, digest: str, source: Mapping[str, str]) -> None:
         """Log that a table was used, such as the part test.

@@ -204,6 +204,8 @@ def _apply(store: Store, run: str, entry: Entry, event: Event) -> None:
     match event["event"]:
         case journal.METRICS:
             _log(client, run, event["at"], metrics=event["metrics"], step=event["step"])
+        case journal.TAGS:
+            _log(client, run, event["at"], tags=event["tags"])
         case journal.DATASET:
             client.log_inputs(run, [_dataset(event)])
         case journal.ARTIFACT:

@@ -1,0 +1,135 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from dermascreen.core.errors import MissingInputError, SignatureError
+from dermascreen.registry.signatures import PASSWORD, SIGNATURE, key_of, sign, verify
+
+
+@pytest.fixture(autouse=True)
+def no_password(monkeypatch) -> None:
+    monkeypatch.delenv(PASSWORD, raising=False)
+
+
+def write_keys(folder: Path, name: str, password: bytes | None = None, key=None) -> tuple[Path, Path]:
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "reference").mkdir(parents=True)
+    for name in ("weights.safetensors", "reference/a.npy", ".gitignore"):
+        (folder / name).write_text(f"content of {name}")
+    return folder
+
+
+def test_what_was_signed_is_accepted_wherever_it_is(model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    verify(model, public, "it")
+    verify(model.rename(tmp_path / "elsewhere"), public, "it")
+    assert key_of(private) == hashlib.sha256(public.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "reference/a.npy", ".gitignore"])
+def test_a_changed_file_is_named(name: str, model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    (model / name).write_text("another content")
+    with pytest.raises(SignatureError) as raised:
+        verify(model, public, "it")
+    assert str(raised.value) == f"it is not what was signed (changed: {name}); do not use it."
+
+
+def test_added_and_missing_files_are_named(model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    (model / "weights.safetensors").unlink()
+    (model / "b.json").write_text("{}")
+    (model / "a.json").write_text("{}")
+    with pytest.raises(SignatureError) as raised:
+        verify(model, public, "it")
+    assert str(raised.value) == (
+        "it is not what was signed (added: a.json, b.json; missing: weights.safetensors); do not use it."
+    )
+
+
+def test_another_s_signature_is_refused(model: Path, tmp_path: Path) -> None:
+    private, _ = write_keys(tmp_path, "key")
+    _, other = write_keys(tmp_path, "other")
+    sign(model, private)
+    with pytest.raises(SignatureError, match=r"it is not what was signed \(Key mismatch.*; do not use it"):
+        verify(model, other, "it")
+
+
+def test_a_signature_that_was_tampered_with_is_refused(model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    signature = (model / SIGNATURE).read_text()
+    for broken in (signature[:-10], "", "{}", signature.replace('"payload":"', '"payload":"AAAA')):
+        (model / SIGNATURE).write_text(broken)
+        with pytest.raises(SignatureError, match=r"^(it is not what was signed|the signature of it is not of)"):
+            verify(model, public, "it")
+
+
+def test_without_a_signature_nothing_is_accepted(model: Path, tmp_path: Path) -> None:
+    _, public = write_keys(tmp_path, "key")
+    with pytest.raises(SignatureError, match=r"it has no model\.sig"):
+        verify(model, public, "it")
+    with pytest.raises(MissingInputError, match=r"none\.pub does not exist"):
+        verify(model, tmp_path / "none.pub", "it")
+
+
+def test_a_key_with_a_password(model: Path, tmp_path: Path, monkeypatch) -> None:
+    private, public = write_keys(tmp_path, "key", b"secret")
+    with pytest.raises(SignatureError, match=f"Password was not given.*{PASSWORD}"):
+        key_of(private)
+    monkeypatch.setenv(PASSWORD, "wrong")
+    with pytest.raises(SignatureError, match=PASSWORD):
+        key_of(private)
+    monkeypatch.setenv(PASSWORD, "secret")
+    sign(model, private)
+    verify(model, public, "it")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"no key", "is no private key that can be used"),
+        (b"", "is no private key"),
+        (None, "cannot be read .No such file"),
+    ],
+)
+def test_what_is_no_private_key_is_refused(content: bytes | None, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SignatureError, match=problem):
+        key_of(file)
+
+
+def test_keys_of_other_kinds_are_refused(model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "rsa", key=rsa.generate_private_key(65537, 2048))
+    with pytest.raises(SignatureError, match="is not an elliptic-curve key; make one with"):
+        key_of(private)
+    sign(model, write_keys(tmp_path, "key")[0])
+    with pytest.raises(SignatureError, match=r"rsa\.pub is not an elliptic-curve key"):
+        verify(model, public, "it")
+    private, _ = write_keys(tmp_path, "small", key=ec.generate_private_key(ec.SECP192R1()))
+    with pytest.raises(SignatureError, match=r"cannot sign \(Unsupported key"):
+        sign(model, private)
