@@ -14,6 +14,7 @@ from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.core.files import CACHE
 from dermascreen.core.stage import project_root, stage
 from dermascreen.core.tables import write_table
+from dermascreen.core.tracking.run import CHECKPOINTS
 from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, save
 from dermascreen.network.weights import in_words
@@ -55,6 +56,7 @@ def main() -> None:
                 flush=True,
             )
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
+        run.tracking.log_tags({CHECKPOINTS: checkpoints.name})
         began, done = time.monotonic(), itertools.count(1)
         fitted = fit(
             network, part(TRAIN), part(splits.chooses_epoch), params.train,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 DATA_STAGES = ("download", "audit", "split", "preprocess")
 RESULT_STAGES = ("reference", "evaluate", "threshold", "shortcuts", "external", "explain", "report")
 WAIT = (TRAIN, RESULT_STAGES[-1])
+CHECKPOINTS = "checkpoints"  # the tag of a training that names its folder below .dermascreen/checkpoints
 NAMED = 3  # changes in the name of a run
 PARAMS = Path("params.yaml")
 SHAPES_A_MODEL = ("seed", "data", "audit", "split", "preprocess", "model", "train")  # the sections on a model's row
