@@ -125,6 +125,19 @@ def _add_experiments(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--table", type=Path, default=ABLATION, help=f"keeps the epochs of all runs (default: {ABLATION})"
     )
 
+    tune = command("tune", "Search for parameters with the best val AUC, with any number of workers", _tune,
+                   uses_model=False)  # fmt: skip
+    tune.add_argument(
+        "space", nargs="+", metavar="CHOICE",
+        help="what to choose from: 'train.lr=tag(log, interval(1e-4, 1e-2))' or 'train.ema=choice(0, 0.99)'",
+    )  # fmt: skip
+    tune.add_argument("--trials", type=_at_least(1), default=20, help="of all workers together (default: 20)")
+    tune.add_argument("--study", type=_study, default="tune", metavar="NAME", help="of the search (default: tune)")
+    tune.add_argument(
+        "--storage", metavar="PLACE",
+        help="what all workers share: a database's address, or a file (default: one in .dermascreen)",
+    )  # fmt: skip
+
     demo = command("demo", "Run the whole pipeline on synthetic lesions", _demo, uses_model=False)
     demo.add_argument("folder", nargs="?", type=Path, default=DEMO, help=f"where (default: {DEMO})")
 
@@ -151,6 +164,12 @@ def _probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return value
+
+
+def _study(text: str) -> str:
+    if not text.replace("-", "").replace("_", "").isalnum():
+        raise argparse.ArgumentTypeError(f"{text} is not a name of letters, digits, - and _")
+    return text
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -252,6 +271,12 @@ def _pool(wanted: argparse.Namespace) -> int:
 
 def _ablate(wanted: argparse.Namespace) -> int:
     from dermascreen.experiments.ablate import run  # noqa: PLC0415
+
+    return run(wanted)
+
+
+def _tune(wanted: argparse.Namespace) -> int:
+    from dermascreen.experiments.tune import run  # noqa: PLC0415
 
     return run(wanted)
 

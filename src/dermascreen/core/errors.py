@@ -182,6 +182,10 @@ class ExperimentError(DermascreenError):
         )
 
 
+class SearchError(DermascreenError):
+    """A search for parameters cannot begin, or a trial of it failed."""
+
+
 class ComparisonError(DermascreenError):
     """Two sets of predictions cannot be compared."""
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import dvc.api
+import yaml
 from dvc.exceptions import DvcException
 
+from dermascreen.artifacts.model.description import WEIGHTS
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, parse_operating_points, read_operating_points
 from dermascreen.artifacts.results.predictions import PREDICTIONS, ImagePredictions
 from dermascreen.core.errors import ExperimentError, PredictionsError
@@ -70,8 +72,23 @@ def read_experiment_params(name: str) -> dict[str, Any]:
         raise ExperimentError(name, error) from None
 
 
+def _require_evaluated(name: str) -> None:
+    """Raise PredictionsError if an experiment has another model's predictions, as one of `dvc exp run train` has.
+
+    It then has those of the commit that it started from.
+    """
+    stages = yaml.safe_load(dvc.api.read("dvc.lock", rev=name))["stages"]
+    made, used = (
+        {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(kind, [])}.get(str(WEIGHTS))
+        for stage, kind in (("train", "outs"), ("evaluate", "deps"))
+    )
+    if made != used:
+        raise PredictionsError(name, "was trained and not evaluated, so its predictions are another model's")
+
+
 def _read(name: str) -> str:
     try:
+        _require_evaluated(name)
         return str(dvc.api.read(str(PREDICTIONS), rev=name))
     except (DvcException, FileNotFoundError) as error:
         raise ExperimentError(name, error) from None

@@ -1,0 +1,273 @@
+"""Search for better parameters with Optuna, by val alone; any number of workers on any number of machines take part.
+
+A trial is `dvc exp run --temp` of stage train, and becomes a DVC experiment. One that is behind the others after the
+same number of epochs is stopped, and leaves only its run in MLflow. All workers keep the trials in one place, a
+database or a file, from which the next parameters are chosen. No trial sees test: that is for the winner, when it is
+run again.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import dvc.api
+import optuna
+from dvc.exceptions import DvcException
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.artifacts.model.training import TrainDetails
+from dermascreen.core.errors import SearchError
+from dermascreen.core.files import CACHE, fingerprint
+from dermascreen.core.hashes import content_md5
+from dermascreen.core.params import Params, read_params
+from dermascreen.core.tracking import journal
+from dermascreen.core.tracking.failures import masked
+from dermascreen.core.tracking.run import CHECKPOINTS
+from dermascreen.experiments.space import Space, options
+from dermascreen.experiments.workspace import clean_environment
+
+FOLDER = CACHE / "tune"  # the file of a search on one machine, and what the last trials printed
+VALUES, SEEN = "values", "seen"  # what is kept of a trial: its parameters, and when its worker last looked after it
+LOOK = 1.0  # seconds between looks at a trial
+SIGN = 30.0  # seconds between signs of life
+DEAD = 300.0  # seconds without a sign after which a worker is taken for dead
+GIVE_UP = 3  # trials in a row that fail
+VAL_AUC = "training/val_roc_auc"
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def run(given: argparse.Namespace) -> int:
+    """`dermascreen tune`: take trials until the search has as many as it should, and name the best."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a job in a shell's background ignores Ctrl-C, and so would DVC
+        signal.signal(number, signal.default_int_handler)
+    root, base = Path.cwd().resolve(), read_params()
+    space = Space(given.space, base)
+    study = _opened(given.study, given.storage, root, space, base)
+    failures = 0
+    while failures < GIVE_UP:
+        _bury(study)
+        trial = _next(study, given.trials)
+        if trial is None:
+            break
+        failures = 0 if _try(study, trial, space, root) else failures + 1
+    best = _best(study)
+    if failures == GIVE_UP:
+        raise SearchError(f"{GIVE_UP} trials in a row failed; the last one's words are in {FOLDER}.")
+    if best is None:
+        raise SearchError("no trial of this search has come to its end.")
+    print(_conclusion(study, best), flush=True)
+    return 0
+
+
+@contextmanager
+def _reachable(place: str) -> Iterator[None]:
+    """Raise SearchError in place of any error of the storage."""
+    try:
+        yield
+    except (SQLAlchemyError, ArgumentError, optuna.exceptions.StorageInternalError, ImportError) as error:
+        cause = error.__cause__ or error
+        said = masked(str(cause)).strip().partition("\n")[0]
+        raise SearchError(f"--storage: {masked(place)} cannot be used ({said}).") from None
+
+
+def _opened(name: str, place: str | None, root: Path, space: Space, base: Params) -> optuna.Study:
+    """The study that all workers of this search share. Raises SearchError if it is another search's."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    place = place or str(root / FOLDER / f"{name}.log")
+    with _reachable(place):
+        storage: BaseStorage
+        if "://" in place:
+            storage = RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+        else:
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+            storage = JournalStorage(JournalFileBackend(place))
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(constant_liar=True),  # other workers' trials count before they end
+            pruner=optuna.pruners.MedianPruner(n_warmup_steps=base.train.warmup_epochs),
+        )
+        sections = base.model_dump(include={"seed", "data", "audit", "split", "preprocess", "model", "train"})
+        mine = {"space": space.texts, "base": fingerprint([sections, content_md5(Splits.PATH)])}
+        for key, value in mine.items():
+            if study.user_attrs.get(key, value) != value:
+                differs = "searches other parameters" if key == "space" else "began from another params.yaml or split"
+                raise SearchError(f"--study: {name} {differs}; give this search another name.")
+            study.set_user_attr(key, value)
+    return study
+
+
+def _bury(study: optuna.Study) -> None:
+    """Fail trials whose worker has given no sign of life."""
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if not _lives(trial):
+            with suppress(ValueError, RuntimeError):  # another worker did so
+                study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _lives(trial: FrozenTrial) -> bool:
+    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return bool(time.time() - max(trial.user_attrs.get(SEEN, 0.0), begun) < DEAD)
+
+
+def _next(study: optuna.Study, wanted: int) -> optuna.Trial | None:
+    """A new trial; None if those that have ended and those that others are at are as many as wanted."""
+    counted = (*ENDED, TrialState.RUNNING)
+    if len(study.get_trials(deepcopy=False, states=counted)) >= wanted:
+        return None
+    trial = study.ask()
+    before = [other for other in study.get_trials(deepcopy=False, states=counted) if other.number < trial.number]
+    if len(before) >= wanted:  # others asked at the same time
+        study.tell(trial, state=TrialState.FAIL)
+        return None
+    return trial
+
+
+def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> bool:
+    """Run a trial, and tell what came of it; returns whether it came to an end of its own."""
+    try:
+        values = space.suggest(trial)
+        trial.set_user_attr(VALUES, values)
+        name, shown = f"{study.study_name}-{trial.number}", " ".join(options(values)).replace("-S ", "")
+        if same := _same(study, trial.number, values):
+            study.tell(trial, same.value if same.state == TrialState.COMPLETE else None, same.state)
+            print(f"{name}: {shown}: as {study.study_name}-{same.number}", flush=True)
+            return True
+        print(f"{name}: {shown}", flush=True)
+        pruned_after = _train(trial, name, values, root)
+        if pruned_after is not None:
+            study.tell(trial, state=TrialState.PRUNED)
+            print(f"{name}: stopped after epoch {pruned_after}", flush=True)
+            return True
+        auc = _val_auc(name)
+        study.tell(trial, auc)
+        print(f"{name}: val AUC {auc:.4f}", flush=True)
+    except SearchError as error:
+        study.tell(trial, state=TrialState.FAIL)
+        print(f"{name}: {error}", flush=True)
+        return False
+    except BaseException:
+        with suppress(Exception):  # the storage may be what failed
+            study.tell(trial, state=TrialState.FAIL)
+        raise
+    return True
+
+
+def _same(study: optuna.Study, number: int, values: Mapping[str, Any]) -> FrozenTrial | None:
+    """An ended trial with the same values: DVC knows an experiment by its content, and training is deterministic."""
+    ended = study.get_trials(deepcopy=False, states=ENDED)
+    return next((found for found in ended if found.number != number and found.user_attrs.get(VALUES) == values), None)
+
+
+def _train(trial: optuna.Trial, name: str, values: Mapping[str, Any], root: Path) -> int | None:
+    """Train in a copy of the project; returns the epoch after which it was stopped, if it was.
+
+    Raises SearchError if DVC fails.
+    """
+    command = ["dvc", "exp", "run", "--temp", "--name", name, *options(values), "train"]
+    log = root / FOLDER / f"{name}.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    reported, seen = -1, 0.0
+    with (
+        log.open("w", encoding="utf-8") as output,
+        _started(command, output, root) as process,
+    ):
+        while process.poll() is None:
+            if time.monotonic() - seen > SIGN:
+                trial.set_user_attr(SEEN, time.time())
+                seen = time.monotonic()
+            checkpoints, epochs = _progress(root, name)
+            for epoch, auc in epochs[reported + 1 :]:
+                trial.report(auc, epoch)
+                reported += 1
+                if trial.should_prune():
+                    _stop(process)
+                    if process.returncode == 0:  # it had just ended
+                        return None
+                    if checkpoints:
+                        shutil.rmtree(root / CACHE / "checkpoints" / checkpoints, ignore_errors=True)
+                    log.unlink()
+                    return epoch
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK)
+    if process.returncode:
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise SearchError(f"failed ({masked(said[-1]) if said else 'DVC said nothing'}); all of it is in {log}.")
+    log.unlink()
+    return None
+
+
+@contextmanager
+def _started(command: list[str], output: TextIO, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """DVC in a group of its own, which is stopped with this program."""
+    environment = os.environ | {"PATH": clean_environment()["PATH"]}
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt DVC and its stage, as Ctrl-C does, upon which they remove the copy, and wait for that."""
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+    process.wait()
+
+
+def _progress(root: Path, name: str) -> tuple[str | None, list[tuple[int, float]]]:
+    """Where training keeps its checkpoints, and the val AUC of each epoch so far, as it logs them."""
+    for entry in journal.entries(root):
+        try:
+            first, *later = entry.events() or [{}]
+        except FileNotFoundError:  # it ended, and MLflow has it
+            continue
+        if first.get("stage") == "train" and first["tags"].get("dvc.exp_name") == name:
+            tags = [event["tags"].get(CHECKPOINTS) for event in later if event["event"] == journal.TAGS]
+            measured = [event for event in later if event["event"] == journal.METRICS and VAL_AUC in event["metrics"]]
+            return next(iter(tags), None), [(event["step"], event["metrics"][VAL_AUC]) for event in measured]
+    return None, []
+
+
+def _val_auc(name: str) -> float:
+    try:
+        return TrainDetails.model_validate_json(dvc.api.read(str(TrainDetails.PATH), rev=name)).best_val_roc_auc
+    except (DvcException, FileNotFoundError, ValueError) as error:
+        raise SearchError(f"has no result that can be read ({error}).") from None
+
+
+def _best(study: optuna.Study) -> FrozenTrial | None:
+    """The trial with the highest val AUC, the first of equals."""
+    ended = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    return max(ended, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def _conclusion(study: optuna.Study, best: FrozenTrial) -> str:
+    counts = {state: len(study.get_trials(deepcopy=False, states=[state])) for state in TrialState}
+    running = counts[TrialState.RUNNING]
+    command = shlex.join(["dvc", "exp", "run", "--name", f"{study.study_name}-best", *options(best.user_attrs[VALUES])])
+    return (
+        f"{counts[TrialState.COMPLETE]} trials trained to the end, {counts[TrialState.PRUNED]} were stopped"
+        f"{f', {running} are still running elsewhere' if running else ''}. The best, {study.study_name}-{best.number}, "
+        f"has a val AUC of {best.value:.4f}. That is the best of many, so expect less on test, which no trial saw. "
+        f"To run it through the whole pipeline, test included:\n\n{command}"
+    )
