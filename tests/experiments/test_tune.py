@@ -180,6 +180,37 @@ def test_workers_share_a_database(project) -> None:
     assert len(optuna.load_study(study_name="tune", storage=place).trials) == 3
 
 
+def test_a_storage_that_is_lost_in_between_ends_the_search_with_a_sentence(project, monkeypatch) -> None:
+    place = project / "shared.db"
+
+    def lose(*_) -> None:
+        place.write_bytes(b"no database" * 1000)
+
+    monkeypatch.setattr(tune, "_train", lose)
+    monkeypatch.setattr(tune, "_val_auc", lambda _: 0.5)
+    with pytest.raises(SearchError, match=r"--storage: sqlite:///.*shared\.db cannot be used"):
+        search(LR, trials=2, storage=f"sqlite:///{place}")
+
+
+def test_a_file_that_is_no_storage_is_named(project) -> None:
+    (project / "notes.txt").write_text("No trials here.\n" * 10)
+    with pytest.raises(SearchError, match=r"--storage: notes\.txt cannot be used"):
+        search(LR, trials=1, storage="notes.txt")
+    assert (project / "notes.txt").read_text() == "No trials here.\n" * 10
+
+
+def test_a_worker_that_was_taken_for_dead_does_not_speak_up_again(monkeypatch, capsys) -> None:
+    def bury(trial, *_) -> None:
+        if trial.number == 0:
+            study().tell(0, state=TrialState.FAIL)
+
+    monkeypatch.setattr(tune, "_train", bury)
+    monkeypatch.setattr(tune, "_val_auc", lambda _: 0.5)
+    assert search(LR, trials=1) == 0
+    assert [trial.state.name for trial in study().trials] == ["FAIL", "COMPLETE"]
+    assert "1 trials trained to the end" in capsys.readouterr().out
+
+
 def test_an_interrupted_worker_takes_its_trial_back(monkeypatch) -> None:
     def interrupted(*_) -> None:
         raise KeyboardInterrupt

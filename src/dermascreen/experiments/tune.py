@@ -7,6 +7,7 @@ run again.
 """
 
 import argparse
+import json
 import os
 import shlex
 import shutil
@@ -46,6 +47,10 @@ SIGN = 30.0  # seconds between signs of life
 DEAD = 300.0  # seconds without a sign after which a worker is taken for dead
 GIVE_UP = 3  # trials in a row that fail
 VAL_AUC = "training/val_roc_auc"
+LOST = (  # the errors of a storage
+    SQLAlchemyError, ArgumentError, optuna.exceptions.StorageInternalError, ImportError, json.JSONDecodeError,
+    UnicodeDecodeError,
+)  # fmt: skip
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -55,20 +60,21 @@ def run(given: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     root, base = Path.cwd().resolve(), read_params()
     space = Space(given.space, base)
-    study = _opened(given.study, given.storage, root, space, base)
-    failures = 0
-    while failures < GIVE_UP:
-        _bury(study)
-        trial = _next(study, given.trials)
-        if trial is None:
-            break
-        failures = 0 if _try(study, trial, space, root) else failures + 1
-    best = _best(study)
-    if failures == GIVE_UP:
-        raise SearchError(f"{GIVE_UP} trials in a row failed; the last one's words are in {FOLDER}.")
-    if best is None:
-        raise SearchError("no trial of this search has come to its end.")
-    print(_conclusion(study, best), flush=True)
+    with _reachable(given.storage or str(FOLDER)):
+        study = _opened(given.study, given.storage or str(root / FOLDER / f"{given.study}.log"), space, base)
+        failures = 0
+        while failures < GIVE_UP:
+            _bury(study)
+            trial = _next(study, given.trials)
+            if trial is None:
+                break
+            failures = 0 if _try(study, trial, space, root) else failures + 1
+        best = _best(study)
+        if failures == GIVE_UP:
+            raise SearchError(f"{GIVE_UP} trials in a row failed; the last one's words are in {FOLDER}.")
+        if best is None:
+            raise SearchError("no trial of this search has come to its end.")
+        print(_conclusion(study, best), flush=True)
     return 0
 
 
@@ -77,39 +83,37 @@ def _reachable(place: str) -> Iterator[None]:
     """Raise SearchError in place of any error of the storage."""
     try:
         yield
-    except (SQLAlchemyError, ArgumentError, optuna.exceptions.StorageInternalError, ImportError) as error:
+    except LOST as error:
         cause = error.__cause__ or error
         said = masked(str(cause)).strip().partition("\n")[0]
         raise SearchError(f"--storage: {masked(place)} cannot be used ({said}).") from None
 
 
-def _opened(name: str, place: str | None, root: Path, space: Space, base: Params) -> optuna.Study:
+def _opened(name: str, place: str, space: Space, base: Params) -> optuna.Study:
     """The study that all workers of this search share. Raises SearchError if it is another search's."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    place = place or str(root / FOLDER / f"{name}.log")
-    with _reachable(place):
-        storage: BaseStorage
-        if "://" in place:
-            storage = RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
-        else:
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
-            storage = JournalStorage(JournalFileBackend(place))
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(constant_liar=True),  # other workers' trials count before they end
-            pruner=optuna.pruners.MedianPruner(n_warmup_steps=base.train.warmup_epochs),
-        )
-        sections = base.model_dump(include={"seed", "data", "audit", "split", "preprocess", "model", "train"})
-        mine = {"space": space.texts, "base": fingerprint([sections, content_md5(Splits.PATH)])}
-        for key, value in mine.items():
-            if study.user_attrs.get(key, value) != value:
-                differs = "searches other parameters" if key == "space" else "began from another params.yaml or split"
-                raise SearchError(f"--study: {name} {differs}; give this search another name.")
-            study.set_user_attr(key, value)
+    storage: BaseStorage
+    if "://" in place:
+        storage = RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+    else:
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        storage = JournalStorage(JournalFileBackend(place))
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(constant_liar=True),  # other workers' trials count before they end
+        pruner=optuna.pruners.MedianPruner(n_warmup_steps=base.train.warmup_epochs),
+    )
+    sections = base.model_dump(include={"seed", "data", "audit", "split", "preprocess", "model", "train"})
+    mine = {"space": space.texts, "base": fingerprint([sections, content_md5(Splits.PATH)])}
+    for key, value in mine.items():
+        if study.user_attrs.get(key, value) != value:
+            differs = "searches other parameters" if key == "space" else "began from another params.yaml or split"
+            raise SearchError(f"--study: {name} {differs}; give this search another name.")
+        study.set_user_attr(key, value)
     return study
 
 
@@ -117,8 +121,7 @@ def _bury(study: optuna.Study) -> None:
     """Fail trials whose worker has given no sign of life."""
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         if not _lives(trial):
-            with suppress(ValueError, RuntimeError):  # another worker did so
-                study.tell(trial.number, state=TrialState.FAIL)
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def _lives(trial: FrozenTrial) -> bool:
@@ -146,27 +149,32 @@ def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> 
         trial.set_user_attr(VALUES, values)
         name, shown = f"{study.study_name}-{trial.number}", " ".join(options(values)).replace("-S ", "")
         if same := _same(study, trial.number, values):
-            study.tell(trial, same.value if same.state == TrialState.COMPLETE else None, same.state)
+            _tell(study, trial, same.state, same.value)
             print(f"{name}: {shown}: as {study.study_name}-{same.number}", flush=True)
             return True
         print(f"{name}: {shown}", flush=True)
         pruned_after = _train(trial, name, values, root)
         if pruned_after is not None:
-            study.tell(trial, state=TrialState.PRUNED)
+            _tell(study, trial, TrialState.PRUNED)
             print(f"{name}: stopped after epoch {pruned_after}", flush=True)
             return True
         auc = _val_auc(name)
-        study.tell(trial, auc)
+        _tell(study, trial, TrialState.COMPLETE, auc)
         print(f"{name}: val AUC {auc:.4f}", flush=True)
     except SearchError as error:
-        study.tell(trial, state=TrialState.FAIL)
+        _tell(study, trial, TrialState.FAIL)
         print(f"{name}: {error}", flush=True)
         return False
     except BaseException:
         with suppress(Exception):  # the storage may be what failed
-            study.tell(trial, state=TrialState.FAIL)
+            _tell(study, trial, TrialState.FAIL)
         raise
     return True
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, state: TrialState, auc: float | None = None) -> None:
+    """Say what came of a trial, unless others took this worker for dead and have said that it failed."""
+    study.tell(trial, auc if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
 
 
 def _same(study: optuna.Study, number: int, values: Mapping[str, Any]) -> FrozenTrial | None:
