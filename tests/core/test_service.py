@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -76,6 +77,19 @@ def test_stages_share_a_process_that_may_be_starting_or_be_killed(root: Path, mo
     stage = Service(root, "another")
     assert len(processes()) == 2
     stage._disconnect()
+
+
+def test_a_process_outlives_the_copy_in_which_an_experiment_started_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, copy = Path(service.__file__), root / "copy"
+    shutil.copytree(code.parents[2], copy / "dermascreen", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(service, "__file__", str(copy / code.relative_to(code.parents[3])))
+    run = begin(root)
+    stage = Service(root, run.name)
+    shutil.rmtree(copy)
+    run.close("FINISHED")
+    assert stage.finish(patient=True) == Answer([], 0, 0)
 
 
 def test_it_ends_when_nobody_has_asked_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,11 +227,11 @@ def _log(address: Path) -> Path:
 
 def _start(address: Path) -> None:
     """Start the process, or see that another stage has; return when it listens."""
-    source = str(Path(__file__).parents[3])
     command = [sys.executable, "-m", "dermascreen.core.tracking.service", str(address)]
-    environment = os.environ | {"PYTHONPATH": source}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
-        command, cwd=source, env=environment, start_new_session=True,
+        command, env=environment, start_new_session=True,
+        cwd=address.parent,  # the copy in which an experiment runs is deleted while the process lives
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
     )  # fmt: skip
     if done.returncode:
