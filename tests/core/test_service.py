@@ -79,6 +79,17 @@ def test_stages_share_a_process_that_may_be_starting_or_be_killed(root: Path, mo
     stage._disconnect()
 
 
+def test_an_answer_that_nobody_took_is_part_of_the_last_one(root: Path) -> None:
+    begin(root).close("FINISHED")
+    [earlier] = journal.entries(root)
+    earlier.miss()
+    run = begin(root)
+    stage = Service(root, run.name)
+    assert stage.ask() is None  # and this sends what had waited
+    run.close("FINISHED")
+    assert stage.finish(patient=True) == Answer([], 1, 0)
+
+
 def test_a_process_outlives_the_copy_in_which_an_experiment_started_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

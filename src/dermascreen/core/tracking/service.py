@@ -65,19 +65,21 @@ class Service:
         return answer
 
     def finish(self, *, patient: bool) -> Answer | None:
-        """Have all sent, and return the answer.
+        """Have all sent, and return the answer, together with those to earlier questions that nobody took.
 
         Parameters: `patient`, whether to wait also for a process that is still importing MLflow.
         """
+        answers: list[Answer] = []
         for _ in range(ATTEMPTS):
             try:
                 connection = self._connect()
                 connection.ask(self._request)
                 if not patient and not connection.is_ready():
                     return None
-                while connection.open_questions > 1:
-                    connection.answer()  # which does not cover what was logged last
-                return connection.answer()
+                while connection.open_questions:  # only the last answer covers what was logged last
+                    answers.append(connection.answer())
+                said = dict.fromkeys(sentence for answer in answers for sentence in answer.said)
+                return Answer([*said], sum(answer.sent for answer in answers), answers[-1].waiting)
             except OSError:  # it ended between two questions
                 continue
             finally:
