@@ -629,6 +629,8 @@ def test_an_unreachable_server_is_one_line_without_its_password(
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    for way in ("DOWNLOAD", "UPLOAD"):  # of files, which go through the server
+        assert os.environ[f"MLFLOW_ENABLE_PROXY_MULTIPART_{way}"] == "false"
 
 
 def test_what_a_store_that_was_away_missed_is_sent_by_the_next_stage_in_order_and_once(

@@ -21,10 +21,13 @@ DEFAULT_ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # the variable from which ML
 
 LOCK_TIMEOUT = 60.0  # seconds to wait while other processes create the store
 
-# By default MLflow waits ten minutes for an absent server, and sends telemetry.
+# By default MLflow waits ten minutes for an absent server, sends telemetry, and asks a server for signed addresses in
+# the store of its files, which perhaps nobody else can reach, and whose logs then hold the name of its key.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
