@@ -32,13 +32,21 @@ def free_port() -> str:
 
 
 def wait_for(address: str, server: subprocess.Popen[str] | subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until `address` answers; fail with what `server` logged if it ends before."""
+    """Wait until `address` answers, an HTTP address or ssh://host:port; fail with what `server` logged if it ends."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"{address} does not answer:\n{log.read_text()}"
-            time.sleep(0.2)
+    while not _answers(address):
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, f"{address} does not answer:\n{log.read_text()}"
+        time.sleep(0.2)
+
+
+def _answers(address: str) -> bool:
+    try:
+        if address.startswith("ssh://"):
+            host, port = address.removeprefix("ssh://").split(":")
+            with socket.create_connection((host, int(port)), timeout=5) as connection:
+                return connection.recv(4) == b"SSH-"
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

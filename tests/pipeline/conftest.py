@@ -1,21 +1,25 @@
 """The real dvc.yaml, on a few small synthetic lesions, in a repository of its own."""
 
 import io
+import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from programs import wait_for
 from warmth import warm_environment
 
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
-from dermascreen.experiments.workspace import commit, make_workspace
+from dermascreen.experiments.workspace import clean_environment, commit, make_workspace
 
 KNOWN = 8
 
@@ -84,11 +88,11 @@ def finished(tmp_path_factory, worker_id) -> Path:
 def project(finished: Path, tmp_path: Path) -> Path:
     """A copy of `finished` to change."""
     folder = tmp_path / "project"
-    shutil.copytree(finished, folder, symlinks=True, copy_function=_copy)
+    shutil.copytree(finished, folder, symlinks=True, copy_function=copy)
     return folder
 
 
-def _copy(source: str, target: str) -> None:
+def copy(source: str, target: str) -> None:
     """A copy, or a link to a file of DVC's cache, which nothing writes to."""
     if "/.dvc/cache/" in source:
         Path(target).hardlink_to(source)
@@ -104,3 +108,30 @@ def blocks(text: str) -> list[str]:
 def run_page(folder: Path, page: str) -> None:
     for commands in blocks((DOCS / page).read_text()):
         shell(folder, "bash", "-euo", "pipefail", "-c", commands)
+
+
+def printed(page: str) -> dict[str, list[str]]:
+    """The blocks of commands of a page by what their titles say they need."""
+    found: dict[str, list[str]] = {}
+    for title, commands in BLOCK.findall((DOCS / page).read_text()):
+        found.setdefault(title, []).append(commands)
+    return found
+
+
+@contextmanager
+def serving(folder: Path, commands: str, address: str, name: str = "server", **variables: str) -> Iterator[None]:
+    """Run commands that end in a server, until it answers at `address` and the body is done; its log is `name`.log."""
+    log = folder / f"{name}.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=folder, env=clean_environment() | variables, start_new_session=True,
+            stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            wait_for(address, server, log)
+            yield
+        finally:
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(server.pid, signal.SIGTERM)
+            server.wait()

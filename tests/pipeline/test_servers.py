@@ -1,24 +1,17 @@
-"""The pages about servers, as they are printed: a registered model that is served, and a team's tracking server."""
+"""The pages about servers, as they are printed: a registered model that is served, and MLflow's page."""
 
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from mlflow import MlflowClient
 from PIL import Image
-from programs import free_port, wait_for
+from programs import free_port
 
 from dermascreen.core.tracking.page import COLUMNS, CURVES, FOLDED
-from dermascreen.experiments.workspace import clean_environment, override_params
+from dermascreen.experiments.workspace import override_params
 
-from .conftest import BLOCK, DOCS, shell
+from .conftest import printed, serving, shell
 
 ORDINARY = 300_000  # bytes of a photograph, more than a command line may hold
 EXPERIMENT = "2"  # that of the models: stages made the other one first
@@ -30,31 +23,6 @@ FIRST_METRICS = """metrics => {  // whether the table shows these side by side: 
   return first >= 0 && metrics.every((metric, i) => names[first + i] === metric);
 }"""
 OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
-
-
-def printed(page: str) -> dict[str, list[str]]:
-    """The blocks of commands of a page by what their titles say they need."""
-    found: dict[str, list[str]] = {}
-    for title, commands in BLOCK.findall((DOCS / page).read_text()):
-        found.setdefault(title, []).append(commands)
-    return found
-
-
-@contextmanager
-def serving(folder: Path, commands: str, address: str) -> Iterator[None]:
-    """Run commands that end in a server, until it answers at `address` and the body is done."""
-    log = folder / "server.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", commands],
-            cwd=folder, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        try:
-            wait_for(address, server, log)
-            yield
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
 
 
 def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project) -> None:
@@ -107,29 +75,3 @@ def test_every_column_of_that_page_is_on_a_models_row(project) -> None:
     [model] = client.search_logged_models([row.info.experiment_id])
     parts = {metric.key: metric.dataset_name for metric in model.metrics}
     assert (parts["test/roc_auc"], parts["val/roc_auc"], parts["maps/failed_checks"]) == ("test", "val", None)
-
-
-def test_a_team_s_server_answers_to_its_name_and_tracks_a_stage(project, tmp_path) -> None:
-    name = socket.gethostname()
-    blocks = printed("how-to/team-server.md")
-    [start], [use] = (
-        [block.replace("the-server", name) for block in blocks[title]]
-        for title in ("needs a server", "needs that server")
-    )
-    assert name in start
-    assert name in use
-    wording = project / "src/dermascreen/report/wording.py"
-    wording.write_text(wording.read_text() + "\n# So that stage report runs.\n")
-    with serving(tmp_path, start, "http://127.0.0.1:5000/health"):
-        done = shell(project, "bash", "-euo", "pipefail", "-c", use)
-        client = MlflowClient(f"http://{name}:5000", f"http://{name}:5000")
-        experiment = client.get_experiment_by_name("dermascreen")
-        assert experiment is not None, done.stderr
-        [run] = client.search_runs([experiment.experiment_id])
-        assert (run.data.tags["stage"], run.info.status) == ("report", "FINISHED")
-        assert {"report.html", "MODEL_CARD.md"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
-        refused = shell(
-            tmp_path, "curl", "--silent", "--header", "Host: another:5000", "--output", "/dev/null", "--write-out",
-            "%{http_code}", "http://127.0.0.1:5000/api/2.0/mlflow/experiments/get?experiment_id=0",
-        )  # fmt: skip
-    assert refused.stdout == "403"
