@@ -14,10 +14,10 @@ export UV_PYTHON_DOWNLOADS := never
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo check test repro app docs ui lock format clean
+.PHONY: help setup peers demo check test team-test repro app docs ui lock format clean
 
 help: ## List what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv from requirements.lock
 
@@ -43,11 +43,14 @@ demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
 
 check: $(READY) ## Run lint, types and the quick tests, in about two minutes
 	$(LINT)
-	$(PYTEST) -m "not slow" --durations 0 --durations-min 5
+	$(PYTEST) -m "not slow and not team" --durations 0 --durations-min 5
 
-test: $(READY) ## Run all tests, lint and types
+test: $(READY) ## Run all tests but that of a team's server, lint and types
 	$(LINT)
-	$(PYTEST)
+	$(PYTEST) -m "not team"
+
+team-test: $(READY) ## Run the test of a team's server, which needs PostgreSQL and an SSH server (docs/how-to/team-server.md)
+	OMP_NUM_THREADS=1 python -m pytest tests/pipeline/test_team.py --durations 10
 
 repro: $(READY) ## Run the pipeline on the real data, as far as it is out of date (docs/how-to/kaggle.md)
 	dvc repro

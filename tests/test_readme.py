@@ -20,8 +20,14 @@ def test_it_gives_the_two_commands_and_ci_runs_both() -> None:
         assert f"\n{command}\n" in (ROOT / ".ci/run").read_text()
 
 
+def test_ci_runs_the_test_that_make_test_leaves_out() -> None:
+    assert "\nmake team-test\n" in (ROOT / ".ci/run").read_text()
+
+
 def test_every_make_target_is_listed_by_make() -> None:
-    listed = re.findall(r"^  make (\w+)", subprocess.check_output(["make", "help"], cwd=ROOT, text=True), re.MULTILINE)
+    listed = re.findall(
+        r"^  make ([\w-]+)", subprocess.check_output(["make", "help"], cwd=ROOT, text=True), re.MULTILINE
+    )
     assert listed == [
         "help",
         "setup",
@@ -29,6 +35,7 @@ def test_every_make_target_is_listed_by_make() -> None:
         "demo",
         "check",
         "test",
+        "team-test",
         "repro",
         "app",
         "docs",
@@ -38,7 +45,7 @@ def test_every_make_target_is_listed_by_make() -> None:
         "clean",
     ]
     assert subprocess.check_output(["make"], cwd=ROOT) == subprocess.check_output(["make", "help"], cwd=ROOT)
-    assert set(re.findall(r"\bmake (\w+)", "\n".join(CODE))) <= set(listed)
+    assert set(re.findall(r"\bmake ([\w-]+)", "\n".join(CODE))) <= set(listed)
 
 
 def test_every_parameter_named_exists() -> None:
