@@ -43,14 +43,14 @@ demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
 
 check: $(READY) ## Run lint, types and the quick tests, in about two minutes
 	$(LINT)
-	$(PYTEST) -m "not slow and not team" --durations 0 --durations-min 5
+	$(PYTEST) -m "not slow" --durations 0 --durations-min 5
 
-test: $(READY) ## Run all tests but that of a team's server, lint and types
+test: $(READY) ## Run all tests, lint and types
 	$(LINT)
-	$(PYTEST) -m "not team"
+	$(PYTEST)
 
-team-test: $(READY) ## Run the test of a team's server, which needs PostgreSQL and an SSH server (docs/how-to/team-server.md)
-	OMP_NUM_THREADS=1 python -m pytest tests/pipeline/test_team.py --durations 10
+team-test: $(READY) ## Run the tests of a team's server alone, which need PostgreSQL and an SSH server (docs/how-to/team-server.md)
+	OMP_NUM_THREADS=1 python -m pytest tests/pipeline/test_team.py
 
 repro: $(READY) ## Run the pipeline on the real data, as far as it is out of date (docs/how-to/kaggle.md)
 	dvc repro

@@ -20,10 +20,6 @@ def test_it_gives_the_two_commands_and_ci_runs_both() -> None:
         assert f"\n{command}\n" in (ROOT / ".ci/run").read_text()
 
 
-def test_ci_runs_the_test_that_make_test_leaves_out() -> None:
-    assert "\nmake team-test\n" in (ROOT / ".ci/run").read_text()
-
-
 def test_every_make_target_is_listed_by_make() -> None:
     listed = re.findall(
         r"^  make ([\w-]+)", subprocess.check_output(["make", "help"], cwd=ROOT, text=True), re.MULTILINE

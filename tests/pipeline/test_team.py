@@ -28,8 +28,6 @@ from dermascreen.experiments.workspace import commit, make_workspace, override_p
 
 from .conftest import TINY, copy, printed, serving, shell
 
-pytestmark = pytest.mark.team
-
 PAGE = "how-to/team-server.md"
 BUCKET = "dermascreen-team"
 WORKERS, CLONES, EACH = 2, ("ana", "ben"), 6  # in each clone, which is its owner's, and how many runs each makes
@@ -276,7 +274,7 @@ def test_four_workers_on_two_clones_lose_no_run_and_double_none(team, pushed) ->
         assert [*(folder / JOURNAL).glob("*-*")] == []
     stored = team.objects()
     with team.client("guest") as client:
-        [row] = runs_of(client, "train")
+        [row] = [run for run in runs_of(client, "train") if "dvc.exp_name" not in run.data.tags]
         runs = [run for run in runs_of(client, "threshold") if run.data.params["threshold.target_recall"] in targets]
         assert sorted(run.data.params["threshold.target_recall"] for run in runs) == targets
         assert {run.info.status for run in [row, *runs]} == {"FINISHED"}
@@ -330,6 +328,31 @@ def test_a_clone_takes_the_model_over_ssh_and_runs_an_experiment(team, pushed, t
     with team.client("guest") as client:
         [run] = [run for run in runs_of(client, "threshold") if run.data.tags.get("dvc.exp_name") == name]
     assert (run.info.status, run.data.params["threshold.target_recall"]) == ("FINISHED", "0.99")
+
+
+def test_a_search_is_shared_by_two_machines(team, pushed, tmp_path) -> None:
+    [search] = printed("how-to/sweep.md")["needs a team's server"]
+    short = {"--trials 100": "--trials 2", "dermascreen tune": "dermascreen tune 'train.epochs=choice(1)'"}
+    machines, working = [copied(pushed, tmp_path / name) for name in ("one", "two")], []
+    for machine in machines:
+        (machine / "tune.password").write_text(team.password("tune"))
+        command = ["bash", "-euo", "pipefail", "-c", adapted(search, {**team.here, **short})]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        environment = warm_environment() | team.account("ben")
+        working.append(subprocess.Popen(command, cwd=machine, env=environment, **output))
+    said = [worker.communicate()[0] for worker in working]
+    assert [worker.returncode for worker in working] == [0, 0], said
+    made = [set(shell(machine, "dvc", "exp", "list", "--names-only").stdout.split()) for machine in machines]
+    assert made[0] | made[1] == {"lr-0", "lr-1"}
+    assert not made[0] & made[1]
+    assert team.password("tune") not in "".join(said)
+    assert any("2 trials trained to the end, 0 were stopped. The best, lr-" in text for text in said)
+    for machine in machines:
+        shell(machine, "dermascreen", "sync", PYTHONPATH="src", **team.account("ben"))
+    with team.client("guest") as client:
+        rows = [run for run in runs_of(client, "train") if run.data.tags.get("dvc.exp_name")]
+    assert sorted(row.data.tags["dvc.exp_name"] for row in rows) == ["lr-0", "lr-1"]
+    assert {row.info.status for row in rows} == {"FINISHED"}
 
 
 def test_who_may_not_write_is_told_so_in_one_sentence(team, pushed, tmp_path) -> None:
