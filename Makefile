@@ -24,7 +24,7 @@ setup: $(READY) ## Make .venv from requirements.lock
 $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"{sys.executable} is Python {sys.version.split()[0]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
-	$(UV) pip sync --python $(VENV) --require-hashes --compile-bytecode requirements.lock
+	$(UV) pip sync --python $(VENV) --require-hashes requirements.lock
 	$(UV) pip install --python $(VENV) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import optuna
 import pytest
 from commands import main
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from dermascreen.core.errors import SearchError
 from dermascreen.experiments import tune
@@ -171,6 +172,21 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password(place: str)
         search(LR, trials=1, storage=place)
     assert str(raised.value).startswith(f"--storage: {place.partition(':')[0]}://***@")
     assert "secret" not in str(raised.value)
+
+
+def test_of_two_workers_that_make_a_database_at_once_both_go_on(project, monkeypatch) -> None:
+    open_, failures = (
+        tune.RDBStorage,
+        iter([IntegrityError("", {}, ValueError()), ProgrammingError("", {}, ValueError())]),
+    )
+
+    def opened(place: str, **named) -> RDBStorage:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return open_(place, **named)
+
+    monkeypatch.setattr(tune, "RDBStorage", opened)
+    assert search(LR, trials=1, storage=f"sqlite:///{project}/shared.db") == 0
 
 
 def test_workers_share_a_database(project) -> None:

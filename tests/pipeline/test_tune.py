@@ -46,7 +46,7 @@ def test_a_trial_becomes_an_experiment_and_the_winner_alone_sees_test(project) -
     assert stages == {"train"}
     command = done.stdout.strip().splitlines()[-1]
     assert command.startswith("dvc exp run --name lr-best -S train.lr=0.00")
-    shell(project, "bash", "-euc", command)
+    shell(project, "bash", "-euc", f"{command} evaluate")  # and no further, for time
     assert len(runs(project, "evaluate")) == 1
     assert {run.info.run_name.partition(":")[0] for run in runs(project, "train")} <= {"lr-0", "lr-best"}
 

@@ -77,7 +77,10 @@ def _require_evaluated(name: str) -> None:
 
     It then has those of the commit that it started from.
     """
-    stages = yaml.safe_load(dvc.api.read("dvc.lock", rev=name))["stages"]
+    try:
+        stages = yaml.safe_load(dvc.api.read("dvc.lock", rev=name))["stages"]
+    except (DvcException, FileNotFoundError):  # nothing was run there
+        return
     made, used = (
         {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(kind, [])}.get(str(WEIGHTS))
         for stage, kind in (("train", "outs"), ("evaluate", "deps"))

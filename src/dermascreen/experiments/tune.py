@@ -26,7 +26,7 @@ from dvc.exceptions import DvcException
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.artifacts.model.training import TrainDetails
@@ -45,6 +45,7 @@ VALUES, SEEN = "values", "seen"  # what is kept of a trial: its parameters, and 
 LOOK = 1.0  # seconds between looks at a trial
 SIGN = 30.0  # seconds between signs of life
 DEAD = 300.0  # seconds without a sign after which a worker is taken for dead
+ATTEMPTS = 3  # to open a database that others may be making
 GIVE_UP = 3  # trials in a row that fail
 VAL_AUC = "training/val_roc_auc"
 LOST = (  # the errors of a storage
@@ -95,7 +96,7 @@ def _opened(name: str, place: str, space: Space, base: Params) -> optuna.Study:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     storage: BaseStorage
     if "://" in place:
-        storage = RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+        storage = _database(place)
     else:
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         storage = JournalStorage(JournalFileBackend(place))
@@ -115,6 +116,14 @@ def _opened(name: str, place: str, space: Space, base: Params) -> optuna.Study:
             raise SearchError(f"--study: {name} {differs}; give this search another name.")
         study.set_user_attr(key, value)
     return study
+
+
+def _database(place: str) -> RDBStorage:
+    """A storage in a database; of two workers that make its tables at the same time, one fails and finds them made."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(IntegrityError, ProgrammingError):
+            return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+    return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
 
 
 def _bury(study: optuna.Study) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = (
     "dvc.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive", "data/external",
     "data/reviewed_pairs.csv", "data/tables", "data/weights", "models/.gitignore", "reports/.gitignore",
-    "reports/details/.gitignore",
+    "reports/details/.gitignore", "requirements.lock",
 )  # fmt: skip
 IDENTITY = {"user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false"}
 
