@@ -167,7 +167,7 @@ def _probability(text: str) -> float:
 
 
 def _study(text: str) -> str:
-    if not text.replace("-", "").replace("_", "").isalnum():
+    if not text.replace("-", "").replace("_", "").isalnum() or text.startswith("-"):
         raise argparse.ArgumentTypeError(f"{text} is not a name of letters, digits, - and _")
     return text
 

@@ -1,9 +1,11 @@
 """A search: how many trials it takes, what it makes of them, and what a worker that dies leaves behind."""
 
 import argparse
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import optuna
@@ -37,7 +39,9 @@ def project(tmp_path, monkeypatch) -> Iterator[Path]:
 
     monkeypatch.setattr(tune, "_train", train)
     monkeypatch.setattr(tune, "_val_auc", trained.__getitem__)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    sampler, seeds = optuna.samplers.TPESampler, itertools.count()  # each worker has its own
+    monkeypatch.setattr(optuna.samplers, "TPESampler", lambda **named: sampler(seed=next(seeds), **named))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield tmp_path
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -59,13 +63,13 @@ def test_trials_are_counted_over_all_workers_and_the_best_is_named(capsys) -> No
     best = max(found, key=lambda trial: trial.value)
     said = capsys.readouterr().out
     assert said.count("val AUC") == 6 + 2
-    assert "4 trials trained to the end, 0 were stopped." in said
-    assert f"6 trials trained to the end, 0 were stopped. The best, tune-{best.number}, has a val AUC of " in said
+    assert "Trials that came to their end: 4; stopped: 0." in said
+    assert f"Trials that came to their end: 6; stopped: 0. The best, tune-{best.number}, has a val AUC of " in said
     lr, ema = best.user_attrs["values"].values()
     assert said.endswith(f"\n\ndvc exp run --name tune-best -S train.lr={lr} -S train.ema={ema}\n")
     capsys.readouterr()
     assert search(LR, EMA, trials=6) == 0
-    assert capsys.readouterr().out.startswith("6 trials trained to the end")
+    assert capsys.readouterr().out.startswith("Trials that came to their end: 6")
     assert len(study().trials) == 6
 
 
@@ -86,7 +90,7 @@ def test_a_trial_that_is_stopped_counts_and_is_not_the_best(monkeypatch, capsys)
     assert [trial.state for trial in study().trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED]
     said = capsys.readouterr().out
     assert "tune-2: stopped after epoch 3\n" in said
-    assert "1 trials trained to the end, 2 were stopped. The best, tune-0, has a val AUC of 0.6000." in said
+    assert "Trials that came to their end: 1; stopped: 2. The best, tune-0, has a val AUC of 0.6000." in said
 
 
 def test_a_search_without_a_trial_that_ends_has_no_best(monkeypatch) -> None:
@@ -118,13 +122,13 @@ def test_trials_of_others_are_waited_for_by_nobody_and_those_of_the_dead_are_rep
     search(LR, trials=1)
     other = study().ask()
     assert search(LR, trials=2) == 0
-    assert "1 trials trained to the end, 0 were stopped, 1 are still running elsewhere." in capsys.readouterr().out
+    assert "Trials that came to their end: 1; stopped: 0; still running elsewhere: 1." in capsys.readouterr().out
     assert len(study().trials) == 2
     begun = other.datetime_start
     assert begun is not None
     assert tune._lives(study().trials[1])
     dead = create_trial(state=TrialState.RUNNING, user_attrs={tune.SEEN: time.time() - tune.DEAD - 1})
-    dead.datetime_start = begun.replace(year=begun.year - 1)
+    dead.datetime_start = begun - timedelta(days=365)
     study().add_trial(dead)
     assert search(LR, trials=3) == 0
     assert [trial.state.name for trial in study().trials] == ["COMPLETE", "RUNNING", "FAIL", "COMPLETE"]
@@ -143,6 +147,16 @@ def test_of_workers_that_ask_at_the_same_time_only_as_many_as_wanted_go_on(monke
     assert tune._next(mine, 2) is None
     assert [trial.state.name for trial in study().trials] == ["COMPLETE", "RUNNING", "FAIL"]
     assert tune._next(mine, 3) is not None
+
+
+def test_parameters_that_change_in_between_end_the_search(project, monkeypatch) -> None:
+    monkeypatch.setattr(tune, "_val_auc", lambda _: 0.5)
+    monkeypatch.setattr(
+        tune, "_train", lambda *_: override_params(project / "params.yaml", {"train.weight_decay": 0.3})
+    )
+    with pytest.raises(SearchError, match=r"tune began from another params\.yaml or split"):
+        search(LR, trials=2)
+    assert len(study().trials) == 1
 
 
 def test_another_search_of_that_name_is_not_joined() -> None:
@@ -217,14 +231,18 @@ def test_a_file_that_is_no_storage_is_named(project) -> None:
 
 def test_a_worker_that_was_taken_for_dead_does_not_speak_up_again(monkeypatch, capsys) -> None:
     def bury(trial, *_) -> None:
-        if trial.number == 0:
-            study().tell(0, state=TrialState.FAIL)
+        if trial.number < 2:
+            study().tell(trial.number, state=TrialState.FAIL)
+        if trial.number == 1:
+            trial.report(0.5, 0)
 
     monkeypatch.setattr(tune, "_train", bury)
     monkeypatch.setattr(tune, "_val_auc", lambda _: 0.5)
     assert search(LR, trials=1) == 0
-    assert [trial.state.name for trial in study().trials] == ["FAIL", "COMPLETE"]
-    assert "1 trials trained to the end" in capsys.readouterr().out
+    assert [trial.state.name for trial in study().trials] == ["FAIL", "FAIL", "COMPLETE"]
+    said = capsys.readouterr().out
+    assert "tune-1: given up, as this worker was taken for dead\n" in said
+    assert "Trials that came to their end: 1" in said
 
 
 def test_an_interrupted_worker_takes_its_trial_back(monkeypatch) -> None:

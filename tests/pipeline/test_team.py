@@ -12,7 +12,7 @@ import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +93,7 @@ KEYS = {"aws_access_key_id": f"AK{secrets.token_hex(8).upper()}", "aws_secret_ac
 
 def adapted(commands: str, here: Mapping[str, str]) -> str:
     """Commands of the page with the names of this machine."""
-    for there, name in here.items():
-        commands = commands.replace(there, name)
-    return commands
+    return re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], commands)
 
 
 def find_postgres(program: str) -> str:
@@ -346,7 +344,7 @@ def test_a_search_is_shared_by_two_machines(team, pushed, tmp_path) -> None:
     assert made[0] | made[1] == {"lr-0", "lr-1"}
     assert not made[0] & made[1]
     assert team.password("tune") not in "".join(said)
-    assert any("2 trials trained to the end, 0 were stopped. The best, lr-" in text for text in said)
+    assert any("Trials that came to their end: 2; stopped: 0. The best, lr-" in text for text in said)
     for machine in machines:
         shell(machine, "dermascreen", "sync", PYTHONPATH="src", **team.account("ben"))
     with team.client("guest") as client:
@@ -398,7 +396,10 @@ def test_no_password_or_key_appears_anywhere(team, pushed, tmp_path) -> None:
     files = [path for path in [*project.rglob("*"), *pushed.rglob("*")] if path.is_file()]
     files.remove(pushed / "home/.dermascreen.password")
     assert project / "dvc.lock" in files
-    texts = {str(path): path.read_bytes() for path in [*logs, *files]}
+    texts = {}
+    for path in [*logs, *files]:
+        with suppress(FileNotFoundError):  # the log of another test's sender, which ended
+            texts[str(path)] = path.read_bytes()
     texts |= dict(team.objects()) | {"output": "".join(said).encode(), "PostgreSQL": team.databases()}
     assert [(secret, name) for secret in hidden for name, text in texts.items() if secret.encode() in text] == []
 
@@ -426,6 +427,8 @@ def test_who_searches_reaches_a_database_of_searches_alone(team) -> None:
         )  # fmt: skip
         return done.stdout + done.stderr
 
-    assert answer("dermascreen_tune", "CREATE TABLE searched (); SELECT count(*) FROM searched; DROP TABLE searched")
-    assert "permission denied for table experiments" in answer("mlflow", "SELECT * FROM experiments")
-    assert "permission denied for table users" in answer("mlflow_auth", "SELECT * FROM users")
+    made = answer("dermascreen_tune", "CREATE TABLE searched (); SELECT count(*) FROM searched; DROP TABLE searched")
+    assert made.split() == ["CREATE", "TABLE", "0", "DROP", "TABLE"]
+    refused = "permission denied for table|no pg_hba.conf entry"  # here, and where the name leads out of the machine
+    assert re.search(refused, answer("mlflow", "SELECT * FROM experiments"))
+    assert re.search(refused, answer("mlflow_auth", "SELECT * FROM users"))

@@ -47,9 +47,9 @@ class Space:
         if isinstance(found, CategoricalDistribution):
             return json.loads(str(trial.suggest_categorical(name, found.choices)))
         if isinstance(found, IntDistribution):
-            return trial.suggest_int(name, found.low, found.high, step=found.step, log=found.log)
-        value = trial.suggest_float(name, found.low, found.high, step=found.step, log=found.log)
-        return value if found.step else min(max(float(f"{value:.{DIGITS}g}"), found.low), found.high)
+            return trial.suggest_int(name, found.low, found.high, log=found.log)
+        value = trial.suggest_float(name, found.low, found.high, log=found.log)
+        return min(max(float(f"{value:.{DIGITS}g}"), found.low), found.high)
 
 
 def options(values: Mapping[str, Any]) -> list[str]:
@@ -81,16 +81,14 @@ def _distribution(override: Override, whole: bool) -> Distribution:
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
         low, high, log = _number(sweep.start), _number(sweep.end), "log" in sweep.tags
+        if whole and (low, high) != (int(low), int(high)):
+            raise ValueError("its ends must be whole numbers")
         return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
     if isinstance(sweep, RangeSweep):
-        numbers = sorted(map(_number, sweep.range()))
+        numbers = sorted(round(_number(value), 12) for value in sweep.range())
         if not numbers:
             raise ValueError("the range is empty")
-        low, *more = numbers
-        step = more[0] - low if more else 1
-        if whole:
-            return IntDistribution(int(low), int([low, *more][-1]), step=int(step))
-        return FloatDistribution(low, [low, *more][-1], step=step)
+        return CategoricalDistribution([json.dumps(int(value) if whole else value) for value in numbers])
     if isinstance(sweep, ChoiceSweep):
         values = (_plain(value) for value in override.sweep_iterator(Transformer.identity))
         return CategoricalDistribution([json.dumps(value) for value in values])

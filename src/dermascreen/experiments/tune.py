@@ -59,12 +59,15 @@ def run(given: argparse.Namespace) -> int:
     """`dermascreen tune`: take trials until the search has as many as it should, and name the best."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a job in a shell's background ignores Ctrl-C, and so would DVC
         signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # which nohup ignores
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     root, base = Path.cwd().resolve(), read_params()
     space = Space(given.space, base)
     with _reachable(given.storage or str(FOLDER)):
         study = _opened(given.study, given.storage or str(root / FOLDER / f"{given.study}.log"), space, base)
         failures = 0
         while failures < GIVE_UP:
+            _require_same(study, space, read_params())  # DVC takes the files as they are now
             _bury(study)
             trial = _next(study, given.trials)
             if trial is None:
@@ -108,14 +111,20 @@ def _opened(name: str, place: str, space: Space, base: Params) -> optuna.Study:
         sampler=optuna.samplers.TPESampler(constant_liar=True),  # other workers' trials count before they end
         pruner=optuna.pruners.MedianPruner(n_warmup_steps=base.train.warmup_epochs),
     )
+    _require_same(study, space, base)
+    return study
+
+
+def _require_same(study: optuna.Study, space: Space, base: Params) -> None:
+    """Raise SearchError if a study began from other parameters, another split or another space."""
     sections = base.model_dump(include={"seed", "data", "audit", "split", "preprocess", "model", "train"})
     mine = {"space": space.texts, "base": fingerprint([sections, content_md5(Splits.PATH)])}
     for key, value in mine.items():
-        if study.user_attrs.get(key, value) != value:
+        if (known := study.user_attrs.get(key)) is None:
+            study.set_user_attr(key, value)
+        elif known != value:
             differs = "searches other parameters" if key == "space" else "began from another params.yaml or split"
-            raise SearchError(f"--study: {name} {differs}; give this search another name.")
-        study.set_user_attr(key, value)
-    return study
+            raise SearchError(f"--study: {study.study_name} {differs}; give this search another name.")
 
 
 def _database(place: str) -> RDBStorage:
@@ -144,6 +153,7 @@ def _next(study: optuna.Study, wanted: int) -> optuna.Trial | None:
     if len(study.get_trials(deepcopy=False, states=counted)) >= wanted:
         return None
     trial = study.ask()
+    trial.set_user_attr(SEEN, time.time())
     before = [other for other in study.get_trials(deepcopy=False, states=counted) if other.number < trial.number]
     if len(before) >= wanted:  # others asked at the same time
         study.tell(trial, state=TrialState.FAIL)
@@ -170,6 +180,8 @@ def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> 
         auc = _val_auc(name)
         _tell(study, trial, TrialState.COMPLETE, auc)
         print(f"{name}: val AUC {auc:.4f}", flush=True)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        print(f"{name}: given up, as this worker was taken for dead", flush=True)
     except SearchError as error:
         _tell(study, trial, TrialState.FAIL)
         print(f"{name}: {error}", flush=True)
@@ -216,7 +228,7 @@ def _train(trial: optuna.Trial, name: str, values: Mapping[str, Any], root: Path
                 if trial.should_prune():
                     _stop(process)
                     if process.returncode == 0:  # it had just ended
-                        return None
+                        break
                     if checkpoints:
                         shutil.rmtree(root / CACHE / "checkpoints" / checkpoints, ignore_errors=True)
                     log.unlink()
@@ -283,8 +295,8 @@ def _conclusion(study: optuna.Study, best: FrozenTrial) -> str:
     running = counts[TrialState.RUNNING]
     command = shlex.join(["dvc", "exp", "run", "--name", f"{study.study_name}-best", *options(best.user_attrs[VALUES])])
     return (
-        f"{counts[TrialState.COMPLETE]} trials trained to the end, {counts[TrialState.PRUNED]} were stopped"
-        f"{f', {running} are still running elsewhere' if running else ''}. The best, {study.study_name}-{best.number}, "
+        f"Trials that came to their end: {counts[TrialState.COMPLETE]}; stopped: {counts[TrialState.PRUNED]}"
+        f"{f'; still running elsewhere: {running}' if running else ''}. The best, {study.study_name}-{best.number}, "
         f"has a val AUC of {best.value:.4f}. That is the best of many, so expect less on test, which no trial saw. "
         f"To run it through the whole pipeline, test included:\n\n{command}"
     )

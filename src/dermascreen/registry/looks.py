@@ -8,7 +8,7 @@ from dermascreen.artifacts.dataset.manifest import TEST_IMAGES
 from dermascreen.core.tracking.sending import WEIGHTS
 from dermascreen.core.tracking.store import Store
 
-PAGE = 1000  # runs in an answer of MLflow
+PAGE = 1000  # experiments or runs in an answer of MLflow
 
 
 def models_tested(store: Store, test_images: str, own: str) -> int:
@@ -19,9 +19,15 @@ def models_tested(store: Store, test_images: str, own: str) -> int:
     """
     from mlflow.entities import ViewType  # noqa: PLC0415 - MLflow is slow to import
 
-    experiments = [found.experiment_id for found in store.client.search_experiments(ViewType.ALL)]
+    experiments, token = [], None
+    while True:
+        some = store.client.search_experiments(ViewType.ALL, PAGE, page_token=token)
+        experiments += [found.experiment_id for found in some]
+        token = some.token
+        if not token:
+            break
     condition = f"attributes.status = 'FINISHED' and tags.stage = 'evaluate' and tags.{TEST_IMAGES} = '{test_images}'"
-    found, token = {own}, None
+    found = {own}
     while True:
         runs = store.client.search_runs(experiments, condition, ViewType.ALL, PAGE, page_token=token)
         found |= {run.data.tags[f"input.{WEIGHTS}"] for run in runs}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from model_signing.hashing import Config
 SIGNATURE = Path("model.sig")  # beside the weights of a registered model
 PASSWORD = "DERMASCREEN_KEY_PASSWORD"  # noqa: S105 - the name of the variable
+CURVES = ("secp256r1", "secp384r1", "secp521r1")  # that model-signing knows
 KEY_ADVICE = "make one with `openssl ecparam -name prime256v1 -genkey -noout -out key.pem`"
 PASSWORD_ADVICE = f"{PASSWORD} holds the password of a key that has one"
 
@@ -23,6 +24,7 @@ def key_of(private_key: Path) -> str:
     """The fingerprint of a private key's public one: the sha256 of that, in PEM. Raises SignatureError."""
     import hashlib  # noqa: PLC0415
 
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
         Encoding,
@@ -35,12 +37,12 @@ def key_of(private_key: Path) -> str:
         key = load_pem_private_key(private_key.read_bytes(), password)
     except OSError as error:
         raise SignatureError(f"{private_key} cannot be read ({error.strerror}).") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SignatureError(
             f"{private_key} is no private key that can be used ({error}); {PASSWORD_ADVICE}."
         ) from None
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise SignatureError(f"{private_key} is not an elliptic-curve key; {KEY_ADVICE}.")
+    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+        raise SignatureError(f"{private_key} is not a key on one of the curves {', '.join(CURVES)}; {KEY_ADVICE}.")
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(public).hexdigest()
 
@@ -63,7 +65,7 @@ def verify(folder: Path, public_key: Path, model: str) -> None:
 
     Parameters: `model`, its name for the sentence.
     """
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415
     from model_signing.verifying import Config  # noqa: PLC0415 - slow to import
 
     if not public_key.is_file():
@@ -75,7 +77,7 @@ def verify(folder: Path, public_key: Path, model: str) -> None:
         verifier.use_elliptic_key_verifier(public_key=public_key)
     except AttributeError:  # it looks for a curve
         raise SignatureError(f"{public_key} is not an elliptic-curve key.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, UnsupportedAlgorithm) as error:
         raise SignatureError(f"{public_key} is no public key that can be used ({error}).") from None
     try:
         verifier.set_hashing_config(_files()).verify(folder, folder / SIGNATURE)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
+import pandas as pd
 
 from dermascreen.artifacts.dataset.columns import Label, Name, SourceSplit, Whole
 from dermascreen.core.files import fingerprint
@@ -32,4 +32,4 @@ class Manifest(Table):
 
         Two test sets with the same hash are the same, also where images were prepared in another size.
         """
-        return fingerprint(sorted(self.sha256[np.isin(self.path, path)]))
+        return fingerprint(sorted(self.sha256[pd.Index(self.path).isin(path)]))

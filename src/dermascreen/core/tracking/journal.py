@@ -132,7 +132,8 @@ class Entry:
 
     def remove(self) -> None:
         """Delete it; first its name, so that one that is half deleted is never sent again."""
-        shutil.rmtree(self.folder.rename(self.folder.with_name(f"{DELETED}{self.folder.name}")))
+        deleted = self.folder.rename(self.folder.with_name(f"{DELETED}{self.folder.name}"))
+        shutil.rmtree(deleted, ignore_errors=True)  # another process may do so at the same time
 
 
 def entries(root: Path) -> list[Entry]:
