@@ -1,17 +1,19 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from dermascreen.core.tracking.store import Store, open_store
-from dermascreen.registry import looks
+from dermascreen.core.tracking.store import Store, chosen, open_store
 from dermascreen.registry.looks import models_tested
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> Store:
+def store(tmp_path, monkeypatch) -> Iterator[Store]:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return open_store(tmp_path, "dermascreen")
+    opened = open_store(tmp_path, "dermascreen")
+    with chosen(opened):
+        yield opened
 
 
 def look(
@@ -23,8 +25,7 @@ def look(
     return run
 
 
-def test_models_are_counted_once_in_all_experiments_and_also_if_deleted(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr(looks, "PAGE", 2)  # so that answers have several pages
+def test_models_are_counted_once_in_all_experiments_and_also_if_deleted(store: Store) -> None:
     client, here = store.client, store.experiment_id
     elsewhere = client.create_experiment("another", Path("/nowhere").as_uri())
     for weights in ("w1", "w2", "w2", "w3"):
@@ -34,8 +35,8 @@ def test_models_are_counted_once_in_all_experiments_and_also_if_deleted(store: S
     look(client, here, "w6", "others")
     look(client, here, "w7", "these", status="FAILED")
     look(client, here, "w8", "these", stage="explain")
-    assert models_tested(store, "these", "w1") == 5
-    assert models_tested(store, "these", "own") == 6
+    assert models_tested("these", "w1") == 5
+    assert models_tested("these", "own") == 6
     client.delete_experiment(elsewhere)
-    assert models_tested(store, "these", "w1") == 5
-    assert models_tested(store, "never seen", "own") == 1
+    assert models_tested("these", "w1") == 5
+    assert models_tested("never seen", "own") == 1

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import reduce
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
@@ -75,10 +76,9 @@ def watch(monkeypatch):
     opened = registry.open_store
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that MLflow warns of itself when it is imported
-        functions = [
-            (module, name, getattr(module, name))
-            for module, name in [(mlflow.pyfunc, "log_model"), (mlflow.artifacts, "download_artifacts")]
-        ]
+        called = ("pyfunc.log_model", "artifacts.download_artifacts", "search_experiments", "search_runs")
+        places = [(reduce(getattr, path.split(".")[:-1], mlflow), path.split(".")[-1]) for path in called]
+        functions = [(module, name, getattr(module, name)) for module, name in places]
 
     def use(failing: Failing) -> Failing:
         def open_store(*arguments):

@@ -89,7 +89,7 @@ def register(project: Path, private_key: Path | None = None) -> str:
         weights = content_md5(root / WEIGHTS)
         tested = Splits.read(root / Splits.PATH).part(TEST).path
         with answering(store.uri, NOTHING):
-            models = models_tested(store, Manifest.read(root / Manifest.PATH).content_of(tested), weights)
+            models = models_tested(Manifest.read(root / Manifest.PATH).content_of(tested), weights)
         logged = _logged(store, root, weights, lambda bundle: complete(bundle, root, params, models, private_key))
         with alone(store, NOTHING):
             if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
