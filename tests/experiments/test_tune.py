@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from dermascreen.core.errors import SearchError
 from dermascreen.experiments import tune
+from dermascreen.experiments.space import Space
 from dermascreen.experiments.workspace import override_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -236,12 +237,19 @@ def test_a_worker_that_was_taken_for_dead_does_not_speak_up_again(monkeypatch, c
         if trial.number == 1:
             trial.report(0.5, 0)
 
+    def bury_at_once(self: Space, trial: optuna.Trial) -> dict[str, object]:
+        if trial.number == 2:
+            study().tell(2, state=TrialState.FAIL)
+        return suggest(self, trial)
+
+    suggest = Space.suggest
+    monkeypatch.setattr(Space, "suggest", bury_at_once)
     monkeypatch.setattr(tune, "_train", bury)
     monkeypatch.setattr(tune, "_val_auc", lambda _: 0.5)
     assert search(LR, trials=1) == 0
-    assert [trial.state.name for trial in study().trials] == ["FAIL", "FAIL", "COMPLETE"]
+    assert [trial.state.name for trial in study().trials] == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
     said = capsys.readouterr().out
-    assert "tune-1: given up, as this worker was taken for dead\n" in said
+    assert said.count("given up, as this worker was taken for dead\n") == 2
     assert "Trials that came to their end: 1" in said
 
 

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import dvc.api
 import optuna
@@ -163,10 +163,11 @@ def _next(study: optuna.Study, wanted: int) -> optuna.Trial | None:
 
 def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> bool:
     """Run a trial, and tell what came of it; returns whether it came to an end of its own."""
+    name = f"{study.study_name}-{trial.number}"
     try:
         values = space.suggest(trial)
         trial.set_user_attr(VALUES, values)
-        name, shown = f"{study.study_name}-{trial.number}", " ".join(options(values)).replace("-S ", "")
+        shown = " ".join(options(values)[1::2])
         if same := _same(study, trial.number, values):
             _tell(study, trial, same.state, same.value)
             print(f"{name}: {shown}: as {study.study_name}-{same.number}", flush=True)
@@ -186,7 +187,7 @@ def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> 
         _tell(study, trial, TrialState.FAIL)
         print(f"{name}: {error}", flush=True)
         return False
-    except BaseException:
+    except BaseException:  # also Ctrl-C; raised again, when the others know not to wait for this trial
         with suppress(Exception):  # the storage may be what failed
             _tell(study, trial, TrialState.FAIL)
         raise
@@ -207,52 +208,47 @@ def _same(study: optuna.Study, number: int, values: Mapping[str, Any]) -> Frozen
 def _train(trial: optuna.Trial, name: str, values: Mapping[str, Any], root: Path) -> int | None:
     """Train in a copy of the project; returns the epoch after which it was stopped, if it was.
 
-    Raises SearchError if DVC fails.
+    DVC runs in a group of its own, which is stopped with this program; checkpoints of a training that did not come to
+    its end are removed, as no other trial has these values. Raises SearchError if DVC fails.
     """
     command = ["dvc", "exp", "run", "--temp", "--name", name, *options(values), "train"]
+    environment = os.environ | {"PATH": clean_environment()["PATH"]}
     log = root / FOLDER / f"{name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
-    reported, seen = -1, 0.0
+    reported, seen = 0, 0.0
+    checkpoints: str | None = None
+    stopped_after: int | None = None
     with (
         log.open("w", encoding="utf-8") as output,
-        _started(command, output, root) as process,
+        subprocess.Popen(
+            command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process,
     ):
-        while process.poll() is None:
-            if time.monotonic() - seen > SIGN:
-                trial.set_user_attr(SEEN, time.time())
-                seen = time.monotonic()
-            checkpoints, epochs = _progress(root, name)
-            for epoch, auc in epochs[reported + 1 :]:
-                trial.report(auc, epoch)
-                reported += 1
-                if trial.should_prune():
-                    _stop(process)
-                    if process.returncode == 0:  # it had just ended
+        try:
+            while stopped_after is None and process.poll() is None:
+                if time.monotonic() - seen > SIGN:
+                    trial.set_user_attr(SEEN, time.time())
+                    seen = time.monotonic()
+                found, epochs = _progress(root, name)
+                checkpoints = found or checkpoints
+                for epoch, auc in epochs[reported:]:
+                    trial.report(auc, epoch)
+                    reported += 1
+                    if trial.should_prune():
+                        stopped_after = epoch
                         break
-                    if checkpoints:
-                        shutil.rmtree(root / CACHE / "checkpoints" / checkpoints, ignore_errors=True)
-                    log.unlink()
-                    return epoch
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(LOOK)
-    if process.returncode:
+                else:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(LOOK)
+        finally:
+            _stop(process)
+            if process.returncode and checkpoints:
+                shutil.rmtree(root / CACHE / "checkpoints" / checkpoints, ignore_errors=True)
+    if process.returncode and stopped_after is None:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise SearchError(f"failed ({masked(said[-1]) if said else 'DVC said nothing'}); all of it is in {log}.")
     log.unlink()
-    return None
-
-
-@contextmanager
-def _started(command: list[str], output: TextIO, root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """DVC in a group of its own, which is stopped with this program."""
-    environment = os.environ | {"PATH": clean_environment()["PATH"]}
-    with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            _stop(process)
+    return stopped_after if process.returncode else None  # it may have ended just before it was to be stopped
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
