@@ -6,7 +6,8 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 READY := $(VENV)/.ready
 
 # Tests run in several processes that share the cores, so each process has one thread.
-PYTEST := OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+ONE_BY_ONE := OMP_NUM_THREADS=1 python -m pytest
+PYTEST := $(ONE_BY_ONE) --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LINT := ruff check && ruff format --check && mypy
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -50,7 +51,7 @@ test: $(READY) ## Run all tests, lint and types
 	$(PYTEST)
 
 team-test: $(READY) ## Run the tests of a team's server alone, which need PostgreSQL and an SSH server (docs/how-to/team-server.md)
-	OMP_NUM_THREADS=1 python -m pytest tests/pipeline/test_team.py
+	$(ONE_BY_ONE) tests/pipeline/test_team.py
 
 repro: $(READY) ## Run the pipeline on the real data, as far as it is out of date (docs/how-to/kaggle.md)
 	dvc repro

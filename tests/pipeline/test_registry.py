@@ -26,10 +26,9 @@ from serving_samples import encoded, pixels
 
 from dermascreen.experiments.workspace import clean_environment, override_params
 
-from .conftest import BLOCK, DOCS, shell
+from .conftest import BLOCK, DOCS, OPEN_GATES, shell
 
 SIGNING = [commands for title, commands in BLOCK.findall((DOCS / "how-to/serve.md").read_text()) if "sign" in title]
-OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
 
 
 def dermascreen(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

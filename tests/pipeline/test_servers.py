@@ -11,7 +11,7 @@ from programs import free_port
 from dermascreen.core.tracking.page import COLUMNS, CURVES, FOLDED
 from dermascreen.experiments.workspace import override_params
 
-from .conftest import printed, serving, shell
+from .conftest import OPEN_GATES, printed, serving, shell
 
 ORDINARY = 300_000  # bytes of a photograph, more than a command line may hold
 EXPERIMENT = "2"  # that of the models: stages made the other one first
@@ -22,7 +22,6 @@ FIRST_METRICS = """metrics => {  // whether the table shows these side by side: 
   const first = names.indexOf(metrics[0]);
   return first >= 0 && metrics.every((metric, i) => names[first + i] === metric);
 }"""
-OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
 
 
 def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project) -> None:

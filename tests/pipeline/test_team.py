@@ -26,12 +26,11 @@ from dermascreen.core.tracking.journal import FOLDER as JOURNAL
 from dermascreen.core.tracking.store import ENVIRONMENT
 from dermascreen.experiments.workspace import commit, make_workspace, override_params
 
-from .conftest import TINY, copy, printed, serving, shell
+from .conftest import OPEN_GATES, TINY, copy, printed, serving, shell
 
 PAGE = "how-to/team-server.md"
 BUCKET = "dermascreen-team"
 WORKERS, CLONES, EACH = 2, ("ana", "ben"), 6  # in each clone, which is its owner's, and how many runs each makes
-OPEN_GATES = {"registry.min_auc_gain": -1, "registry.guaranteed_recall": False, "registry.max_failed_checks": 8}
 
 
 @dataclass(frozen=True)
