@@ -16,7 +16,7 @@ from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import choose_points
 
 HEADLINE = (
-    "near_dups", "auc", "auc_low", "auc_high", "val_auc", "ece",
+    "near_dups", "epoch_val_auc", "auc", "auc_low", "auc_high", "val_auc", "ece",
     "recall", "specificity", "missed", "guaranteed", "missed_half", "auc_gain", "gain_low", "map_fails",
 )  # fmt: skip
 
@@ -35,6 +35,7 @@ def test_a_person_compares_by_few_numbers_with_short_names(results) -> None:
     assert max(row.roc_auc for row in results.shortcuts.baselines.values()) == best.roc_auc
     assert found == {
         "near_dups": 1,
+        "epoch_val_auc": results.train.best_val_roc_auc,
         "auc": evaluate.test.roc_auc,
         "auc_low": redrawn.low,  # DeLong's knows nothing of lesions
         "auc_high": redrawn.high,

@@ -1,10 +1,13 @@
 """A search with the real DVC: a trial that ends is an experiment, and one that is stopped leaves only its run."""
 
+import json
 import re
 import subprocess
 import sys
 
+import dvc.api
 import optuna
+import pytest
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -35,6 +38,10 @@ def test_a_trial_becomes_an_experiment_and_the_winner_alone_sees_test(project) -
     )  # fmt: skip
     assert re.match(r"lr-0: train.lr=0.00\d+ train.epochs=1\nlr-0: val AUC \d", done.stdout), done.stdout
     assert experiments(project) == ["lr-0"]
+    auc = float(done.stdout.splitlines()[1].removeprefix("lr-0: val AUC "))
+    assert json.loads(dvc.api.read("metrics/train.json", repo=str(project), rev="lr-0"))["epoch_val_auc"] == auc
+    [row] = runs(project)
+    assert row.data.metrics["training/best_val_roc_auc"] == pytest.approx(auc, abs=5e-5)
     assert left(project) == {"lr.log"}
     refused = shell(project, "dermascreen", "compare", "lr-0", "HEAD", check=False)
     assert (refused.returncode, refused.stderr) == (

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dermascreen.artifacts.model.description import Start
-from dermascreen.core.records import Details, details_file, section
+from dermascreen.core.records import Details, Number, details_file, section
 
 
 class TrainDetails(Details):
@@ -23,5 +23,10 @@ class TrainDetails(Details):
     best_val_roc_auc: float
 
     @property
+    def headline(self) -> dict[str, Number]:
+        return {"epoch_val_auc": self.best_val_roc_auc}  # while training, that of the last epoch
+
+    @property
     def row(self) -> dict[str, float]:
-        return section("training", epochs=self.epochs, best_epoch=self.best_epoch)
+        numbers = {"epochs": self.epochs, "best_epoch": self.best_epoch, "best_val_roc_auc": self.best_val_roc_auc}
+        return section("training", **numbers)
