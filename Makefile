@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(shell command -v uv || echo .uv/bin/uv)
 READY := $(VENV)/.ready
+# Python compiles a package when it is first imported, unless it may not write that down, as in many containers.
+COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 
 # Tests run in several processes that share the cores, so each process has one thread.
 ONE_BY_ONE := OMP_NUM_THREADS=1 python -m pytest
@@ -25,7 +27,7 @@ setup: $(READY) ## Make .venv from requirements.lock
 $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"{sys.executable} is Python {sys.version.split()[0]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
-	$(UV) pip sync --python $(VENV) --require-hashes requirements.lock
+	$(UV) pip sync --python $(VENV) --require-hashes $(COMPILE) requirements.lock
 	$(UV) pip install --python $(VENV) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -36,7 +38,7 @@ $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 
 peers: $(READY) requirements-peers.lock ## Make .venv-peers, with the training engines that benchmarks compare with
 	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python .venv-peers
-	$(UV) pip sync --python .venv-peers --require-hashes --compile-bytecode requirements-peers.lock
+	$(UV) pip sync --python .venv-peers --require-hashes $(COMPILE) requirements-peers.lock
 	$(UV) pip install --python .venv-peers --quiet --no-deps --no-build-isolation --editable .
 
 demo: $(READY) ## Run the whole pipeline on synthetic lesions, in .demo
