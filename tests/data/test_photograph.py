@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from image_files import (
 from PIL import Image, ImageCms, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from programs import find_program
 
 from dermascreen.core.errors import ImageError
 from dermascreen.data.cues import file_cues
@@ -236,8 +236,7 @@ def test_ycck_is_adobes_inverted_cmyk_by_way_of_ycbcr() -> None:
 
 @pytest.mark.parametrize("make", [as_ycck, bytes])
 def test_cmyk_is_as_imagemagick_shows_it(tmp_path, make) -> None:
-    if not (convert := shutil.which("convert")):
-        pytest.skip("needs ImageMagick's convert")
+    convert = find_program("magick", "convert-im6.q16")  # other programs are called convert too
     (tmp_path / "a.jpg").write_bytes(content := make(saved(skin().convert("CMYK"), quality=95)))
     subprocess.run([convert, "a.jpg", "-colorspace", "sRGB", "PNG24:a.png"], cwd=tmp_path, check=True)
     assert np.abs(shown(content) - decoded((tmp_path / "a.png").read_bytes())).max() <= 4
