@@ -40,6 +40,7 @@ def project(tmp_path, monkeypatch) -> Iterator[Path]:
 
     monkeypatch.setattr(tune, "_train", train)
     monkeypatch.setattr(tune, "_val_auc", trained.__getitem__)
+    monkeypatch.setattr(tune, "_experiments", set)
     sampler, seeds = optuna.samplers.TPESampler, itertools.count()  # each worker has its own
     monkeypatch.setattr(optuna.samplers, "TPESampler", lambda **named: sampler(seed=next(seeds), **named))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -172,6 +173,15 @@ def test_another_search_of_that_name_is_not_joined() -> None:
     with pytest.raises(SearchError, match="began from another"):
         search(LR, trials=1)
     search(LR, trials=1, name="another")
+
+
+def test_a_new_search_does_not_take_the_names_of_experiments_that_there_are(monkeypatch) -> None:
+    search(LR, trials=1)
+    monkeypatch.setattr(tune, "_experiments", lambda: {"tune-0", "tune-0-1", "tune-best", "other-0"})
+    search(LR, trials=2)  # goes on with its own
+    search(LR, trials=1, name="tune-best")
+    with pytest.raises(SearchError, match="--study: other-0 is an experiment of an earlier search called other, whose"):
+        search(LR, trials=1, name="other")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ def test_a_trial_becomes_an_experiment_and_the_winner_alone_sees_test(project) -
     )
     stages = {run.data.tags["stage"] for run in runs(project)}
     assert stages == {"train"}
+    (project / ".dermascreen/tune/lr.log").unlink()
+    again = shell(project, "dermascreen", "tune", "train.lr=interval(0, 1)", "--study", "lr", check=False)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith("dermascreen tune: --study: lr-0 is an experiment of an earlier search called lr, ")
     command = done.stdout.strip().splitlines()[-1]
     assert command.startswith("dvc exp run --name lr-best -S train.lr=0.00")
     shell(project, "bash", "-euc", f"{command} evaluate")  # and no further, for time

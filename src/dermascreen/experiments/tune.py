@@ -9,6 +9,7 @@ run again.
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,13 +17,14 @@ import subprocess
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dvc.api
 import optuna
 from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -111,8 +113,28 @@ def _opened(name: str, place: str, space: Space, base: Params) -> optuna.Study:
         sampler=optuna.samplers.TPESampler(constant_liar=True),  # other workers' trials count before they end
         pruner=optuna.pruners.MedianPruner(n_warmup_steps=base.train.warmup_epochs),
     )
+    if not study.get_trials(deepcopy=False):
+        _require_no_experiments(name)
     _require_same(study, space, base)
     return study
+
+
+def _require_no_experiments(study: str) -> None:
+    """Raise SearchError if DVC has experiments with the names that the trials of a new study get."""
+    if taken := sorted(name for name in _experiments() if re.fullmatch(rf"{re.escape(study)}-\d+", name)):
+        raise SearchError(
+            f"--study: {taken[0]} is an experiment of an earlier search called {study}, whose trials are not in this "
+            "storage; give this search another name, or remove its experiments with `dvc exp remove`."
+        )
+
+
+def _experiments() -> set[str]:
+    """The names of DVC's experiments in this repository."""
+    try:
+        with closing(Repo()) as repo:
+            return {name for named in repo.experiments.ls(all_commits=True).values() for name, _ in named}
+    except DvcException as error:
+        raise SearchError(f"DVC has no experiments here ({error}).") from None
 
 
 def _require_same(study: optuna.Study, space: Space, base: Params) -> None:
