@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,16 @@ def test_a_signature_that_was_tampered_with_is_refused(model: Path, tmp_path: Pa
         (model / SIGNATURE).write_text(broken)
         with pytest.raises(SignatureError, match=r"^(it is not what was signed|the signature of it is not of)"):
             verify(model, public, "it")
+
+
+def test_standard_output_is_left_to_predictions(model: Path, tmp_path: Path, capsys) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    signature = json.loads((model / SIGNATURE).read_text())
+    del signature["verificationMaterial"]["publicKey"]["hint"]  # which nobody signs
+    (model / SIGNATURE).write_text(json.dumps(signature))
+    verify(model, public, "it")
+    assert capsys.readouterr().out == ""
 
 
 def test_without_a_signature_nothing_is_accepted(model: Path, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ A signature covers the name and content of every file of the folder, so that a f
 
 import os
 import re
+import sys
 import textwrap
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +82,8 @@ def verify(folder: Path, public_key: Path, model: str) -> None:
     except (ValueError, OSError, UnsupportedAlgorithm) as error:
         raise SignatureError(f"{public_key} is no public key that can be used ({error}).") from None
     try:
-        verifier.set_hashing_config(_files()).verify(folder, folder / SIGNATURE)
+        with redirect_stdout(sys.stderr):  # where it prints that a signature does not hint at its key
+            verifier.set_hashing_config(_files()).verify(folder, folder / SIGNATURE)
     except InvalidSignature:
         raise SignatureError(
             f"the signature of {model} is not of {public_key}, or was changed; do not use it."
