@@ -135,6 +135,7 @@ def team(tmp_path_factory) -> Iterator[Team]:
         )
         first = team.password("first")
         team.follow(folder, "that server, just started")
+        team.follow(folder, "that server and its roles")
         (own / "first").write_text(first)
         yield team
 
