@@ -135,20 +135,20 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
     from dermascreen.training.batches import Split
     from dermascreen.training.fit import fit
 
-    params = read_params(Path(__file__).parents[1] / "params.yaml").train
-    params = params.model_copy(update={**settings["params"], "epochs": settings["epochs"], "patience": 99})
+    shipped = read_params(Path(__file__).parents[1] / "params.yaml")
+    params = shipped.train.model_copy(update={**settings["params"], "epochs": settings["epochs"], "patience": 99})
     pixels = np.load(folder / "images.npy", mmap_mode="r")
     labels, val = table["label"].to_numpy(), table["is_val"].to_numpy()
-    splits = [Split(pixels, np.flatnonzero(chosen), labels[chosen]) for chosen in (~val, val)]
+    train, held_out = (Split(pixels, np.flatnonzero(chosen), labels[chosen]) for chosen in (~val, val))
     curve: Curve = []
     began = time.perf_counter()
     torch.manual_seed(settings["seed"])
     network = build(
         ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0),
-        pixels.shape[1],
+        shipped.preprocess.model_copy(update={"image_size": pixels.shape[1]}),
     )
     fit(
-        network, *splits, params, seed=settings["seed"], checkpoints=folder / "checkpoints",
+        network, train, held_out, params, seed=settings["seed"], checkpoints=folder / "checkpoints",
         on_epoch=lambda rows: curve.append((time.perf_counter() - began, rows[-1]["val_roc_auc"])),
     )  # fmt: skip
     return curve

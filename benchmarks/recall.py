@@ -62,7 +62,7 @@ def hashed(root: Path, paths: Names) -> Ends:
     near = {
         (i, j) for i in range(len(bits)) for j in i + 1 + np.flatnonzero((bits[i + 1 :] != bits[i]).sum(1) <= COMMON)
     }
-    return {(paths[i], paths[j]) for i, j in near}
+    return {(paths[int(i)], paths[int(j)]) for i, j in near}
 
 
 def share(count: int, total: int) -> str:

@@ -17,48 +17,41 @@ from pathlib import Path
 import numpy as np
 import torch
 from audit import photograph
-from torch import Tensor, nn
+from torch import nn
 from watching import watched
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.model.description import Description
-from dermascreen.core.params import read_params
+from dermascreen.core.params import PreprocessParams, read_params
 from dermascreen.data.photographs.decode import decode
+from dermascreen.network.backbones import Backbone
+from dermascreen.network.model import Network
 from dermascreen.network.pixels import IMAGENET_MEAN, IMAGENET_STD
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit
 
 DIFFERENT = 300
-PARAMS = read_params(Path(__file__).parents[1] / "params.yaml").train
+PARAMS = read_params(Path(__file__).parents[1] / "params.yaml")
 
 
-class Nothing(nn.Module):
+def next_to_nothing(size: int) -> Network:
     """The mean of each colour, and a logit."""
+    description = Description(
+        architecture="mean", weights="none", hidden=0, dropout=0.0, image_size=size,
+        mean=IMAGENET_MEAN, std=IMAGENET_STD, classes=("benign", "malignant"),
+    )  # fmt: skip
+    means = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Network(description, Backbone(means, 3, (), "", IMAGENET_MEAN, IMAGENET_STD, size))
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.description = Description(
-            architecture="mean", weights="none", hidden=0, dropout=0.0, image_size=size,
-            mean=IMAGENET_MEAN, std=IMAGENET_STD, classes=("benign", "malignant"),
-        )  # fmt: skip
-        self.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(3, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.decide(self.backbone(images))
-
-    def decide(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.head(features)
-        return logits.squeeze(1)
-
-    def layers(self) -> list[nn.Module]:
-        return []
+def sized(size: int) -> PreprocessParams:
+    return PARAMS.preprocess.model_copy(update={"image_size": size})
 
 
 def measure_decoding(folder: Path, count: int, size: int) -> tuple[float, float]:
     with watched() as peak:
         began = time.perf_counter()
-        decode(folder / "raw", [f"{number}.jpg" for number in range(count)], size, folder / "processed")
+        decode(folder / "raw", [f"{number}.jpg" for number in range(count)], sized(size), folder / "processed")
         return time.perf_counter() - began, peak()
 
 
@@ -68,11 +61,11 @@ def measure_training(folder: Path, count: int, size: int) -> tuple[float, float]
     labels = np.arange(count) % 2
     rows = np.random.default_rng(0).permutation(count)
     train, val = (Split(images.pixels, part, labels[part]) for part in np.split(rows, [count * 4 // 5]))
-    params = PARAMS.model_copy(update={"epochs": 2, "backbone_lr_factor": 1.0})
+    params = PARAMS.train.model_copy(update={"epochs": 2, "backbone_lr_factor": 1.0})
     ends: list[float] = []
     with watched() as peak:
         fit(
-            Nothing(size), train, val, params, seed=0, checkpoints=folder / "checkpoints",
+            next_to_nothing(size), train, val, params, seed=0, checkpoints=folder / "checkpoints",
             on_epoch=lambda _: ends.append(time.perf_counter()),
         )  # fmt: skip
         return ends[1] - ends[0], peak()

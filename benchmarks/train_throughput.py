@@ -41,14 +41,15 @@ from dermascreen.training.optimiser import make_optimiser
 from dermascreen.training.trainer import resolve_precision
 
 ROOT = Path(__file__).parents[1]
-PARAMS = read_params(ROOT / "params.yaml").train
+SHIPPED = read_params(ROOT / "params.yaml")
+PARAMS = SHIPPED.train
 EPOCHS = 2
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def untrained(architecture: str, size: int) -> Network:
-    weights = {"weights": "none", "own_weights": "data/weights"}
-    return build(ModelParams(architecture=architecture, **weights, hidden=0, dropout=0.0), size)
+    params = ModelParams(architecture=architecture, weights="none", own_weights="data/weights", hidden=0, dropout=0.0)
+    return build(params, SHIPPED.preprocess.model_copy(update={"image_size": size}))
 
 
 def clock(work: Callable[[], object]) -> float:
@@ -67,11 +68,16 @@ def layout(params: TrainParams) -> torch.memory_format:
 
 def stepping(architecture: str, params: TrainParams, size: int, steps: int) -> float:
     """Images a second of forward, backward and optimiser on a fixed batch, after two steps to warm up."""
-    network = untrained(architecture, size).to(DEVICE, memory_format=layout(params))
+    network = untrained(architecture, size).to(DEVICE)
+    network = network.to(memory_format=layout(params))
     precision = resolve_precision(params.precision, network)
     optimiser, _ = make_optimiser(network, params, steps, fused=precision == "32-true")
     images = torch.randn(params.batch_size, 3, size, size, device=DEVICE).contiguous(memory_format=layout(params))
     labels = torch.randint(2, (params.batch_size,), device=DEVICE).float()
+
+    def take(count: int) -> None:
+        for _ in range(count):
+            step()
 
     def step() -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
@@ -81,8 +87,8 @@ def stepping(architecture: str, params: TrainParams, size: int, steps: int) -> f
         optimiser.step()
         optimiser.zero_grad()
 
-    clock(lambda: [step() for _ in range(2)])
-    return params.batch_size * steps / clock(lambda: [step() for _ in range(steps)])
+    take(2)
+    return params.batch_size * steps / clock(lambda: take(steps))
 
 
 def engine(architecture: str, params: TrainParams, pixels: np.ndarray, steps: int, folder: Path) -> tuple[float, float]:
@@ -103,7 +109,7 @@ def engine(architecture: str, params: TrainParams, pixels: np.ndarray, steps: in
 
 def forwarding(network: Network, batch_size: int, size: int, batches: int) -> float:
     images = torch.randn(batch_size, 3, size, size, device=DEVICE).contiguous(memory_format=torch.channels_last)
-    network = network.eval().to(DEVICE, memory_format=torch.channels_last)
+    network = network.eval().to(DEVICE).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         network(images)
         return batch_size * batches / clock(lambda: [network(images) for _ in range(batches)])
@@ -167,12 +173,11 @@ def ceiling(architecture: str, size: int, steps: int, batch_size: int) -> None:
             shown = rows[:64] if tta else rows
             predict = functools.partial(predict_logits, network, pixels, shown, tta)
             passes = len(shown) * (8 if tta else 1)
-            bare, found = zip(
-                *((forwarding(network, 64, size, passes // 64), passes / clock(predict)) for _ in range(3)), strict=True
-            )
+            rates = [(forwarding(network, 64, size, passes // 64), passes / clock(predict)) for _ in range(3)]
+            most, ours = np.median(rates, axis=0)
             what = "TTA, passes" if tta else "prediction"
-            shares = " ".join(f"{ours / ceiling:.3f}" for ours, ceiling in zip(found, bare, strict=True))
-            print(f"{what}: bare {np.median(bare):.2f}, predict_logits {np.median(found):.2f} a second: {shares}")
+            shares = " ".join(f"{achieved / possible:.3f}" for possible, achieved in rates)
+            print(f"{what}: bare {most:.2f}, predict_logits {ours:.2f} a second: {shares}")
 
 
 def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
@@ -212,8 +217,9 @@ def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
     )
     print(f"all reach the AUC {goal:.3f}")
     found = pd.DataFrame(runs).groupby("engine", sort=False)[["rate", "peak_gib", "last", "reached"]].median()
-    found["our rate to theirs"] = found.loc["dermascreen", "rate"] / found["rate"]
-    found["their time to ours"] = found["reached"] / found.loc["dermascreen", "reached"]
+    ours = found.loc[["dermascreen"]]
+    found["our rate to theirs"] = ours["rate"].item() / found["rate"]
+    found["their time to ours"] = found["reached"] / ours["reached"].item()
     print(found.to_string(float_format="{:.3f}".format))
 
 

@@ -5,9 +5,10 @@ its changes, and where it says `predict`, predicts val and test as stage evaluat
 The predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow,
 so it runs where only the network's packages are, such as on a machine with a GPU.
 
-FOLDER holds raw/, manifest.csv and lesions.csv as stages download and audit leave them, and for each site a folder
-sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and changes, which
-are parameters by their dotted names; `constant` makes colours constant, `maps` lists layers whose maps are checked.
+FOLDER holds raw/, manifest.csv, metadata.csv and lesions.csv as stages download and audit leave them, and for each site
+a folder sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and
+changes, which are parameters by their dotted names; `constant` makes colours constant, `maps` lists layers whose maps
+are checked.
 With --baselines, nothing is trained: the models that do not see the lesion are compared with the runs official-* in
 --out. With --strata, neither: these runs' AUC at each site by hospital and, against all benign images, by diagnosis,
 if the site's table has such columns.
@@ -30,10 +31,11 @@ from sklearn.metrics import roc_auc_score
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
-from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL
+from dermascreen.artifacts.dataset.metadata import Metadata
+from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.model.calibration import ProbabilityIntervals
 from dermascreen.artifacts.results.predictions import Predictions
-from dermascreen.core.params import Params, read_params, with_changes
+from dermascreen.core.params import Params, PreprocessParams, read_params, with_changes
 from dermascreen.data.cues import file_cues, pixel_cues
 from dermascreen.data.photographs.decode import decode
 from dermascreen.data.splits import split_images
@@ -59,22 +61,27 @@ def constant(pixels: np.ndarray) -> np.ndarray:
     return ((values / (light * 3**0.5)).clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def prepare(data: Path, sizes: list[int], constancy: bool) -> None:
+def prepare(data: Path, inputs: list[PreprocessParams], *, constancy: bool) -> None:
     """Decode everything once for each size."""
     places = [(data / "raw", Manifest.read(data / "manifest.csv").path, "own")]
     for table in sorted((data / "sites").glob("*.csv")):
         paths = pd.read_csv(table).query("not known")["path"].to_numpy(dtype=object)
         places.append((table.with_suffix(""), paths, table.stem))
-    for size in sizes:
+    for made in inputs:
         for root, paths, name in places:
-            folder = data / f"arrays-{size}" / name
+            folder = data / f"arrays-{made.image_size}" / name
             if not folder.exists():
-                decode(root, paths, size, folder)
-            if constancy and not (other := data / f"arrays-{size}-constant" / name).exists():
+                decode(root, paths, made, folder)
+            if constancy and not (other := data / f"arrays-{made.image_size}-constant" / name).exists():
                 other.mkdir(parents=True)
                 pixels = np.load(folder / "images.npy")
                 np.save(other / "images.npy", np.concatenate([constant(part) for part in np.array_split(pixels, 20)]))
                 (other / "index.csv").write_bytes((folder / "index.csv").read_bytes())
+
+
+def split(data: Path, params: Params) -> Splits:
+    images, lesions = Manifest.read(data / "manifest.csv"), Lesions.read(data / "lesions.csv")
+    return split_images(images, lesions, Metadata.read(data / "metadata.csv"), params.split)
 
 
 def logits_of(network: Network, images: Images, paths: Any, tta: bool) -> np.ndarray:  # noqa: ANN401
@@ -86,13 +93,15 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
     size = params.preprocess.image_size
     arrays = data / f"arrays-{size}{'-constant' if run.get('constant') else ''}"
     images = Images.open(arrays / "own")
-    splits = split_images(Manifest.read(data / "manifest.csv"), Lesions.read(data / "lesions.csv"), params.split)
+    splits = split(data, params)
     parts = {name: splits.part(name) for name in (TRAIN, VAL, TEST)}
     torch.manual_seed(params.seed)
-    network = build(params.model, size)
+    network = build(params.model, params.preprocess)
     train, val = (Split(images.pixels, images.rows(parts[name].path), parts[name].label) for name in (TRAIN, VAL))
     began, folder = time.perf_counter(), out / run["name"]
-    fitted = fit(network, train, val, params.train, seed=params.seed, checkpoints=folder / "checkpoints", on_epoch=str)
+    fitted = fit(
+        network, train, val, params.train, seed=params.seed, checkpoints=folder / "checkpoints", on_epoch=lambda _: None
+    )
     seconds = time.perf_counter() - began
 
     found: dict[str, Any] = {
@@ -149,7 +158,7 @@ def baselines(data: Path, out: Path, params: Params) -> None:
     """Print what models on cues alone reach on test and at each site, and what each official run adds to them."""
     places = {folder.name: Images.open(folder) for folder in sorted((data / "arrays-224").iterdir())}
     images = places.pop("own")
-    splits = split_images(Manifest.read(data / "manifest.csv"), Lesions.read(data / "lesions.csv"), params.split)
+    splits = split(data, params)
     train, test = splits.part(TRAIN), splits.part(TEST)
     runs = [Predictions.read(path).part(TEST) for path in sorted(out.glob("official-*/predictions.csv"))]
     paths = [*train.path, *test.path]
@@ -212,15 +221,16 @@ def main() -> None:
         strata(given.data, given.out)
         return
     if given.baselines:
-        prepare(given.data, [224], constancy=False)
-        baselines(given.data, given.out, read_params())
+        base = with_changes(read_params(), {"preprocess.image_size": 224})
+        prepare(given.data, [base.preprocess], constancy=False)
+        baselines(given.data, given.out, base)
         return
     plan = json.loads(given.runs.read_text())
     runs = [run | {"changes": plan["recipe"] | run["changes"]} for run in plan["runs"]]
     if given.worker is None:
         base = read_params()
-        sizes = sorted({with_changes(base, run["changes"]).preprocess.image_size for run in runs})
-        prepare(given.data, sizes, any(run.get("constant") for run in runs))
+        inputs = [with_changes(base, run["changes"]).preprocess for run in runs]
+        prepare(given.data, inputs, constancy=any(run.get("constant") for run in runs))
         command = [sys.executable, *sys.argv]
         workers = [subprocess.Popen([*command, "--worker", str(number)]) for number in range(given.jobs)]
         sys.exit(max(worker.wait() for worker in workers))

@@ -25,7 +25,7 @@ from dermascreen.artifacts.model.calibration import Calibration, ProbabilityInte
 from dermascreen.artifacts.model.explanation import Explanation
 from dermascreen.artifacts.model.reference import ReferenceImages
 from dermascreen.artifacts.model.sweep import Sweep
-from dermascreen.core.params import ModelParams
+from dermascreen.core.params import ModelParams, read_params
 from dermascreen.evidence.calibration import probability_intervals
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.explanation.gradcam import MapKind, explain
@@ -38,6 +38,7 @@ from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import BATCH_SIZE, Photograph, PhotographPredictor
 
 PEER = "pytorch_grad_cam"
+PREPROCESS = read_params(Path(__file__).parents[1] / "params.yaml").preprocess
 ROUNDS = 3
 KIND = MapKind("backbone.layer4")
 SIDES = (600, 450)  # of a photograph's file
@@ -97,8 +98,8 @@ def prediction_cost(network: Network, folder: Path, count: int, batches: list[Te
         reference=Reference.build(known, features, features[:200], 0),
     )  # fmt: skip
     about = Explanation(layer=KIND.layer, variant="grad_cam", checks=[], failed=[])
-    none = np.zeros(0)
-    predictor = PhotographPredictor(Bundle(model, Sweep(none, none, none, none, none), about, ""))
+    none = np.zeros(0, dtype=np.int64)
+    predictor = PhotographPredictor(Bundle(model, Sweep(np.zeros(0), none, none, none, none), about, ""))
     for number in range(count):
         photograph(folder, number)
     files = sorted(folder.rglob("*.*"))
@@ -121,7 +122,7 @@ def main() -> None:
     network = prepare(
         build(
             ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0),
-            given.size,
+            PREPROCESS.model_copy(update={"image_size": given.size}),
         )
     )
     network.requires_grad_(requires_grad=False)  # as it is loaded
