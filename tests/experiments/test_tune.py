@@ -41,6 +41,7 @@ def project(tmp_path, monkeypatch) -> Iterator[Path]:
     monkeypatch.setattr(tune, "_train", train)
     monkeypatch.setattr(tune, "_val_auc", trained.__getitem__)
     monkeypatch.setattr(tune, "_experiments", set)
+    monkeypatch.setattr(tune, "_uncommitted", lambda: False)
     sampler, seeds = optuna.samplers.TPESampler, itertools.count()  # each worker has its own
     monkeypatch.setattr(optuna.samplers, "TPESampler", lambda **named: sampler(seed=next(seeds), **named))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -233,11 +234,36 @@ def test_a_storage_that_is_lost_in_between_ends_the_search_with_a_sentence(proje
         search(LR, trials=2, storage=f"sqlite:///{place}")
 
 
-def test_a_file_that_is_no_storage_is_named(project) -> None:
-    (project / "notes.txt").write_text("No trials here.\n" * 10)
-    with pytest.raises(SearchError, match=r"--storage: notes\.txt cannot be used"):
-        search(LR, trials=1, storage="notes.txt")
-    assert (project / "notes.txt").read_text() == "No trials here.\n" * 10
+@pytest.mark.parametrize("content", [b"s3cr3t", b"No trials.\n" * 9, b"3", b"[]", b"\xff\x00", b"{}\n"])
+def test_a_file_of_something_else_is_left_as_it_is(content: bytes, project) -> None:
+    (project / "tune.password").write_bytes(content)
+    with pytest.raises(SearchError, match=r"--storage: tune\.password is not a file of trials"):
+        search(LR, trials=1, storage="tune.password")
+    assert (project / "tune.password").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("/dev/null", "/dev/null is not a file of trials"),
+        ("", r"\. is not a file of trials"),
+        ("shard/lr.log", "shard does not exist"),
+        (
+            "postgresql://ann:secret@host:abc/none",
+            r"postgresql://\*\*\*@host:abc/none is not the address of a database",
+        ),
+    ],
+)
+def test_a_place_where_no_trials_can_be_is_named(place: str, problem: str) -> None:
+    with pytest.raises(SearchError, match=f"^--storage: {problem}\\.$"):
+        search(LR, trials=1, storage=place)
+    assert not Path("shard").exists()
+
+
+def test_a_search_begins_from_parameters_that_are_committed(monkeypatch) -> None:
+    monkeypatch.setattr(tune, "_uncommitted", lambda: True)
+    with pytest.raises(SearchError, match=r"params\.yaml has changes that are not committed"):
+        search(LR, trials=1)
 
 
 def test_a_worker_that_was_taken_for_dead_does_not_speak_up_again(monkeypatch, capsys) -> None:

@@ -52,7 +52,7 @@ def test_a_trial_becomes_an_experiment_and_the_winner_alone_sees_test(project) -
     stages = {run.data.tags["stage"] for run in runs(project)}
     assert stages == {"train"}
     (project / ".dermascreen/tune/lr.log").unlink()
-    again = shell(project, "dermascreen", "tune", "train.lr=interval(0, 1)", "--study", "lr", check=False)
+    again = shell(project, "dermascreen", "tune", "train.lr=interval(1e-3, 1)", "--study", "lr", check=False)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr.startswith("dermascreen tune: --study: lr-0 is an experiment of an earlier search called lr, ")
     command = done.stdout.strip().splitlines()[-1]
@@ -71,6 +71,8 @@ def runs(project, stage: str | None = None):
 def test_a_trial_that_is_behind_is_stopped_and_leaves_only_its_run(project) -> None:
     override_params(project / "params.yaml", {"train.epochs": LONG, "train.patience": LONG})
     (project / "mlflow.db").unlink()
+    refused = shell(project, "dermascreen", "tune", "train.lr=interval(1e-3, 1)", check=False)
+    assert refused.stderr.startswith("dermascreen tune: params.yaml has changes that are not committed")
     shell(project, "git", "commit", "--quiet", "--all", "--message", "Longer")
     place = project / "shared/trials.log"
     place.parent.mkdir()

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from dermascreen.core.errors import MissingInputError, SignatureError
+from dermascreen.core.errors import SignatureError
 from dermascreen.registry.signatures import PASSWORD, SIGNATURE, key_of, sign, verify
 
 
@@ -74,7 +75,7 @@ def test_another_s_signature_is_refused(model: Path, tmp_path: Path) -> None:
     private, _ = write_keys(tmp_path, "key")
     _, other = write_keys(tmp_path, "other")
     sign(model, private)
-    with pytest.raises(SignatureError, match=r"it is not what was signed \(Key mismatch.*; do not use it"):
+    with pytest.raises(SignatureError, match=r"^it was signed with another key than that of .*other\.pub\.$"):
         verify(model, other, "it")
 
 
@@ -84,8 +85,17 @@ def test_a_signature_that_was_tampered_with_is_refused(model: Path, tmp_path: Pa
     signature = (model / SIGNATURE).read_text()
     for broken in (signature[:-10], "", "{}", signature.replace('"payload":"', '"payload":"AAAA')):
         (model / SIGNATURE).write_text(broken)
-        with pytest.raises(SignatureError, match=r"^(it is not what was signed|the signature of it is not of)"):
+        with pytest.raises(SignatureError, match=r"^(model\.sig of it is damaged|the signature of it is not of)"):
             verify(model, public, "it")
+
+
+def test_a_link_is_no_file_that_was_signed(model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    (model / "weights.safetensors").rename(tmp_path / "weights")
+    (model / "weights.safetensors").symlink_to(tmp_path / "weights")
+    with pytest.raises(SignatureError, match=r"^it is not what was signed \(it holds a link\); do not use it"):
+        verify(model, public, "it")
 
 
 def test_standard_output_is_left_to_predictions(model: Path, tmp_path: Path, capsys) -> None:
@@ -102,8 +112,6 @@ def test_without_a_signature_nothing_is_accepted(model: Path, tmp_path: Path) ->
     _, public = write_keys(tmp_path, "key")
     with pytest.raises(SignatureError, match=r"it has no model\.sig"):
         verify(model, public, "it")
-    with pytest.raises(MissingInputError, match=r"none\.pub does not exist"):
-        verify(model, tmp_path / "none.pub", "it")
 
 
 def test_a_key_with_a_password(model: Path, tmp_path: Path, monkeypatch) -> None:
@@ -121,17 +129,35 @@ def test_a_key_with_a_password(model: Path, tmp_path: Path, monkeypatch) -> None
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"no key", "is no private key that can be used"),
-        (b"", "is no private key"),
-        (None, "cannot be read .No such file"),
+        (b"no key", r"key\.pem is not a private key in PEM; make one with"),
+        (b"", r"key\.pem is not a private key in PEM; make one with"),
+        (None, r"key\.pem does not exist\.$"),
     ],
 )
 def test_what_is_no_private_key_is_refused(content: bytes | None, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(SignatureError, match=problem):
+    with pytest.raises(SignatureError, match=f"^--sign: .*{problem}"):
         key_of(file)
+
+
+@pytest.mark.parametrize("option", ["--sign", "--verify"])
+def test_the_option_of_a_key_that_cannot_be_read_is_named(option: str, model: Path, tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, "key")
+    sign(model, private)
+    os.mkfifo(tmp_path / "pipe")
+    for name, problem in (
+        ("none", "does not exist"),
+        ("", "is not a file; a pipe or a folder"),
+        ("pipe", "is not a file"),
+    ):
+        with pytest.raises(SignatureError, match=rf"^{option}: {tmp_path}/?{name} {problem}"):
+            key_of(tmp_path / name) if option == "--sign" else verify(model, tmp_path / name, "it")
+    for content in (b"", b"no key", private.read_bytes()):
+        public.write_bytes(content)
+        with pytest.raises(SignatureError, match=r"^--verify: .*key\.pub is not a public key in PEM\.$"):
+            verify(model, public, "it")
 
 
 def test_keys_of_other_kinds_are_refused(model: Path, tmp_path: Path) -> None:
@@ -139,8 +165,10 @@ def test_keys_of_other_kinds_are_refused(model: Path, tmp_path: Path) -> None:
     with pytest.raises(SignatureError, match=r"is not a key on one of the curves secp256r1, .*; make one with"):
         key_of(private)
     sign(model, write_keys(tmp_path, "key")[0])
-    with pytest.raises(SignatureError, match=r"rsa\.pub is not an elliptic-curve key"):
+    with pytest.raises(SignatureError, match=r"^--verify: .*rsa\.pub is not a key on one of the curves secp256r1, "):
         verify(model, public, "it")
-    private, _ = write_keys(tmp_path, "small", key=ec.generate_private_key(ec.SECP192R1()))
+    private, public = write_keys(tmp_path, "small", key=ec.generate_private_key(ec.SECP192R1()))
+    with pytest.raises(SignatureError, match=r"^--verify: .*small\.pub is not a key on one of the curves"):
+        verify(model, public, "it")
     with pytest.raises(SignatureError, match="is not a key on one of the curves"):
         key_of(private)

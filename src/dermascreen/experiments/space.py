@@ -81,9 +81,15 @@ def _distribution(override: Override, whole: bool) -> Distribution:
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
         low, high, log = _number(sweep.start), _number(sweep.end), "log" in sweep.tags
+        if low >= high:
+            raise ValueError("the first end of an interval must be below the second")
+        if log and low <= 0:
+            raise ValueError("with log, both ends must be above zero")
         if whole and (low, high) != (int(low), int(high)):
             raise ValueError("its ends must be whole numbers")
         return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
+    if isinstance(sweep, RangeSweep | ChoiceSweep) and "log" in sweep.tags:
+        raise ValueError("log is for intervals")
     if isinstance(sweep, RangeSweep):
         numbers = sorted(round(_number(value), 12) for value in sweep.range())
         if not numbers:

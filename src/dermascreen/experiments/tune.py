@@ -28,6 +28,7 @@ from dvc.repo import Repo
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from dermascreen.artifacts.dataset.splits import Splits
@@ -65,8 +66,15 @@ def run(given: argparse.Namespace) -> int:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     root, base = Path.cwd().resolve(), read_params()
     space = Space(given.space, base)
-    with _reachable(given.storage or str(FOLDER)):
-        study = _opened(given.study, given.storage or str(root / FOLDER / f"{given.study}.log"), space, base)
+    if _uncommitted():
+        raise SearchError(
+            "params.yaml has changes that are not committed, which the winner's command would lack; commit them first."
+        )
+    if given.storage is None:
+        (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    place = given.storage if given.storage is not None else str(root / FOLDER / f"{given.study}.log")
+    with _reachable(place):
+        study = _opened(given.study, place, space, base)
         failures = 0
         while failures < GIVE_UP:
             _require_same(study, space, read_params())  # DVC takes the files as they are now
@@ -103,7 +111,7 @@ def _opened(name: str, place: str, space: Space, base: Params) -> optuna.Study:
     if "://" in place:
         storage = _database(place)
     else:
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        _require_trials(Path(place))
         storage = JournalStorage(JournalFileBackend(place))
     study = optuna.create_study(
         study_name=name,
@@ -137,6 +145,12 @@ def _experiments() -> set[str]:
         raise SearchError(f"DVC has no experiments here ({error}).") from None
 
 
+def _uncommitted() -> bool:
+    """Whether params.yaml differs from the one that experiments start from."""
+    command = ["git", "diff", "--quiet", "HEAD", "--", "params.yaml"]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 1
+
+
 def _require_same(study: optuna.Study, space: Space, base: Params) -> None:
     """Raise SearchError if a study began from other parameters, another split or another space."""
     sections = base.model_dump(include={"seed", "data", "audit", "split", "preprocess", "model", "train"})
@@ -149,8 +163,33 @@ def _require_same(study: optuna.Study, space: Space, base: Params) -> None:
             raise SearchError(f"--study: {study.study_name} {differs}; give this search another name.")
 
 
+def _require_trials(file: Path) -> None:
+    """Raise SearchError if trials cannot be kept in a file, which is then left as it is."""
+    if not file.parent.is_dir():
+        raise SearchError(f"--storage: {file.parent} does not exist.")
+    try:
+        if file.exists() and not (file.is_file() and _begins_with_a_trial(file)):
+            raise SearchError(f"--storage: {file} is not a file of trials.")
+    except OSError as error:
+        raise SearchError(f"--storage: {file} cannot be read ({error.strerror}).") from None
+
+
+def _begins_with_a_trial(file: Path) -> bool:
+    """Whether a file is empty, or begins with a line as Optuna writes it."""
+    with file.open("rb") as lines:
+        first = lines.readline()
+    try:
+        return not first or "op_code" in json.loads(first)
+    except (ValueError, TypeError):  # not JSON, or not an object
+        return False
+
+
 def _database(place: str) -> RDBStorage:
     """A storage in a database; of two workers that make its tables at the same time, one fails and finds them made."""
+    try:
+        make_url(place)
+    except ValueError:  # a port that is no number
+        raise SearchError(f"--storage: {masked(place)} is not the address of a database.") from None
     for _ in range(ATTEMPTS - 1):
         with suppress(IntegrityError, ProgrammingError):
             return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
