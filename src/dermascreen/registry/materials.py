@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from cyclonedx.contrib.license.factories import LicenseFactory
-from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model import AttachedText, HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentScope, ComponentType
 from cyclonedx.model.license import DisjunctiveLicense, License, LicenseExpression
@@ -22,21 +22,33 @@ from dermascreen.core.errors import MissingInputError
 CODE = "dermascreen"
 MATERIALS = Path("sbom.cdx.json")  # beside the weights of a registered model
 LONGEST = 60  # characters of a licence's name; some packages put all its text there
+SPDX = {  # what packages write for licences whose version they leave no doubt about
+    "mit license": "MIT", "apache 2.0": "Apache-2.0", "apache license 2.0": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0", "2-clause bsd": "BSD-2-Clause", "2-clause bsd license": "BSD-2-Clause",
+    "3-clause bsd license": "BSD-3-Clause", "new bsd": "BSD-3-Clause", "isc license (iscl)": "ISC",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+}  # fmt: skip
 
 
 def licence_of(package: str) -> License | None:
     """What an installed package says of its licence: an SPDX expression if it can be read as one; None if nothing."""
     try:
-        told = distribution(package).metadata.json
+        installed = distribution(package)
     except PackageNotFoundError:
         return None
+    told = installed.metadata.json
     if expression := told.get("license_expression"):
         return LicenseFactory().make_from_string(str(expression))
     text = str(told.get("license", ""))
     if 0 < len(text) <= LONGEST and "\n" not in text and text != "UNKNOWN":
-        return LicenseFactory().make_from_string(text)
+        return LicenseFactory().make_from_string(SPDX.get(text.lower(), text))
     classified = [text.rpartition(" :: ")[2] for text in told.get("classifier", []) if text.startswith("License ::")]
-    return DisjunctiveLicense(name=" or ".join(classified)) if classified else None
+    if classified:
+        return LicenseFactory().make_from_string(" or ".join(SPDX.get(name.lower(), name) for name in classified))
+    for file in installed.files or ():
+        if re.match(r"(?i)licen[cs]e|copying", file.name):
+            return DisjunctiveLicense(name=f"as in {file.name}", text=AttachedText(content=file.read_text()))
+    return None
 
 
 def in_words(licence: License | None) -> str:
