@@ -19,6 +19,7 @@ from pathlib import Path
 import boto3
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from programs import find_program, free_port
 from warmth import warm_environment
 
@@ -268,7 +269,7 @@ def test_four_workers_on_two_clones_lose_no_run_and_double_none(team, pushed) ->
             working.enter_context(work(folder, team.account(person)))
     for person, folder in clones.items():
         done = shell(folder, "dermascreen", "sync", PYTHONPATH="src", **team.account(person))
-        assert done.stdout.endswith("MLflow has all that was logged.\n")
+        assert done.stdout.endswith(("MLflow has all that was logged.\n", f"MLflow at {team.address} answers.\n"))
         assert [*(folder / JOURNAL).glob("*-*")] == []
     stored = team.objects()
     with team.client("guest") as client:
@@ -278,6 +279,8 @@ def test_four_workers_on_two_clones_lose_no_run_and_double_none(team, pushed) ->
         assert {run.info.status for run in [row, *runs]} == {"FINISHED"}
         assert len({run.data.tags["dvc.exp_name"] for run in runs}) == len(targets)
         assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {row.info.run_id}
+        assert {run.info.user_id for run in runs} == set(CLONES)
+        assert row.info.user_id == "ana"
         assert row.data.tags["threshold.run_id"] in {run.info.run_id for run in runs}
         assert "high_recall/recall" in row.data.metrics
         for run in runs:
@@ -370,10 +373,58 @@ def test_who_may_not_write_is_told_so_in_one_sentence(team, pushed, tmp_path) ->
     assert sent.stdout == "1 run sent; MLflow has all that was logged.\n"
     done = shell(project, "dermascreen", "register", PYTHONPATH="src", **team.account("ana"))
     assert done.stdout.startswith("Registered dermascreen version 1, now champion.")
+    with team.client("guest") as client:
+        before = runs_of(client, "register")
     ben = shell(project, "dermascreen", "register", check=False, PYTHONPATH="src", **team.account("ben"))
     assert (ben.returncode, ben.stdout) == (1, "")
-    so = "whether a version was registered is not known, and the champion stays"
-    assert re.fullmatch(f"dermascreen register: {refuses.format(so)}\\.\\n", ben.stderr)
+    assert re.fullmatch(f"dermascreen register: {refuses.format(nothing)}\\.\\n", ben.stderr)
+    with team.client("guest") as client:
+        assert len(runs_of(client, "register")) == len(before) == 1  # nothing was sent to be registered
+
+
+def test_an_account_can_be_tried_where_nothing_waits(team, pushed, tmp_path) -> None:
+    project = copied(pushed, tmp_path)
+    said = shell(project, "dermascreen", "sync", PYTHONPATH="src", **team.account("guest")).stdout
+    assert said == f"Nothing waited; MLflow at {team.address} answers.\n"
+    for changed, problem in (
+        (
+            {"MLFLOW_TRACKING_PASSWORD": "guessed"},
+            r"refuses \(.*You are not authenticated.*\); set MLFLOW_TRACKING_USERNAME",
+        ),
+        (
+            {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{team.mlflow_port}"},
+            r"does not answer to that name \(.*\); set MLFLOW_TRACKING_URI to a name that its --allowed-hosts lists",
+        ),
+    ):
+        refused = shell(
+            project, "dermascreen", "sync", check=False, PYTHONPATH="src", **(team.account("guest") | changed)
+        )
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert re.fullmatch(f"dermascreen sync: MLflow at http://\\S+ {problem}.*\\n", refused.stderr), refused.stderr
+
+
+def test_who_comes_first_owns_nothing_of_the_teams(team) -> None:
+    with team.client("guest") as client:
+        for name in ("dermascreen", "dermascreen-data"):
+            experiment = client.get_experiment_by_name(name)
+            with pytest.raises(MlflowException, match="Permission denied"):
+                client.delete_experiment(experiment.experiment_id)
+
+
+def test_accounts_can_be_made_again_without_harm(team) -> None:
+    before = team.password("ben")
+    [again] = team.blocks("that server and its roles")
+    more = again.replace('"ben": ["trains"]', '"ben": ["trains"], "zoe": ["trains"]')
+    shell(team.folder, "bash", "-euo", "pipefail", "-c", more)
+    assert team.password("ben") == before
+    with team.client("zoe") as client:
+        assert client.get_experiment_by_name("dermascreen") is not None
+    for title in ("a folder of its own on the server", "that database"):
+        [block] = team.blocks(title)
+        refused = shell(team.folder, "bash", "-c", block, check=False)
+        assert refused.returncode == 1
+        assert "already" in refused.stderr
+    assert team.password("postgres") in (team.folder / "pgpass").read_text()
 
 
 def test_no_password_or_key_appears_anywhere(team, pushed, tmp_path) -> None:
@@ -386,7 +437,7 @@ def test_no_password_or_key_appears_anywhere(team, pushed, tmp_path) -> None:
     assert f"MLflow at {team.address.replace('://', '://***@')} refuses" in said[0]
     assert "MLflow now has 1 earlier run too." in said[1]
     passwords = {path.stem: path.read_text().strip() for path in team.folder.glob("*.password")}
-    assert passwords.keys() == {"postgres", "mlflow", "tune", "admin", "session", "ana", "ben", "guest"}
+    assert passwords.keys() - {"zoe"} == {"postgres", "mlflow", "tune", "admin", "session", "ana", "ben", "guest"}
     hidden = [*passwords.values(), *KEYS.values(), (team.own / "first").read_text()]
     people = ("admin", "ana", "ben", "guest")
     hidden += [b64encode(f"{person}:{passwords[person]}".encode()).decode() for person in people]  # as HTTP sends them

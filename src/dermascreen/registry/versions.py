@@ -90,6 +90,7 @@ def register(project: Path, private_key: Path | None = None) -> str:
         tested = Splits.read(root / Splits.PATH).part(TEST).path
         with answering(store.uri, NOTHING):
             models = models_tested(Manifest.read(root / Manifest.PATH).content_of(tested), weights)
+        _enter_name(store)
         logged = _logged(store, root, weights, lambda bundle: complete(bundle, root, params, models, private_key))
         with alone(store, NOTHING):
             if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
@@ -200,6 +201,19 @@ def _champion(store: Store, so: str) -> str | None:
             raise
 
 
+def _enter_name(store: Store) -> None:
+    """Make the registered model, unless there is one; before its files are sent, see whether it may be changed."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow is slow to import
+
+    with answering(store.uri, NOTHING):
+        try:
+            store.client.create_registered_model(NAME, description="Tells malignant from benign skin lesions.")
+        except MlflowException as error:
+            if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
+                raise
+        store.client.set_registered_model_tag(NAME, "registered_by", "dermascreen")
+
+
 def _logged(store: Store, root: Path, weights: str, completed: Callable[[Path], None]) -> "ModelInfo":
     """Log the model, whose weights have this md5, in a run of its own; `completed` adds to the folder of its files."""
     import mlflow  # noqa: PLC0415
@@ -232,20 +246,12 @@ def _logged(store: Store, root: Path, weights: str, completed: Callable[[Path], 
 
 def _entered(store: Store, logged: "ModelInfo", weights: str, verdict: Verdict, *, found: str, models: int) -> str:
     """Register what was logged, with the reason and the previous champion; returns the version's number."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow is slow to import
-
-    with answering(store.uri, NOTHING):
-        try:
-            store.client.create_registered_model(NAME, description="Tells malignant from benign skin lesions.")
-        except MlflowException as error:
-            if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
-                raise
     tags = {"gates": found, "champion": verdict.why, "models_tested": str(models)}
     if verdict.better:
         tags["before"] = verdict.champion or ""
     with answering(store.uri, NOTHING):
         tags |= _trained(store, weights)
-    with answering(store.uri, f"whether a version was registered is not known, and {STAYS}"):
+    with answering(store.uri, f"whether a version was registered is not known, and {STAYS}", refused=NOTHING):
         made = store.client.create_model_version(
             NAME, logged.model_uri, model_id=logged.model_id, tags=tags,
             description=f"{found} {verdict.why} {looks_of(models)}",

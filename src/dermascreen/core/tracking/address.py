@@ -1,8 +1,10 @@
-"""The address of a project's MLflow store."""
+"""The address of a project's MLflow store, and who logs there."""
 
+import getpass
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from dermascreen.core.errors import StoreError
 
@@ -24,6 +26,18 @@ def store_uri(root: Path) -> str:
     if "://" in uri or uri in ("databricks", "databricks-uc", "uc"):
         return uri
     return str(root / uri)
+
+
+def user() -> str:
+    """Who logs: the account at a server, else this machine's user, as MLflow's own functions would say."""
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    in_address = urlsplit(address).username if address.startswith("http") else None
+    if account := os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(in_address or ""):
+        return account
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):  # a container's user may have no name
+        return "unknown"
 
 
 def _below(root: Path, scheme: str, file: str) -> str:

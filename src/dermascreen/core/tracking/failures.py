@@ -13,6 +13,7 @@ from pathlib import Path
 from dermascreen.core.errors import DermascreenError, StoreError
 
 AGAIN = "run the same command again"
+REFUSES = "refuses"
 OTHER_STORE = "name another store in MLFLOW_TRACKING_URI"
 PROBLEMS = (  # what errors of a store say, what that means, and what to do
     ("database is locked|filelock.*Timeout", "is in use by another program", f"wait for that to end, and {AGAIN}"),
@@ -28,8 +29,13 @@ PROBLEMS = (  # what errors of a store say, what that means, and what to do
     ),
     ("disk is full|No space left|quota exceeded", "has no space left", f"free some, and {AGAIN}"),
     (
+        "Invalid Host header",
+        "does not answer to that name",
+        f"set MLFLOW_TRACKING_URI to a name that its --allowed-hosts lists, and {AGAIN}",
+    ),
+    (
         "^(?:PERMISSION_DENIED|UNAUTHENTICATED|CUSTOMER_UNAUTHORIZED) |40[13] Client Error|error code 40[13]",
-        "refuses",
+        REFUSES,
         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, of a user who has access",
     ),
     (
@@ -60,10 +66,11 @@ LOCAL = re.compile(r"['\"(]*(sqlite(\+\w+)?:///|file:/|models:/|/)")  # an @ aft
 
 
 @contextmanager
-def answering(uri: str, so: str = "", again: str = AGAIN) -> Iterator[None]:
+def answering(uri: str, so: str = "", again: str = AGAIN, refused: str = "") -> Iterator[None]:
     """Turn any error of MLflow, a database or a network into a StoreError: what happened, what follows, what to do.
 
-    Parameters: `so`, the consequence, such as "the champion stays"; `again`, how to try once more.
+    Parameters: `so`, the consequence, such as "the champion stays"; `again`, how to try once more; `refused`, the
+    consequence of a refusal, where that tells more.
     """
     try:
         with quiet():
@@ -72,6 +79,7 @@ def answering(uri: str, so: str = "", again: str = AGAIN) -> Iterator[None]:
         raise
     except Exception as error:
         happened, advice = _explained(error, uri)
+        so = refused if refused and happened == REFUSES else so
         raise StoreError(
             f"MLflow at {masked(uri)} {happened} ({_reason(error)}){f', so {so}' if so else ''}; "
             f"{advice.replace(AGAIN, again)}."
@@ -138,7 +146,7 @@ def _reason(error: Exception) -> str:
     text = re.split(r"\(Background on this error|Take a backup", str(cause))[0]  # general advice of libraries
     if isinstance(cause, OSError) and cause.strerror:
         text = cause.strerror if cause.filename is None else f"{cause.strerror}: {cause.filename}"
-    return textwrap.shorten(masked(text), 240, placeholder=" ...").rstrip(".") or type(cause).__name__
+    return textwrap.shorten(masked(text).strip().rstrip("."), 240, placeholder=" ...") or type(cause).__name__
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import yaml
 
 from dermascreen.core.errors import ParamsError, StoreError
 from dermascreen.core.params import Params, load
+from dermascreen.core.tracking.address import user
 from dermascreen.core.tracking.failures import masked
 from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, TAGS, Journal, entries
 from dermascreen.core.tracking.page import COMMAND, command
@@ -108,7 +109,8 @@ class Run:
 
     def open(self, root: Path, inputs: Mapping[str, str]) -> None:
         self._root, self._revision = root, _git("rev-parse", "HEAD")
-        tags = {"stage": self._stage, **_names("input.", inputs), **_provenance(self._stage, self._revision)}
+        tags = {"stage": self._stage, "mlflow.user": user()}
+        tags |= {**_names("input.", inputs), **_provenance(self._stage, self._revision)}
         name = self._stage
         if self._stage == TRAIN:
             changes = _changes()

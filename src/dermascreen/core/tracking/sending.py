@@ -22,7 +22,7 @@ from dermascreen.core.errors import StoreError
 from dermascreen.core.files import fingerprint
 from dermascreen.core.tracking import journal, page
 from dermascreen.core.tracking.address import store_uri
-from dermascreen.core.tracking.failures import answering, is_refusal, problem_of
+from dermascreen.core.tracking.failures import answering, is_refusal, masked, problem_of
 from dermascreen.core.tracking.journal import Entry, Event, Sent
 from dermascreen.core.tracking.store import Store, chosen, open_store
 
@@ -124,12 +124,20 @@ class Sender:
 
 
 def sync(root: Path) -> str:
-    """Send what waits in the project at `root`; return a sentence. Raises StoreError, with what waits, if some does."""
-    if not (root / journal.FOLDER).is_dir():
-        if not (root / "dvc.yaml").is_file():
-            raise StoreError(f"{root} has no dvc.yaml; run the command in the folder of a project.")
+    """Send what waits in the project at `root`; return a sentence. Raises StoreError, with what waits, if some does.
+
+    If nothing waits, a server is asked all the same, so that somebody who has just got an account can try it.
+    """
+    logged = (root / journal.FOLDER).is_dir()
+    if not logged and not (root / "dvc.yaml").is_file():
+        raise StoreError(f"{root} has no dvc.yaml; run the command in the folder of a project.")
+    before = _waiting(root) if logged else []
+    if not before and (uri := store_uri(root)).startswith("http"):
+        with answering(uri, again="run `dermascreen sync` again"):
+            open_store(root, None).client.search_experiments(max_results=1)
+        return f"Nothing waited; MLflow at {masked(uri)} answers."
+    if not logged:
         return f"Nothing waits: {root} has no {journal.FOLDER}."
-    before = _waiting(root)
     answer = Sender().send(root)
     if waiting := _waiting(root):
         listed = ", ".join(f"{entry.events()[0]['stage']} of {_time(entry.events()[0]['at'])}" for entry in waiting)
