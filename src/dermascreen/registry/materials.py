@@ -45,9 +45,12 @@ def licence_of(package: str) -> License | None:
     classified = [text.rpartition(" :: ")[2] for text in told.get("classifier", []) if text.startswith("License ::")]
     if classified:
         return LicenseFactory().make_from_string(" or ".join(SPDX.get(name.lower(), name) for name in classified))
-    for file in installed.files or ():
-        if re.match(r"(?i)licen[cs]e|copying", file.name):
-            return DisjunctiveLicense(name=f"as in {file.name}", text=AttachedText(content=file.read_text()))
+    texts = (
+        Path(str(file.locate())) for file in installed.files or () if re.match(r"(?i)licen[cs]e|copying", file.name)
+    )
+    if found := next((file for file in texts if file.is_file()), None):
+        content = found.read_text(encoding="utf-8", errors="replace")
+        return DisjunctiveLicense(name=f"as in {found.name}", text=AttachedText(content=content))
     return None
 
 
