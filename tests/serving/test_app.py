@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium, or another one that is installed."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import Photograph, PhotographPredictor
 
 WAIT = 1000 * PATIENCE  # milliseconds
+STEP = 10_000  # milliseconds, after which something is tried again
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,18 @@ def give(page, **contents: bytes) -> None:
     page.locator("input[type=file]").set_input_files(files)
 
 
+def unfold(page, title: str, content: str) -> None:
+    """Open a part of the page; a click that comes while the page is drawn anew is lost, and has to be made again."""
+    part = page.locator("details").filter(has=page.get_by_text(title))
+    for _ in range(int(WAIT / STEP)):
+        with contextlib.suppress(playwright.TimeoutError):
+            if part.get_attribute("open", timeout=STEP) is None:
+                part.locator("summary").click(timeout=STEP)
+            page.get_by_text(content).wait_for(timeout=STEP)
+            return
+    pytest.fail(f"{title} does not open")
+
+
 def test_good_and_bad_photographs_are_judged_and_kept_nowhere(page, app) -> None:
     content = encoded(pixels(1, 77)[0])
     give(page, a_png=content, b_png=b"no image")
@@ -73,11 +87,9 @@ def test_good_and_bad_photographs_are_judged_and_kept_nowhere(page, app) -> None
     page.get_by_text("High recall: The sensitivity of 95\N{NO-BREAK SPACE}% that it aims at is not").first.wait_for()
     page.get_by_text("is not a JPEG or PNG image").wait_for()
     page.get_by_role("img").nth(1).wait_for()  # the photograph, and its map
-    page.get_by_text("At each operating point").click()
-    page.get_by_text("Nearest malignant training images").wait_for()
+    unfold(page, "At each operating point", "Nearest malignant training images")
     page.screenshot(path=app[1] / "result.png", full_page=True)
-    page.get_by_text("model's card").click()
-    page.get_by_text("Of a model that has learnt nothing.").wait_for()
+    unfold(page, "model's card", "Of a model that has learnt nothing.")
     found = [file for file in app[1].rglob("*") if file.is_file() and content[:64] in file.read_bytes()]
     assert not found
     assert "a.png" not in (app[1] / "log").read_text()
