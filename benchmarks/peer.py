@@ -1,12 +1,13 @@
-"""Train ResNet50 from random weights by another engine, for train_throughput.py, which prepares the folder.
+"""Train a network by one engine, for engines.py, which prepares the folder.
 
-`python benchmarks/peer.py fastai|trainer|dermascreen FOLDER SEED`, each with the settings that its own documentation
-recommends for a CPU. The last line printed is JSON: the seconds and val AUC at the end of each epoch, the images of an
-epoch, and peak memory. Validation and everything else that happens between epochs is in the seconds.
+`python benchmarks/peer.py fastai|trainer|timm|dermascreen FOLDER SEED`. The last line printed is JSON: the seconds and
+val AUC at the end of each epoch. Validation and everything else that happens between epochs is in the seconds, what
+happens before the first step, such as imports, is not.
 """
 
 import json
-import resource
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,23 +16,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torchvision.models import resnet50
 
 Curve = list[tuple[float, float]]
 
 
 class OneLogit(nn.Module):
-    def __init__(self) -> None:
+    """The network as any user of torch would make it, with the weights of the folder, if it has some."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         super().__init__()
-        self.backbone = resnet50(num_classes=1, zero_init_residual=True)
+        if settings["architecture"] == "resnet50":
+            from torchvision.models import resnet50
+
+            self.backbone: nn.Module = resnet50(num_classes=1, zero_init_residual=True)
+        else:
+            import timm
+
+            self.backbone = timm.create_model(settings["architecture"], num_classes=1)
+        if settings["pretrained"]:
+            load_all_but_head(self.backbone, folder)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.backbone(images).squeeze(1)
 
 
-def fastai(_: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
+def load_all_but_head(backbone: nn.Module, folder: Path) -> None:
+    unlike = backbone.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
+    heads = {name.split(".")[0] for name in unlike.missing_keys}
+    if unlike.unexpected_keys or not heads <= {"classifier", "fc", "head"}:
+        raise SystemExit(f"{folder / 'weights.safetensors'} does not fit: {unlike}")
+
+
+def fastai(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
+    """With weights as its documentation says for them, `vision_learner` and `fine_tune`; else `fit_one_cycle`."""
     from fastai.callback.channelslast import ChannelsLast
     from fastai.learner import Learner
     from fastai.vision.all import (
@@ -45,7 +65,7 @@ def fastai(_: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
         Normalize,
         RegressionBlock,
         aug_transforms,
-        imagenet_stats,
+        vision_learner,
     )  # fmt: skip
 
     curve: Curve = []
@@ -61,15 +81,21 @@ def fastai(_: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
         batch_tfms=[
             *aug_transforms(do_flip=True, flip_vert=True, max_rotate=180, min_zoom=1, max_zoom=1, max_lighting=0.2,
                             max_warp=0, p_affine=1, p_lighting=1),
-            Normalize.from_stats(*imagenet_stats),
+            Normalize.from_stats(settings["mean"], settings["std"]),
         ],
     )  # fmt: skip
     data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=2, seed=settings["seed"])
     auc = AccumMetric(lambda logits, labels: roc_auc_score(labels, logits), flatten=True)
-    learner = Learner(data, OneLogit(), loss_func=BCEWithLogitsLossFlat(), metrics=[auc], wd=0.01,
-                      cbs=[ChannelsLast(), Clock()])  # fmt: skip
-    with learner.no_bar():
-        learner.fit_one_cycle(settings["epochs"], settings["lr"])
+    shared = {"loss_func": BCEWithLogitsLossFlat(), "metrics": [auc], "cbs": [ChannelsLast(), Clock()]}
+    if settings["pretrained"]:
+        learner = vision_learner(data, settings["architecture"], n_out=1, pretrained=False, normalize=False, **shared)
+        load_all_but_head(learner.model[0].model, folder)
+        with learner.no_bar():
+            learner.fine_tune(settings["epochs"] - 1)
+    else:
+        learner = Learner(data, OneLogit(folder, settings), wd=0.01, **shared)
+        with learner.no_bar():
+            learner.fit_one_cycle(settings["epochs"], settings["lr"])
     return curve
 
 
@@ -80,7 +106,7 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     curve: Curve = []
-    standard = [v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    standard = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(settings["mean"], settings["std"])]
     augment = [
         v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(),
         v2.RandomRotation(180, interpolation=v2.InterpolationMode.BILINEAR), v2.ColorJitter(0.2, 0.2),
@@ -100,7 +126,7 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
     class WithLoss(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = OneLogit().to(memory_format=torch.channels_last)
+            self.network = OneLogit(folder, settings).to(memory_format=torch.channels_last)
 
         def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
             logits = self.network(images.contiguous(memory_format=torch.channels_last))
@@ -129,6 +155,56 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
     return curve
 
 
+def timm(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
+    """By timm's own train.py, in the checkout `settings["timm"]`; it measures no AUC, so that is of its checkpoints.
+
+    An epoch ends when its checkpoint, the moving average in it, is written.
+    """
+    import timm as library
+    from torchvision.io import decode_image
+
+    data, output = folder / "timm-data", folder / "timm-output"
+    for row in table.itertuples():
+        link = data / ("validation" if row.is_val else "train") / str(row.label) / Path(str(row.file)).name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(str(row.file))
+    options = {
+        "data-dir": data, "output": output, "experiment": "run", "model": settings["architecture"], "num-classes": 2,
+        "device": "cpu", "workers": 2, "batch-size": settings["batch_size"], "epochs": settings["epochs"],
+        "opt": "adamw", "lr": settings["lr"], "weight-decay": 0.01, "sched": "cosine", "warmup-epochs": 1,
+        "model-ema-decay": 0.99, "smoothing": 0, "vflip": 0.5, "color-jitter": 0.2, "crop-pct": 1,
+        "checkpoint-hist": settings["epochs"], "seed": settings["seed"], "log-interval": 10**6,
+    }  # fmt: skip
+    if settings["pretrained"]:
+        options["pretrained-path"] = folder / "weights.safetensors"
+    command = [sys.executable, str(Path(settings["timm"]) / "train.py")]
+    command += [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    command += ["--scale", "0.8", "1", "--ratio", "1", "1", "--mean", *map(str, settings["mean"])]
+    command += ["--std", *map(str, settings["std"]), "--channels-last", "--sched-on-updates"]
+    command += ["--model-ema", "--model-ema-warmup"]
+    command += ["--pretrained"] if settings["pretrained"] else []
+    with (folder / "timm.log").open("w") as log:
+        no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        if subprocess.run(command, check=False, stdout=log, stderr=log, env=no_gpu).returncode:
+            raise SystemExit((folder / "timm.log").read_text()[-2000:])
+
+    began = (output / "run/args.yaml").stat().st_mtime  # which it writes before the first step
+    val = table[table["is_val"]]
+    images = torch.stack([decode_image(file) for file in val["file"]]) / 255
+    mean, std = (torch.tensor(settings[name]).view(3, 1, 1) for name in ("mean", "std"))
+    network = library.create_model(settings["architecture"], num_classes=2).eval()
+    curve: Curve = []
+    for epoch in range(settings["epochs"]):
+        checkpoint = output / f"run/checkpoint-{epoch}.pth.tar"
+        network.load_state_dict(torch.load(checkpoint, weights_only=False)["state_dict_ema"])
+        with torch.inference_mode():
+            logits = torch.cat([network((part - mean) / std) for part in images.split(settings["batch_size"])])
+        auc = roc_auc_score(val["label"], (logits[:, 1] - logits[:, 0]).numpy())
+        curve.append((checkpoint.stat().st_mtime - began, float(auc)))
+    return curve
+
+
 def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
     from dermascreen.core.params import ModelParams, read_params
     from dermascreen.network.model import build
@@ -144,9 +220,13 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
     began = time.perf_counter()
     torch.manual_seed(settings["seed"])
     network = build(
-        ModelParams(architecture="resnet50", weights="none", own_weights="data/weights", hidden=0, dropout=0.0),
+        ModelParams(
+            architecture=settings["architecture"], own_weights=str(folder), hidden=0,
+            weights=str(folder / "weights.safetensors") if settings["pretrained"] else "none",
+            dropout=shipped.model.dropout if settings["pretrained"] else 0.0,
+        ),
         shipped.preprocess.model_copy(update={"image_size": pixels.shape[1]}),
-    )
+    )  # fmt: skip
     fit(
         network, train, held_out, params, seed=settings["seed"], checkpoints=folder / "checkpoints",
         on_epoch=lambda rows: curve.append((time.perf_counter() - began, rows[-1]["val_roc_auc"])),
@@ -159,10 +239,8 @@ def main() -> None:
     settings = json.loads((folder / "settings.json").read_text()) | {"seed": int(sys.argv[3])}
     table = pd.read_csv(folder / "table.csv")
     torch.manual_seed(settings["seed"])
-    curve = {"fastai": fastai, "trainer": trainer, "dermascreen": dermascreen}[engine](folder, table, settings)
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20
-    images = int((~table["is_val"]).sum())
-    print(json.dumps({"curve": curve, "images": images, "peak_gib": peak}))
+    curve = {"fastai": fastai, "trainer": trainer, "timm": timm, "dermascreen": dermascreen}[engine]
+    print(json.dumps({"curve": curve(folder, table, settings)}))
 
 
 if __name__ == "__main__":

@@ -1,36 +1,25 @@
-"""How near training and prediction are to what the machine can do, and to other engines.
+"""How near training and prediction are to what the machine can do.
 
 `.venv/bin/python benchmarks/train_throughput.py ceiling --size 224` compares with the bare network stepping on one
-batch, `... memory` does so in memory, and `... peers` with fastai and Hugging Face's Trainer on the images of
-data/processed (`make peers` first). All ratios are of figures measured in the same run; of two bare figures, before
-and after, the faster is the ceiling.
+batch, and `... memory` does so in memory. All ratios are of figures measured in the same run; of two bare figures,
+before and after, the faster is the ceiling.
 """
 
 import argparse
 import functools
-import itertools
-import json
 import multiprocessing
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 from watching import watched
 
-from dermascreen.artifacts.dataset.images import Images
-from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.core.params import ModelParams, TrainParams, read_params
 from dermascreen.network.memory import keep_freed_memory
 from dermascreen.network.model import Network, build
@@ -180,68 +169,19 @@ def ceiling(architecture: str, size: int, steps: int, batch_size: int) -> None:
             print(f"{what}: bare {most:.2f}, predict_logits {ours:.2f} a second: {shares}")
 
 
-def peers(project: Path, epochs: int, seeds: int, peers_python: Path) -> None:
-    images = Images.open(project / "data/processed")
-    splits = Splits.read(project / Splits.PATH, ["train", "val"]).part("train", "val").to_frame()
-    batch_size, lr = 32, 1e-3
-    warmup = -(-int(splits["split"].eq("train").sum()) // batch_size)
-    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "warmup": warmup,
-                # Ours too at its best: docs/results.md found a moving average to help.
-                "params": {"batch_size": batch_size, "lr": lr, "backbone_lr_factor": 1.0, "ema": 0.99}}  # fmt: skip
-    runs: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        rows = images.rows(splits["path"])
-        np.save(folder / "images.npy", images.pixels[rows])
-        files = [str(folder / f"{row}.png") for row in rows]
-        for row, file in zip(rows, files, strict=True):
-            Image.fromarray(images.pixels[row]).save(file)
-        is_val = splits["split"].eq("val")
-        pd.DataFrame({"file": files, "label": splits["label"], "is_val": is_val}).to_csv(folder / "table.csv")
-        (folder / "settings.json").write_text(json.dumps(settings))
-        pythons = {"dermascreen": Path(sys.executable), "fastai": peers_python, "trainer": peers_python}
-        for seed, (name, python) in itertools.product(range(seeds), pythons.items()):
-            command = [str(python), str(Path(__file__).with_name("peer.py")), name, str(folder), str(seed)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            run = json.loads(done.stdout.splitlines()[-1])
-            print(f"{name}, seed {seed}: {run}", flush=True)
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            (first, _), *_, (last, best) = run["curve"]
-            rate = run["images"] * (epochs - 1) / (last - first)
-            runs.append(run | {"engine": name, "seed": seed, "rate": rate, "last": best})
-    goal = min(max(auc for _, auc in run["curve"]) for run in runs)
-    for run in runs:
-        run["reached"] = next(seconds for seconds, auc in run["curve"] if auc >= goal)
-    print(
-        f"{images.pixels.shape[1]} pixels, {epochs} epochs, batches of {batch_size}, medians of {seeds} seeds", end="; "
-    )
-    print(f"all reach the AUC {goal:.3f}")
-    found = pd.DataFrame(runs).groupby("engine", sort=False)[["rate", "peak_gib", "last", "reached"]].median()
-    ours = found.loc[["dermascreen"]]
-    found["our rate to theirs"] = ours["rate"].item() / found["rate"]
-    found["their time to ours"] = found["reached"] / ours["reached"].item()
-    print(found.to_string(float_format="{:.3f}".format))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["ceiling", "memory", "peers"])
+    parser.add_argument("what", choices=["ceiling", "memory"])
     parser.add_argument("--architecture", default="resnet50", help="of the ceiling")
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--project", type=Path, default=ROOT, help="where data/processed and data/splits.csv are")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {DEVICE}")
     if given.what == "ceiling":
         ceiling(given.architecture, given.size, given.steps, given.batch_size)
-    elif given.what == "memory":
-        memory(given.architecture, given.size, given.steps, given.batch_size)
     else:
-        peers(given.project, given.epochs, given.seeds, given.peers_python)
+        memory(given.architecture, given.size, given.steps, given.batch_size)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""Training by this project's engine and by others: images a second, memory, and the time to an AUC.
+
+`make peers` first, which installs fastai and Hugging Face's Trainer. timm's train.py is not part of its package: it
+takes part where `--timm` names a checkout of pytorch-image-models. All train on the images of data/processed, with the
+same number of epochs, batch size and kinds of augmentation, each with settings that its own documentation names for
+the case (peer.py). All ratios are of figures measured in the same run.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from watching import watched
+
+from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.splits import Splits
+from dermascreen.core.params import ModelParams, read_params
+from dermascreen.network.model import build
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = read_params(ROOT / "params.yaml")
+OURS = "dermascreen"
+BATCH_SIZE = 32
+LR = 1e-3  # of every engine that has no value of its own for the case
+RANDOM = {"lr": LR, "backbone_lr_factor": 1.0, "ema": 0.99}
+RECIPE = {"lr": 2e-3, "backbone_lr_factor": 0.5, "ema": 0.99, "weight_decay": 0.02}  # of docs/results.md
+
+
+def prepare(folder: Path, given: argparse.Namespace) -> int:
+    """What all engines train on and start from; returns the number of images in train."""
+    images = Images.open(given.project / "data/processed")
+    splits = Splits.read(given.project / Splits.PATH, ["train", "val"]).part("train", "val").to_frame()
+    rows = images.rows(splits["path"])
+    np.save(folder / "images.npy", images.pixels[rows])
+    files = [str(folder / f"{row}.png") for row in rows]
+    for row, file in zip(rows, files, strict=True):
+        Image.fromarray(images.pixels[row]).save(file)
+    is_val = splits["split"].eq("val")
+    pd.DataFrame({"file": files, "label": splits["label"], "is_val": is_val}).to_csv(folder / "table.csv")
+
+    pretrained = given.weights != "none"
+    network = build(
+        ModelParams(
+            architecture=given.architecture, weights=given.weights, own_weights="data/weights", hidden=0, dropout=0.0
+        ),
+        SHIPPED.preprocess.model_copy(update={"image_size": images.pixels.shape[1]}),
+    )
+    if pretrained:
+        state = network.backbone.state_dict()
+        save_file({name: values.contiguous() for name, values in state.items()}, folder / "weights.safetensors")
+    count = int((~is_val).sum())
+    settings = {
+        "architecture": given.architecture, "pretrained": pretrained, "timm": str(given.timm),
+        "mean": network.about.mean, "std": network.about.std, "epochs": given.epochs, "batch_size": BATCH_SIZE,
+        "lr": LR, "warmup": -(-count // BATCH_SIZE),
+        "params": (RECIPE if pretrained else RANDOM) | {"batch_size": BATCH_SIZE},
+    }  # fmt: skip
+    (folder / "settings.json").write_text(json.dumps(settings))
+    print(f"{images.pixels.shape[1]} pixels, {count} images of train and {int(is_val.sum())} of val", flush=True)
+    return count
+
+
+def trained(engine: str, python: Path, folder: Path, seed: int) -> dict[str, Any]:
+    """The curve of one training, and the largest memory that its processes held apart from mapped files."""
+    command = [str(python), str(Path(__file__).with_name("peer.py")), engine, str(folder), str(seed)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        watched(process.pid) as peak,
+    ):
+        printed, _ = process.communicate()
+        held = peak()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed.")
+    for left in ("checkpoints", "trainer", "timm-output"):
+        shutil.rmtree(folder / left, ignore_errors=True)
+    return {"engine": engine, "seed": seed, "memory": held, **json.loads(printed.splitlines()[-1])}
+
+
+def summary(runs: list[dict[str, Any]], images: int, goal: float | None) -> pd.DataFrame:
+    """Medians of the seeds, by engine; a time to the AUC is missing where a seed did not reach it."""
+    shared = min(max(auc for _, auc in run["curve"]) for run in runs)
+    goal = shared if goal is None else goal
+    rows = []
+    for run in runs:
+        (first, _), *_, (last, auc) = run["curve"]
+        reached = next((seconds for seconds, auc in run["curve"] if auc >= goal), float("inf"))
+        rate = images * (len(run["curve"]) - 1) / (last - first)
+        row = {"engine": run["engine"], "images/s": rate, "GiB": run["memory"], "last AUC": auc}
+        rows.append(row | {f"s to {goal:.3f}": reached})
+    found = pd.DataFrame(rows).groupby("engine", sort=False).median()
+    if OURS in found.index:
+        ours = found.loc[OURS]
+        found["our rate to theirs"] = ours["images/s"] / found["images/s"]
+        found["their time to ours"] = found[f"s to {goal:.3f}"] / ours[f"s to {goal:.3f}"]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--architecture", default="resnet50")
+    parser.add_argument("--weights", default="none", help="none, or packaged for those that are installed")
+    parser.add_argument("--project", type=Path, default=ROOT, help="where data/processed and data/splits.csv are")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--goal", type=float, help="a val AUC; by default what every run reaches")
+    parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
+    parser.add_argument("--timm", type=Path, help="a checkout of pytorch-image-models")
+    parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
+    given = parser.parse_args()
+    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(f"{given.architecture}, weights {given.weights}, {given.epochs} epochs, batches of {BATCH_SIZE}", end=", ")
+    pythons = {OURS: Path(sys.executable), "fastai": given.peers_python, "trainer": given.peers_python}
+    if given.timm:
+        pythons["timm"] = given.peers_python
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        images = prepare(Path(name), given)
+        for seed, (engine, python) in itertools.product(range(given.seeds), pythons.items()):
+            if engine not in given.without:
+                runs.append(trained(engine, python, Path(name), seed))
+                print(json.dumps(runs[-1]), flush=True)
+    print(f"medians of {dict(Counter(run['engine'] for run in runs))} seeds")
+    print(summary(runs, images, given.goal).to_string(float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    main()
