@@ -1,9 +1,10 @@
 """Training by this project's engine and by others: images a second, memory, and the time to an AUC.
 
 `make peers` first, which installs fastai and Hugging Face's Trainer. timm's train.py is not part of its package: it
-takes part where `--timm` names a checkout of pytorch-image-models. All train on the images of data/processed, with the
-same number of epochs, batch size and kinds of augmentation, each with settings that its own documentation names for
-the case (peer.py). All ratios are of figures measured in the same run.
+takes part where `--timm` names a checkout of pytorch-image-models. All train on the processor, in 32 bits, on the
+images of data/processed (ours from one array, the others from PNG files), with the same number of epochs, batch size
+and peak learning rate; fastai has its own rate where it fine-tunes. All flip, and change brightness and contrast; all
+but train.py, which has no option for it, rotate. All ratios are of figures measured in the same run.
 """
 
 import argparse
@@ -34,9 +35,8 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = read_params(ROOT / "params.yaml")
 OURS = "dermascreen"
 BATCH_SIZE = 32
-LR = 1e-3  # of every engine that has no value of its own for the case
-RANDOM = {"lr": LR, "backbone_lr_factor": 1.0, "ema": 0.99}
-RECIPE = {"lr": 2e-3, "backbone_lr_factor": 0.5, "ema": 0.99, "weight_decay": 0.02}  # of docs/results.md
+LR = 1e-3
+OUR_PARAMS = {"batch_size": BATCH_SIZE, "lr": LR, "backbone_lr_factor": 1.0, "ema": 0.99, "precision": 32}
 
 
 def prepare(folder: Path, given: argparse.Namespace) -> int:
@@ -64,9 +64,9 @@ def prepare(folder: Path, given: argparse.Namespace) -> int:
     count = int((~is_val).sum())
     settings = {
         "architecture": given.architecture, "pretrained": pretrained, "timm": str(given.timm),
-        "mean": network.about.mean, "std": network.about.std, "epochs": given.epochs, "batch_size": BATCH_SIZE,
-        "lr": LR, "warmup": -(-count // BATCH_SIZE),
-        "params": (RECIPE if pretrained else RANDOM) | {"batch_size": BATCH_SIZE},
+        "size": images.pixels.shape[1], "mean": network.about.mean, "std": network.about.std,
+        "epochs": given.epochs, "batch_size": BATCH_SIZE, "lr": LR,
+        "warmup": -(-count // BATCH_SIZE), "params": OUR_PARAMS,
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
     print(f"{images.pixels.shape[1]} pixels, {count} images of train and {int(is_val.sum())} of val", flush=True)
@@ -76,8 +76,9 @@ def prepare(folder: Path, given: argparse.Namespace) -> int:
 def trained(engine: str, python: Path, folder: Path, seed: int) -> dict[str, Any]:
     """The curve of one training, and the largest memory that its processes held apart from mapped files."""
     command = [str(python), str(Path(__file__).with_name("peer.py")), engine, str(folder), str(seed)]
+    no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=no_gpu) as process,
         watched(process.pid) as peak,
     ):
         printed, _ = process.communicate()
@@ -90,17 +91,17 @@ def trained(engine: str, python: Path, folder: Path, seed: int) -> dict[str, Any
 
 
 def summary(runs: list[dict[str, Any]], images: int, goal: float | None) -> pd.DataFrame:
-    """Medians of the seeds, by engine; a time to the AUC is missing where a seed did not reach it."""
+    """Medians of the seeds, by engine; the time to the AUC is missing if a seed did not reach it."""
     shared = min(max(auc for _, auc in run["curve"]) for run in runs)
     goal = shared if goal is None else goal
     rows = []
     for run in runs:
         (first, _), *_, (last, auc) = run["curve"]
-        reached = next((seconds for seconds, auc in run["curve"] if auc >= goal), float("inf"))
+        reached = next((seconds for seconds, auc in run["curve"] if auc >= goal), float("nan"))
         rate = images * (len(run["curve"]) - 1) / (last - first)
         row = {"engine": run["engine"], "images/s": rate, "GiB": run["memory"], "last AUC": auc}
         rows.append(row | {f"s to {goal:.3f}": reached})
-    found = pd.DataFrame(rows).groupby("engine", sort=False).median()
+    found = pd.DataFrame(rows).groupby("engine", sort=False).median(skipna=False)
     if OURS in found.index:
         ours = found.loc[OURS]
         found["our rate to theirs"] = ours["images/s"] / found["images/s"]
@@ -120,6 +121,8 @@ def main() -> None:
     parser.add_argument("--timm", type=Path, help="a checkout of pytorch-image-models")
     parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
     given = parser.parse_args()
+    if given.epochs < 2:  # noqa: PLR2004 - a rate is of the time between the ends of two epochs
+        parser.error("--epochs must be at least 2.")
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     print(f"{given.architecture}, weights {given.weights}, {given.epochs} epochs, batches of {BATCH_SIZE}", end=", ")
     pythons = {OURS: Path(sys.executable), "fastai": given.peers_python, "trainer": given.peers_python}

@@ -1,12 +1,11 @@
 """Train a network by one engine, for engines.py, which prepares the folder.
 
 `python benchmarks/peer.py fastai|trainer|timm|dermascreen FOLDER SEED`. The last line printed is JSON: the seconds and
-val AUC at the end of each epoch. Validation and everything else that happens between epochs is in the seconds, what
-happens before the first step, such as imports, is not.
+val AUC at the end of each epoch. In the seconds are making the network and the loaders, validation and all else that
+happens between epochs, but not the imports; those of timm's train.py begin with its first epoch.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -65,11 +64,13 @@ def fastai(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve
         Normalize,
         RegressionBlock,
         aug_transforms,
+        set_seed,
         vision_learner,
     )  # fmt: skip
 
     curve: Curve = []
     began = time.perf_counter()
+    set_seed(settings["seed"])
 
     class Clock(Callback):
         def after_epoch(self) -> None:
@@ -84,7 +85,7 @@ def fastai(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve
             Normalize.from_stats(settings["mean"], settings["std"]),
         ],
     )  # fmt: skip
-    data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=2, seed=settings["seed"])
+    data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=2)
     auc = AccumMetric(lambda logits, labels: roc_auc_score(labels, logits), flatten=True)
     shared = {"loss_func": BCEWithLogitsLossFlat(), "metrics": [auc], "cbs": [ChannelsLast(), Clock()]}
     if settings["pretrained"]:
@@ -106,6 +107,7 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     curve: Curve = []
+    began = time.perf_counter()
     standard = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(settings["mean"], settings["std"])]
     augment = [
         v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(),
@@ -150,7 +152,6 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
         compute_metrics=lambda found: {"auc": roc_auc_score(found.label_ids, found.predictions)},
         callbacks=[Clock()],
     )  # fmt: skip
-    began = time.perf_counter()
     engine.train()
     return curve
 
@@ -172,6 +173,7 @@ def timm(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
     options = {
         "data-dir": data, "output": output, "experiment": "run", "model": settings["architecture"], "num-classes": 2,
         "device": "cpu", "workers": 2, "batch-size": settings["batch_size"], "epochs": settings["epochs"],
+        "img-size": settings["size"],
         "opt": "adamw", "lr": settings["lr"], "weight-decay": 0.01, "sched": "cosine", "warmup-epochs": 1,
         "model-ema-decay": 0.99, "smoothing": 0, "vflip": 0.5, "color-jitter": 0.2, "crop-pct": 1,
         "checkpoint-hist": settings["epochs"], "seed": settings["seed"], "log-interval": 10**6,
@@ -180,13 +182,12 @@ def timm(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
         options["pretrained-path"] = folder / "weights.safetensors"
     command = [sys.executable, str(Path(settings["timm"]) / "train.py")]
     command += [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command += ["--scale", "0.8", "1", "--ratio", "1", "1", "--mean", *map(str, settings["mean"])]
+    command += ["--scale", "1", "1", "--ratio", "1", "1", "--mean", *map(str, settings["mean"])]
     command += ["--std", *map(str, settings["std"]), "--channels-last", "--sched-on-updates"]
-    command += ["--model-ema", "--model-ema-warmup"]
+    command += ["--model-ema", "--model-ema-warmup", "--model-ema-force-cpu"]  # else it validates twice
     command += ["--pretrained"] if settings["pretrained"] else []
     with (folder / "timm.log").open("w") as log:
-        no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-        if subprocess.run(command, check=False, stdout=log, stderr=log, env=no_gpu).returncode:
+        if subprocess.run(command, check=False, stdout=log, stderr=log).returncode:
             raise SystemExit((folder / "timm.log").read_text()[-2000:])
 
     began = (output / "run/args.yaml").stat().st_mtime  # which it writes before the first step

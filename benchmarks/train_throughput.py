@@ -172,7 +172,7 @@ def ceiling(architecture: str, size: int, steps: int, batch_size: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["ceiling", "memory"])
-    parser.add_argument("--architecture", default="resnet50", help="of the ceiling")
+    parser.add_argument("--architecture", default="resnet50")
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
