@@ -33,11 +33,12 @@ def gated(failed: tuple[str, ...] = (), **high_recall: bool) -> Gated:
         name: dataclasses.replace(results.shortcuts.baselines[name], network_minus_baseline=gain, low=low, high=high)
         for name, (gain, low, high) in GAINS.items()
     }
+    again = dataclasses.replace(results.shortcuts.reencoded, fall=0.01, low=0.001, high=0.019)
     chosen = {"guaranteed": True, "reached": True, "target_recall": 0.95} | high_recall
     point = dataclasses.replace(results.threshold.high_recall, **chosen)
     believable = results.explain.believable.model_copy(update={"failed": failed})
     return Gated(
-        results.shortcuts.model_copy(update={"baselines": baselines}),
+        results.shortcuts.model_copy(update={"baselines": baselines, "interventions": {"reencoded": again}}),
         results.threshold.model_copy(update={"high_recall": point}),
         results.explain.model_copy(update={"believable": believable}),
     )

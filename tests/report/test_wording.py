@@ -40,6 +40,7 @@ from dermascreen.report.wording import (
     benefit_of,
     caveat_of,
     chance_of,
+    compression_of,
     covariates_of,
     kept,
     network_of,
@@ -319,6 +320,21 @@ def test_chance_is_named_where_nothing_better_was_shown() -> None:
     assert said(0.51, 0.9) == ""
     assert said(0.2, 0.9) == "On test its AUC cannot be distinguished from 0.5, which is that of chance."
     assert said(0.2, 0.4).startswith("On test it ranks the images worse than chance")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.001, 0.041, ""),
+        (-0.041, -0.001, ""),
+        (0.0, 0.0, ""),
+        (0.001, 0.041, "It depends on how files were saved: with all test files saved again as JPEG in the same way, "
+         "its AUC is 0.880, lower by 0.020 (0.001 to 0.041)."),
+    ],
+)  # fmt: skip
+def test_dependence_on_compression_is_named_where_it_was_shown(low, high, said) -> None:
+    again = InterventionReport(0.88, fall=0.02, low=low, high=high, p_value=None, largest_logit_change=1.0)
+    assert compression_of(SimpleNamespace(reencoded=again)) == said
 
 
 def test_where_the_model_does_good(decision_curve) -> None:

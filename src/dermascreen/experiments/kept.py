@@ -41,6 +41,7 @@ ADDED = {
     "preprocess.fit": "squash",
     "preprocess.field_of_view": "keep",
     "threshold.groups": [],
+    "registry.max_reencoded_fall": 1.0,
 }  # fmt: skip
 DIGITS = 4  # of the headline numbers
 WRITTEN_BY = "give a folder that `dermascreen keep` wrote"

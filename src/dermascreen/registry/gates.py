@@ -20,12 +20,18 @@ def gates(
 ) -> list[Gate]:
     """The conditions of section `registry` of params.yaml."""
     name, least = min(shortcuts.baselines.items(), key=lambda item: item[1].low)
+    again = shortcuts.reencoded
     checked = [
         Gate(
             least.low > params.min_auc_gain,
             f"The network's AUC less that of {name} is {signed(least.network_minus_baseline)}, at least "
             f"{signed(least.low)}, where more than {params.min_auc_gain:g} is asked for.",
-        )
+        ),
+        Gate(
+            again.high <= params.max_reencoded_fall,
+            f"With all test files saved again alike its AUC changes by {signed(-again.fall)}, at worst by "
+            f"{signed(-again.high)}, where it may fall by {params.max_reencoded_fall:g}.",
+        ),
     ]
     high_recall = threshold.high_recall
     if params.guaranteed_recall:

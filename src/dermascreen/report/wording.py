@@ -330,6 +330,17 @@ def baseline_of(shortcuts: ShortcutsDetails) -> str:
     )
 
 
+def compression_of(shortcuts: ShortcutsDetails) -> str:
+    """A sentence where the AUC is shown to be lower once all files are saved alike, else nothing."""
+    again = shortcuts.reencoded
+    if again.low <= 0:
+        return ""
+    return (
+        "It depends on how files were saved: with all test files saved again as JPEG in the same way, its AUC is "
+        f"{share(again.roc_auc)}, {by(again.change)}."
+    )
+
+
 def covariates_of(shortcuts: ShortcutsDetails) -> str:
     """What the picture adds to what is known without it, in a sentence; nothing where the data tell nothing of that."""
     if (found := shortcuts.covariates) is None:

@@ -8,7 +8,8 @@ from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Num
 from dermascreen.core.tables import Table
 
 BASELINES = ("file", "frame", "colour", "thumbnail")  # what models on cues learn from
-INTERVENTIONS = ("frame_replaced", "reencoded", "exif_stripped")  # how a cue is removed
+REENCODED = "reencoded"  # all files saved again in the same way
+INTERVENTIONS = ("frame_replaced", REENCODED, "exif_stripped")  # how a cue is removed
 
 
 @dataclass(frozen=True)

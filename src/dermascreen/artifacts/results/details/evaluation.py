@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from dermascreen.artifacts.dataset.details import LeftOutCounts
+from dermascreen.artifacts.results.shortcuts import REENCODED
 from dermascreen.core.records import Details, Number, details_file, known, section
 from dermascreen.evidence.evaluation import SplitReport
 from dermascreen.evidence.external import SiteReport
@@ -195,6 +196,11 @@ class ShortcutsDetails(Details):
     def best_baseline(self) -> str:
         """The name of the baseline with the highest AUC."""
         return max(self.baselines, key=lambda name: self.baselines[name].roc_auc)
+
+    @property
+    def reencoded(self) -> InterventionReport:
+        """What becomes of the network's AUC with all files saved again alike."""
+        return self.interventions[REENCODED]
 
     @property
     def headline(self) -> dict[str, Number]:
