@@ -46,6 +46,7 @@ PACKAGES = (
     "captum", "jinja2", "matplotlib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic",
     "pyyaml", "safetensors", "scikit-learn", "scipy", "filelock", "timm", "torch", "torchvision", "tqdm",
 )  # fmt: skip
+PURPOSE = "Tells malignant from benign skin lesions in dermoscopy photographs. Not a medical device."
 
 # The consequence of a failure at the store, by how far the command had come.
 STAYS = "the champion stays"
@@ -79,7 +80,7 @@ def register(project: Path, private_key: Path | None = None) -> str:
     )
     if not all(gate.passed for gate in passed):
         raise ModelError("not registered. " + " ".join(gate.found for gate in passed if not gate.passed))
-    found = " ".join(gate.found for gate in passed)
+    found = [gate.found for gate in passed]
     root = project.resolve()
     with answering(store_uri(root), NOTHING):
         store = open_store(root, params.tracking.experiment)
@@ -99,7 +100,7 @@ def register(project: Path, private_key: Path | None = None) -> str:
             if verdict.better:
                 _promote(store, version, verdict)
     registered = f"Registered {NAME} version {version}{', now champion' if verdict.better else ''}."
-    return f"{registered} {found} {verdict.why} {looks_of(models)}"
+    return " ".join([registered, *found, verdict.why, looks_of(models)])
 
 
 def rollback(project: Path, to: int | None) -> str:
@@ -207,7 +208,7 @@ def _enter_name(store: Store) -> None:
 
     with answering(store.uri, NOTHING):
         try:
-            store.client.create_registered_model(NAME, description="Tells malignant from benign skin lesions.")
+            store.client.create_registered_model(NAME, description=PURPOSE)
         except MlflowException as error:
             if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
                 raise
@@ -244,9 +245,11 @@ def _logged(store: Store, root: Path, weights: str, completed: Callable[[Path], 
     return logged
 
 
-def _entered(store: Store, logged: "ModelInfo", weights: str, verdict: Verdict, *, found: str, models: int) -> str:
+def _entered(
+    store: Store, logged: "ModelInfo", weights: str, verdict: Verdict, *, found: list[str], models: int
+) -> str:
     """Register what was logged, with the reason and the previous champion; returns the version's number."""
-    tags = {"gates": found, "champion": verdict.why, "models_tested": str(models)}
+    tags = {"gates": " ".join(found), "champion": verdict.why, "models_tested": str(models)}
     if verdict.better:
         tags["before"] = verdict.champion or ""
     with answering(store.uri, NOTHING):
@@ -254,7 +257,7 @@ def _entered(store: Store, logged: "ModelInfo", weights: str, verdict: Verdict, 
     with answering(store.uri, f"whether a version was registered is not known, and {STAYS}", refused=NOTHING):
         made = store.client.create_model_version(
             NAME, logged.model_uri, model_id=logged.model_id, tags=tags,
-            description=f"{found} {verdict.why} {looks_of(models)}",
+            description="\n".join(f"- {sentence}" for sentence in [*found, verdict.why, looks_of(models)]),
         )  # fmt: skip
     return str(made.version)
 
