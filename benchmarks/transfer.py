@@ -5,18 +5,22 @@ its changes, and where it says `predict`, predicts val and test as stage evaluat
 The predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow,
 so it runs where only the network's packages are, such as on a machine with a GPU.
 
-FOLDER holds raw/, manifest.csv, metadata.csv and lesions.csv as stages download and audit leave them, and for each site
-a folder sites/NAME of photographs with sites/NAME.csv: path, label, lesion, known. A run has a name, a seed and
-changes, which are parameters by their dotted names; `constant` makes colours constant, `maps` lists layers whose maps
-are checked.
+`--gather PROJECT` makes FOLDER from a project in which `dvc repro audit` has run: raw/, manifest.csv, metadata.csv and
+lesions.csv, and for each site in its evaluate.external a folder sites/NAME of photographs with sites/NAME.csv: path,
+label, lesion, known, and what the site's own tables say. A run has a name, a seed and changes, which are parameters by
+their dotted names; `constant` makes colours constant, `maps` lists layers whose maps are checked.
+Images are predicted in batches, and not one at a time as the stages do, so logits differ from theirs in the last bits.
+
 With --baselines, nothing is trained: the models that do not see the lesion are compared with the runs official-* in
 --out. With --strata, neither: these runs' AUC at each site by hospital and, against all benign images, by diagnosis,
 if the site's table has such columns.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,15 +32,15 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.images import ARRAY, Images, write_pixels
 from dermascreen.artifacts.dataset.lesions import Lesions
-from dermascreen.artifacts.dataset.manifest import Manifest
+from dermascreen.artifacts.dataset.manifest import RAW, Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
-from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
+from dermascreen.artifacts.dataset.splits import SELECTION, TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.model.calibration import ProbabilityIntervals
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.params import Params, PreprocessParams, read_params, with_changes
-from dermascreen.data.cues import file_cues, pixel_cues
+from dermascreen.data.cues import file_cues, interventions, pixel_cues
 from dermascreen.data.photographs.decode import decode
 from dermascreen.data.splits import split_images
 from dermascreen.evidence.calibration import fit_temperature, probability_intervals, with_interval
@@ -48,9 +52,11 @@ from dermascreen.explanation.faithfulness import check
 from dermascreen.explanation.gradcam import MapKind
 from dermascreen.explanation.selection import draw
 from dermascreen.network.model import Network, build, save
-from dermascreen.prediction.forward import predict_logits, sigmoid
+from dermascreen.prediction import forward
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit
+
+REENCODED = "reencoded"  # one of the `interventions`, and the folder of images saved again
 
 
 def constant(pixels: np.ndarray) -> np.ndarray:
@@ -59,6 +65,27 @@ def constant(pixels: np.ndarray) -> np.ndarray:
     light = (values**6).mean((1, 2), keepdims=True) ** (1 / 6)
     light /= np.linalg.norm(light, axis=-1, keepdims=True)
     return ((values / (light * 3**0.5)).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def gather(data: Path) -> None:
+    """Copy the photographs and tables of the project in this folder, and unpack its sites."""
+    from dermascreen.data.sites import find_known, list_sites  # noqa: PLC0415 - not there where networks are trained
+    from dermascreen.data.sources.fetch import unpack  # noqa: PLC0415
+
+    params = read_params()
+    shutil.copytree(RAW, data / "raw")
+    for path in (Manifest.PATH, Metadata.PATH, Lesions.PATH):
+        shutil.copyfile(path, data / path.name)
+    own = Manifest.read().at(Splits.read().part(TRAIN, SELECTION, VAL).path)
+    for site, archive in list_sites(Path(params.evaluate.external)).items():
+        folder = data / "sites" / site
+        folder.parent.mkdir(exist_ok=True)
+        stored = unpack(archive, folder, params.data.max_unpacked_gib)
+        found = find_known(folder, stored.manifest, stored.metadata, own, params.audit)
+        about = stored.metadata.frame.drop(columns=["lesion", "patient"])
+        table = pd.DataFrame({"path": stored.manifest.path, "label": stored.manifest.label})
+        table = table.assign(lesion=found.lesion, known=found.known).merge(about, on="path")
+        table.to_csv(folder.with_suffix(".csv"), index=False)
 
 
 def prepare(data: Path, inputs: list[PreprocessParams], *, constancy: bool) -> None:
@@ -72,6 +99,11 @@ def prepare(data: Path, inputs: list[PreprocessParams], *, constancy: bool) -> N
             folder = data / f"arrays-{made.image_size}" / name
             if not folder.exists():
                 decode(root, paths, made, folder)
+            if name == "own" and not (other := folder.with_name(REENCODED)).exists():
+                saved = interventions(root, Images.open(folder), made, np.zeros(3, np.uint8))[REENCODED]
+                other.mkdir()
+                write_pixels(other / ARRAY, paths, made.image_size, saved)
+                shutil.copyfile(folder / "index.csv", other / "index.csv")
             if constancy and not (other := data / f"arrays-{made.image_size}-constant" / name).exists():
                 other.mkdir(parents=True)
                 pixels = np.load(folder / "images.npy")
@@ -84,8 +116,18 @@ def split(data: Path, params: Params) -> Splits:
     return split_images(images, lesions, Metadata.read(data / "metadata.csv"), params.split)
 
 
+@torch.inference_mode()
 def logits_of(network: Network, images: Images, paths: Any, tta: bool) -> np.ndarray:  # noqa: ANN401
-    return predict_logits(network, images.pixels, images.rows(paths), tta).astype(float)
+    """As `predict_logits`, but in batches, so other numbers in the last bits: what counts here is the time."""
+    network, rows = forward.prepare(network), images.rows(paths)
+    seen = []
+    for part in np.array_split(rows, -(-len(rows) // 64)):
+        shown = forward.as_input(network, images.pixels[part])
+        views = [*forward.symmetries(shown)] if tta else [shown]
+        seen.append(
+            torch.stack([network(view.contiguous(memory_format=torch.channels_last)) for view in views]).mean(0)
+        )
+    return torch.cat(seen).cpu().numpy().astype(float)
 
 
 def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[str, Any]:
@@ -119,7 +161,7 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
     table = ProbabilityIntervals.of(probability_intervals(*known)).to_frame()
     probability, low, high = with_interval(logit, temperature, table)
     predictions = Predictions(
-        shown.path, shown.split, shown.label, shown.lesion, probability, logit, sigmoid(logit), low, high
+        shown.path, shown.split, shown.label, shown.lesion, probability, logit, forward.sigmoid(logit), low, high
     )
     predictions.write(folder / "predictions.csv")
     samples = {name: predictions.part(name).sample for name in (VAL, TEST)}
@@ -131,6 +173,9 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
         **{name: vars(classification_metrics(sample.label, sample.probability)) for name, sample in samples.items()},
         "low_high": vars(auc_interval(*samples[TEST])[1]),
     }  # fmt: skip
+    again = logits_of(network, Images.open(arrays.with_name(f"arrays-{size}") / REENCODED), parts[TEST].path, tta)
+    fall = compare_aucs(samples[TEST].label, predictions.part(TEST).logit, again, samples[TEST].lesion)
+    found[REENCODED] = {"roc_auc": roc_auc_score(samples[TEST].label, again), "fall": fall._asdict()}
     for site in sorted((data / "sites").glob("*.csv")):
         there = pd.read_csv(site).query("not known")
         seen = logits_of(network, Images.open(arrays / site.stem), there["path"], tta)
@@ -156,7 +201,8 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
 
 def baselines(data: Path, out: Path, params: Params) -> None:
     """Print what models on cues alone reach on test and at each site, and what each official run adds to them."""
-    places = {folder.name: Images.open(folder) for folder in sorted((data / "arrays-224").iterdir())}
+    folders = [folder for folder in sorted((data / "arrays-224").iterdir()) if folder.name != REENCODED]
+    places = {folder.name: Images.open(folder) for folder in folders}
     images = places.pop("own")
     splits = split(data, params)
     train, test = splits.part(TRAIN), splits.part(TEST)
@@ -213,10 +259,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after these, no further run is begun")
     parser.add_argument("--baselines", action="store_true", help="compare official-* with models on cues alone")
     parser.add_argument("--strata", action="store_true", help="AUC of official-* by hospital and diagnosis")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--gather", type=Path, help="make --data from the project in this folder")
     given = parser.parse_args()
+    if given.gather:
+        given.data.mkdir(parents=True)
+        data = given.data.resolve()
+        with contextlib.chdir(given.gather):
+            gather(data)
+        return
     if given.strata:
         strata(given.data, given.out)
         return
@@ -235,7 +289,10 @@ def main() -> None:
         workers = [subprocess.Popen([*command, "--worker", str(number)]) for number in range(given.jobs)]
         sys.exit(max(worker.wait() for worker in workers))
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // given.jobs))
+    last = time.monotonic() + 60 * given.minutes
     for run in runs:
+        if time.monotonic() > last:
+            break
         claim = given.out / run["name"]
         try:
             claim.mkdir(parents=True)  # by the first worker that comes
