@@ -69,7 +69,7 @@ def test_changes_are_yaml_by_dotted_name() -> None:
 def test_changed_parameters_are_checked() -> None:
     shipped = read_params(SHIPPED)
     assert with_changes(shipped, {"train.augment.hue": 5, "seed": 3}).train.augment.hue == 5
-    assert shipped.train.augment.hue == 0
+    assert shipped.train.augment.hue == 20
     with pytest.raises(ParamsError, match=r"^train\.ema=1: train\.ema is 1, but must be less than 1\.$"):
         with_changes(shipped, {"train.ema": 1})
     for unknown in ("train.emma", "training.ema", "seed.train"):
