@@ -213,7 +213,13 @@ def dermascreen(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> 
     from dermascreen.training.fit import fit
 
     shipped = read_params(Path(__file__).parents[1] / "params.yaml")
-    params = shipped.train.model_copy(update={**settings["params"], "epochs": settings["epochs"], "patience": 99})
+    alike = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.0, "hue": 0.0, "jpeg": 100, "zoom": 0.0, "blur": 0.0}
+    params = shipped.train.model_copy(
+        update={
+            **settings["params"], "epochs": settings["epochs"], "patience": 99,
+            "augment": shipped.train.augment.model_copy(update=alike),
+        }
+    )  # fmt: skip
     pixels = np.load(folder / "images.npy", mmap_mode="r")
     labels, val = table["label"].to_numpy(), table["is_val"].to_numpy()
     train, held_out = (Split(pixels, np.flatnonzero(chosen), labels[chosen]) for chosen in (~val, val))
