@@ -328,8 +328,8 @@ def test_chance_is_named_where_nothing_better_was_shown() -> None:
         (-0.001, 0.041, ""),
         (-0.041, -0.001, ""),
         (0.0, 0.0, ""),
-        (0.001, 0.041, "It depends on how files were saved: with all test files saved again as JPEG in the same way, "
-         "its AUC is 0.880, lower by 0.020 (0.001 to 0.041)."),
+        (0.001, 0.041, "Its AUC depends on how files were saved: with all test files saved again as JPEG in the same "
+         "way, it is 0.880, lower by 0.020 (0.001 to 0.041)."),
     ],
 )  # fmt: skip
 def test_dependence_on_compression_is_named_where_it_was_shown(low, high, said) -> None:

@@ -336,7 +336,7 @@ def compression_of(shortcuts: ShortcutsDetails) -> str:
     if again.low <= 0:
         return ""
     return (
-        "It depends on how files were saved: with all test files saved again as JPEG in the same way, its AUC is "
+        "Its AUC depends on how files were saved: with all test files saved again as JPEG in the same way, it is "
         f"{share(again.roc_auc)}, {by(again.change)}."
     )
 
