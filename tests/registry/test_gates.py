@@ -18,8 +18,8 @@ def test_a_model_that_passes_every_gate() -> None:
     assert all(gate.passed for gate in found)
     assert [gate.found for gate in found] == [
         "The network's AUC less that of colour is +0.060, at least +0.010, where more than 0 is asked for.",
-        "With all test files saved again alike its AUC changes by \N{MINUS SIGN}0.010, at worst by "
-        "\N{MINUS SIGN}0.019, where it may fall by 0.02.",
+        "With all test files saved again alike its AUC changes by \N{MINUS SIGN}0.010 (\N{MINUS SIGN}0.041 to "
+        "+0.021), where it may fall by 0.02.",
         "A sensitivity of 95\N{NO-BREAK SPACE}% is guaranteed.",
         "1 checks of the maps failed (symmetry), of which 1 may.",
     ]
@@ -29,7 +29,7 @@ def test_a_model_that_passes_every_gate() -> None:
     ("gate", "changed", "high_recall"),
     [
         (0, {"min_auc_gain": 0.01}, {}),
-        (1, {"max_reencoded_fall": 0.018}, {}),
+        (1, {"max_reencoded_fall": 0.009}, {}),
         (2, {}, {"guaranteed": False, "reached": True}),
         (2, {}, {"guaranteed": True, "reached": False}),
         (3, {"max_failed_checks": 0}, {}),

@@ -28,9 +28,9 @@ def gates(
             f"{signed(least.low)}, where more than {params.min_auc_gain:g} is asked for.",
         ),
         Gate(
-            again.high <= params.max_reencoded_fall,
-            f"With all test files saved again alike its AUC changes by {signed(-again.fall)}, at worst by "
-            f"{signed(-again.high)}, where it may fall by {params.max_reencoded_fall:g}.",
+            again.fall <= params.max_reencoded_fall,
+            f"With all test files saved again alike its AUC changes by {signed(-again.fall)} ({signed(-again.high)} to "
+            f"{signed(-again.low)}), where it may fall by {params.max_reencoded_fall:g}.",
         ),
     ]
     high_recall = threshold.high_recall

@@ -46,7 +46,7 @@ PACKAGES = (
     "captum", "jinja2", "matplotlib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic",
     "pyyaml", "safetensors", "scikit-learn", "scipy", "filelock", "timm", "torch", "torchvision", "tqdm",
 )  # fmt: skip
-PURPOSE = "Tells malignant from benign skin lesions in dermoscopy photographs. Not a medical device."
+PURPOSE = "Tells malignant from benign skin lesions. Not a medical device."
 
 # The consequence of a failure at the store, by how far the command had come.
 STAYS = "the champion stays"
