@@ -5,7 +5,7 @@ its changes, and where it says `predict`, predicts val and test as stage evaluat
 The predictions.csv of a run is what `dermascreen compare` and `dermascreen pool` read. It needs no DVC and no MLflow,
 so it runs where only the network's packages are, such as on a machine with a GPU.
 
-`--gather PROJECT` makes FOLDER from a project in which `dvc repro audit` has run: raw/, manifest.csv, metadata.csv and
+`--gather PROJECT` makes FOLDER from a project in which `dvc repro split` has run: raw/, manifest.csv, metadata.csv and
 lesions.csv, and for each site in its evaluate.external a folder sites/NAME of photographs with sites/NAME.csv: path,
 label, lesion, known, and what the site's own tables say. A run has a name, a seed and changes, which are parameters by
 their dotted names; `constant` makes colours constant, `maps` lists layers whose maps are checked.
@@ -39,6 +39,7 @@ from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import SELECTION, TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.model.calibration import ProbabilityIntervals
 from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.files import replacing
 from dermascreen.core.params import Params, PreprocessParams, read_params, with_changes
 from dermascreen.data.cues import file_cues, interventions, pixel_cues
 from dermascreen.data.photographs.decode import decode
@@ -101,9 +102,10 @@ def prepare(data: Path, inputs: list[PreprocessParams], *, constancy: bool) -> N
                 decode(root, paths, made, folder)
             if name == "own" and not (other := folder.with_name(REENCODED)).exists():
                 saved = interventions(root, Images.open(folder), made, np.zeros(3, np.uint8))[REENCODED]
-                other.mkdir()
-                write_pixels(other / ARRAY, paths, made.image_size, saved)
-                shutil.copyfile(folder / "index.csv", other / "index.csv")
+                with replacing(other) as temporary:
+                    temporary.mkdir()
+                    write_pixels(temporary / ARRAY, paths, made.image_size, saved)
+                    shutil.copyfile(folder / "index.csv", temporary / "index.csv")
             if constancy and not (other := data / f"arrays-{made.image_size}-constant" / name).exists():
                 other.mkdir(parents=True)
                 pixels = np.load(folder / "images.npy")
@@ -173,9 +175,10 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
         **{name: vars(classification_metrics(sample.label, sample.probability)) for name, sample in samples.items()},
         "low_high": vars(auc_interval(*samples[TEST])[1]),
     }  # fmt: skip
-    again = logits_of(network, Images.open(arrays.with_name(f"arrays-{size}") / REENCODED), parts[TEST].path, tta)
-    fall = compare_aucs(samples[TEST].label, predictions.part(TEST).logit, again, samples[TEST].lesion)
-    found[REENCODED] = {"roc_auc": roc_auc_score(samples[TEST].label, again), "fall": fall._asdict()}
+    if not run.get("constant"):
+        again = logits_of(network, Images.open(arrays / REENCODED), parts[TEST].path, tta)
+        fall = compare_aucs(samples[TEST].label, predictions.part(TEST).logit, again, samples[TEST].lesion)
+        found[REENCODED] = {"roc_auc": fall.second, "fall": fall._asdict()}
     for site in sorted((data / "sites").glob("*.csv")):
         there = pd.read_csv(site).query("not known")
         seen = logits_of(network, Images.open(arrays / site.stem), there["path"], tta)
