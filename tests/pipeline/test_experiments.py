@@ -22,7 +22,7 @@ def metrics_at(folder, name: str) -> str:
 def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
     shell(project, "dvc", "exp", "run", "--name", "views", "-S", "evaluate.tta=true")
     difference = json.loads(shell(project, "dvc", "metrics", "diff", "--json").stdout)
-    before, after = (difference["metrics/evaluate.json"]["auc"][side] for side in ("old", "new"))
+    before, after = (difference["metrics/evaluate.json"]["ece"][side] for side in ("old", "new"))
     assert before != after
     changed = json.loads(shell(project, "dvc", "params", "diff", "--json").stdout)["params.yaml"]
     assert changed == {"evaluate.tta": {"old": False, "new": True, "diff": 1}}
@@ -32,8 +32,8 @@ def test_an_experiment_in_place_is_compared_with_what_was(project) -> None:
     compared = shell(project, "dermascreen", "compare", "views", "HEAD", PYTHONPATH="src").stdout
     assert "A: views\nB: HEAD\n" in compared
     first, second = (json.loads(metrics_at(project, name)) for name in ("views", "HEAD"))
-    assert (first["auc"], second["auc"]) == (after, before)
-    assert f"{after:.4f} {before:.4f}" in compared
+    assert (first["ece"], second["ece"]) == (after, before)
+    assert f"{first['auc']:.4f} {second['auc']:.4f}" in compared
 
 
 def test_folds_from_a_queue_with_two_workers_are_pooled_and_lose_no_run(project) -> None:
