@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from dermascreen.core.errors import StoreError
 from dermascreen.core.tracking import journal, service
@@ -47,6 +50,11 @@ def complete(root: Path) -> Answer | None:
     stage = Service(root, run.name)
     run.close("FINISHED")
     return stage.finish(patient=True)
+
+
+def runs(root: Path) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
 
 
 def test_stages_share_a_process_that_may_be_starting_or_be_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +109,30 @@ def test_a_process_outlives_the_copy_in_which_an_experiment_started_it(
     shutil.rmtree(copy)
     run.close("FINISHED")
     assert stage.finish(patient=True) == Answer([], 0, 0)
+
+
+def test_a_project_that_is_made_anew_has_its_runs_in_its_new_store(root: Path) -> None:
+    assert complete(root) == Answer([], 0, 0)
+    [first] = processes()
+    (root / "mlflow.db").unlink()
+    assert complete(root) == Answer([], 0, 0)
+    [second] = processes()
+    assert second != first
+    assert complete(root) == Answer([], 0, 0)  # by the same process
+    assert processes() == [second]
+    assert [run.info.run_name for run in runs(root)] == ["split", "split"]
+
+
+def test_while_a_process_lives_no_other_takes_its_place(root: Path) -> None:
+    complete(root)
+    [only] = processes()
+    service._address().rename(root / "hidden")  # so that it does not answer
+    waiting = subprocess.Popen([sys.executable, "-m", "dermascreen.core.tracking.service", str(service._address())])
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(2)
+    os.kill(only, signal.SIGKILL)
+    assert waiting.wait(30) == 0
+    assert only not in processes()
 
 
 def test_it_ends_when_nobody_has_asked_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

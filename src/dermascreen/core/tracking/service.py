@@ -5,6 +5,7 @@ stage starts it, and it ends when nobody has asked for a while. It listens on a 
 Stages with another environment, and so perhaps another store or password, or with other code have one of their own.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,9 +21,8 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingMixIn, UnixStreamServer
 from threading import Lock
 
-from filelock import FileLock, Timeout
-
 from dermascreen.core.errors import StoreError
+from dermascreen.core.tracking.address import database_file, store_uri
 from dermascreen.core.tracking.failures import masked
 from dermascreen.core.tracking.sending import Answer, Sender
 from dermascreen.core.tracking.store import import_mlflow
@@ -38,6 +38,8 @@ UNIMPORTANT = re.compile(
 LONGEST, NAME = 107, 24  # bytes of a socket's address, and of its name in the folder
 GREETING = b"ready\n"  # of a process that has imported MLflow
 SOON = 0.2  # seconds in which such a process greets
+
+_Identity = tuple[int, int]
 
 
 class Service:
@@ -172,11 +174,25 @@ class _Server(ThreadingMixIn, UnixStreamServer):
         self.timeout = 1.0
         self.sender, self.lock, self.last = Sender(), Lock(), time.monotonic()
         self.clients: set[_Handler] = set()  # added to and removed from by several threads
+        self.address, self.ended = address, False
+        self.opened: dict[Path, _Identity] = {}  # databases, which MLflow holds open
 
     def serve(self) -> None:
         """Answer until nobody is connected and nobody has been for a while."""
-        while self.clients or time.monotonic() - self.last < IDLE:
+        while not self.ended and (self.clients or time.monotonic() - self.last < IDLE):
             self.handle_request()
+
+    def send(self, root: Path, run: str) -> Answer | None:
+        """Send; or None, and the end of this process, if a database that MLflow holds open here was deleted."""
+        file = _database(root)
+        if file in self.opened and self.opened[file] != _identity(file):
+            self.ended = True
+            self.address.unlink(missing_ok=True)  # so that the next question goes to another process
+            return None
+        answer = self.sender.send(root, run)
+        if file is not None and (identity := _identity(file)) is not None:
+            self.opened[file] = identity
+        return answer
 
 
 class _Handler(StreamRequestHandler):
@@ -192,7 +208,9 @@ class _Handler(StreamRequestHandler):
             for line in self.rfile:
                 request = json.loads(line)
                 with self.server.lock:
-                    answer = self.server.sender.send(Path(request["root"]), request["run"])
+                    answer = self.server.send(Path(request["root"]), request["run"])
+                if answer is None:
+                    return
                 self.wfile.write(json.dumps(answer._asdict()).encode() + b"\n")
 
     def finish(self) -> None:
@@ -200,6 +218,23 @@ class _Handler(StreamRequestHandler):
             super().finish()
         self.server.last = time.monotonic()
         self.server.clients.discard(self)
+
+
+def _database(root: Path) -> Path | None:
+    """The file of the project's store, if it is one."""
+    try:
+        return database_file(store_uri(root))
+    except StoreError:  # which sending will report
+        return None
+
+
+def _identity(file: Path) -> _Identity | None:
+    """Device and inode of a file, which another file of the same name does not have while this one is held open."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _address() -> Path:
@@ -243,19 +278,20 @@ def _start(address: Path) -> None:
 
 def _become(address: Path) -> None:
     """Be the process, and go on in the background as soon as it listens."""
-    lock = FileLock(address.with_suffix(".lock"))  # held as long as the process lives
+    lock = address.with_suffix(".lock").open("wb")  # held as long as the process lives, which a FileLock loses by fork
     while True:
         try:
-            lock.acquire(timeout=STEP)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
-        except Timeout:
+        except BlockingIOError:
             if connection := _Connection.to(address):
                 connection.close()
                 return
+            time.sleep(STEP)
     address.unlink(missing_ok=True)
     with _Server(address) as server:
         if os.fork():
-            os._exit(0)  # without releasing the lock
+            os._exit(0)  # the lock stays with the child
         with _log(address).open("wb") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
