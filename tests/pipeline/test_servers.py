@@ -37,7 +37,7 @@ def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project)
     assert (project / "photograph.jpg").stat().st_size > ORDINARY
 
     assert shell(project, "bash", "-euc", register).stdout.startswith("Registered dermascreen version 1, now champion.")
-    store = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    store = MlflowClient(*[f"sqlite:///{project}/mlflow.db"] * 2)  # other tests choose a registry for the process
     [trained] = store.search_logged_models([EXPERIMENT], "name = 'tf_efficientnet_lite0'")
     version = store.get_model_version_by_alias("dermascreen", "champion")
     assert version.tags["trained_model"] == trained.model_id

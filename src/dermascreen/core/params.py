@@ -261,7 +261,7 @@ class ExplainParams(Section):
 
 class RegistryParams(Section):
     min_auc_gain: Annotated[Number, Field(ge=-1, le=1)]
-    max_reencoded_fall: Annotated[Number, Field(ge=-1, le=1)]
+    max_reencoded_fall: Annotated[Number, Field(ge=0, le=1)]
     guaranteed_recall: bool
     max_failed_checks: Whole
 
