@@ -8,7 +8,8 @@ so it runs where only the network's packages are, such as on a machine with a GP
 `--gather PROJECT` makes FOLDER from a project in which `dvc repro split` has run: raw/, manifest.csv, metadata.csv and
 lesions.csv, and for each site in its evaluate.external a folder sites/NAME of photographs with sites/NAME.csv: path,
 label, lesion, known, and what the site's own tables say. A run has a name, a seed and changes, which are parameters by
-their dotted names, of params.yaml here, by which the images are also split; `constant` makes colours constant, `maps` lists layers whose maps are checked.
+their dotted names, of the params.yaml of the current folder, by which the images are also split; `constant` makes
+colours constant, `maps` lists layers whose maps are checked.
 Images are predicted in batches, and not one at a time as the stages do, so logits differ from theirs in the last bits.
 
 With --baselines, nothing is trained: the models that do not see the lesion are compared with the runs official-* in
