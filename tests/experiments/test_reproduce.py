@@ -176,6 +176,23 @@ def test_what_else_the_run_was_given_is_asked_for(kept, capsys) -> None:
     )
 
 
+@pytest.mark.usefixtures("pipeline")
+def test_other_sites_than_those_of_the_run_are_refused(kept, capsys) -> None:
+    override_params(kept / "params.yaml", {"evaluate.external": "../sites"})
+    sites = Path("sites")
+    sites.mkdir()
+    (sites / "hospital.zip").write_bytes(b"theirs")
+    kept_md5, lock = content_md5(sites), kept / "dvc.lock"
+    lock.write_text(lock.read_text().replace("deps: [", f"deps: [{{path: ../sites, md5: {kept_md5}}}, ", 1))
+    main(["reproduce", "kept", "--archive", "set.zip", "--into", "one"])
+    assert "1 of 2 outputs are equal to the bit." in capsys.readouterr().out
+    (sites / "hospital.zip").write_bytes(b"others")
+    assert refused(capsys, "--archive", "set.zip") == (
+        f"dermascreen reproduce: kept was made with evaluate.external ../sites with md5 {kept_md5}; "
+        f"{Path.cwd()}/.reproduced/../sites has md5 {content_md5(sites)}.\n"
+    )
+
+
 @pytest.mark.usefixtures("kept")
 def test_a_folder_of_somebody_is_refused(capsys) -> None:
     Path("mine").mkdir()

@@ -15,12 +15,11 @@ import pandas as pd
 
 from dermascreen.core.errors import InputError, MissingInputError, ReproductionError
 from dermascreen.core.hashes import content_md5
-from dermascreen.core.params import Params
 from dermascreen.core.records import Number
 from dermascreen.evidence.intervals import Interval
 from dermascreen.experiments.kept import LOCK, KeptRun, Lock, read_numbers
 from dermascreen.experiments.machine import Machine
-from dermascreen.experiments.workspace import make_workspace, require_workspace, run_pipeline
+from dermascreen.experiments.workspace import SHIPPED, make_workspace, require_workspace, run_pipeline
 
 EQUAL, DIFFERS = "equal to the bit", "differs"
 SAME, WITHIN, OUTSIDE, SHOWN = "equal", "within its interval", "outside", "a measurement"
@@ -76,7 +75,7 @@ def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
     require_workspace(into)
     given = {} if archive is None else {"data.archive": str(archive.resolve())}
     make_workspace(into, {**_values(kept.params.model_dump()), **given})
-    _require_given(folder, kept.params, into)
+    _require_given(folder, kept, into)
     try:
         run_pipeline(into, "--no-run-cache")  # a cache that projects share must not stand in for the work
     except subprocess.CalledProcessError:
@@ -136,15 +135,18 @@ def _archive_of(kept: KeptRun) -> str:
     return posixpath.normpath(kept.params.data.archive)
 
 
-def _require_given(folder: Path, params: Params, into: Path) -> None:
-    """Raise InputError if the workspace lacks what the kept run was given besides the archive."""
+def _require_given(folder: Path, kept: KeptRun, into: Path) -> None:
+    """Raise InputError unless the workspace has what the kept run was given besides the archive."""
     given = {
-        "data.table.files": params.data.table.files,
-        "model.own_weights": params.model.own_weights,
-        "evaluate.external": params.evaluate.external,
+        "data.table.files": kept.params.data.table.files,
+        "model.own_weights": kept.params.model.own_weights,
+        "evaluate.external": kept.params.evaluate.external,
     }
     for key, path in given.items():
+        if path in SHIPPED:
+            continue
+        asked, md5 = f"{folder} was made with {key} {path}", kept.lock.inputs.get(posixpath.normpath(path))
         if not (into / path).exists():
-            raise InputError(
-                f"{folder} was made with {key} {path}; put that in {into / path} and run the same command again."
-            )
+            raise InputError(f"{asked}; put that in {into / path} and run the same command again.")
+        if md5 is not None and (found := content_md5(into / path)) != md5:
+            raise InputError(f"{asked} with md5 {md5}; {into / path} has md5 {found}.")
