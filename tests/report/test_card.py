@@ -28,6 +28,17 @@ def tables(card):
         yield [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()]
 
 
+def test_what_another_compression_costs_is_told_at_the_top(card, metrics) -> None:
+    again = metrics["shortcuts"]["interventions"]["reencoded"]
+    again |= {"roc_auc": 0.8, "fall": 0.02, "low": -0.01, "high": 0.05}
+    saved = "all test files saved again as JPEG in the same way,"
+    told = f"With {saved} its AUC is 0.800, lower by 0.020 (from 0.050 lower to 0.010 higher)."
+    assert f"\n\n{told}\n\nRanges are" in card()
+    again["low"] = 0.01
+    told = f"Its AUC depends on how files were saved: with {saved} it is 0.800, lower by 0.020 (0.010 to 0.050)."
+    assert f"\n\n**{told}**\n\nRanges are" in card()
+
+
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [

@@ -317,6 +317,16 @@ def test_the_best_baseline_is_named_beside_the_network(metrics, text) -> None:
     assert "the network\u2019s is lower by 0.012 (from 0.030 lower to 0.055 higher)." in text(metrics)
 
 
+def test_what_another_compression_costs_is_told_at_the_top(metrics, text, html) -> None:
+    again = metrics["shortcuts"]["interventions"]["reencoded"]
+    again |= {"roc_auc": 0.8, "fall": 0.02, "low": -0.01, "high": 0.05}
+    saved = "all test files saved again as JPEG in the same way,"
+    assert f"With {saved} its AUC is 0.800, lower by 0.020 (from 0.050 lower to 0.010 higher)." in text(metrics)
+    again["low"] = 0.01
+    told = f"Its AUC depends on how files were saved: with {saved} it is 0.800, lower by 0.020 (0.010 to 0.050)."
+    assert f'<strong class="alarm">{told}</strong>' in html(metrics).replace("\n", " ")
+
+
 def test_a_stratum_without_images_or_a_class_is_left_empty(text) -> None:
     drawn = text()
     assert (

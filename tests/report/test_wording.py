@@ -323,17 +323,17 @@ def test_chance_is_named_where_nothing_better_was_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("fall", "low", "high", "said"),
     [
-        (-0.001, 0.041, ""),
-        (-0.041, -0.001, ""),
-        (0.0, 0.0, ""),
-        (0.001, 0.041, "Its AUC depends on how files were saved: with all test files saved again as JPEG in the same "
-         "way, it is 0.880, lower by 0.020 (0.001 to 0.041)."),
+        (0.02, 0.001, 0.041, "Its AUC depends on how files were saved: with all test files saved again as JPEG in the "
+         "same way, it is 0.880, lower by 0.020 (0.001 to 0.041)."),
+        (0.02, -0.001, 0.041, "With all test files saved again as JPEG in the same way, its AUC is 0.880, lower by "
+         "0.020 (from 0.041 lower to 0.001 higher)."),
+        (0.0, 0.0, 0.0, "With all test files saved again as JPEG in the same way, its AUC is 0.880, exactly the same."),
     ],
 )  # fmt: skip
-def test_dependence_on_compression_is_named_where_it_was_shown(low, high, said) -> None:
-    again = InterventionReport(0.88, fall=0.02, low=low, high=high, p_value=None, largest_logit_change=1.0)
+def test_dependence_on_compression_is_named_where_it_was_shown(fall, low, high, said) -> None:
+    again = InterventionReport(0.88, fall=fall, low=low, high=high, p_value=None, largest_logit_change=1.0)
     assert compression_of(SimpleNamespace(reencoded=again)) == said
 
 

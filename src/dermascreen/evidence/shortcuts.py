@@ -92,6 +92,11 @@ class InterventionReport:
     largest_logit_change: float
 
     @property
+    def falls(self) -> bool:
+        """Whether the AUC is shown to be lower without the cue."""
+        return self.low > 0
+
+    @property
     def change(self) -> Difference:
         """The change of the AUC: negative if it is lower without the cue."""
         return Difference(self.fall, self.low, self.high).turned

@@ -331,14 +331,12 @@ def baseline_of(shortcuts: ShortcutsDetails) -> str:
 
 
 def compression_of(shortcuts: ShortcutsDetails) -> str:
-    """A sentence where the AUC is shown to be lower once all files are saved alike, else nothing."""
+    """What becomes of the AUC once all files are saved alike, in a sentence."""
     again = shortcuts.reencoded
-    if again.low <= 0:
-        return ""
-    return (
-        "Its AUC depends on how files were saved: with all test files saved again as JPEG in the same way, it is "
-        f"{share(again.roc_auc)}, {by(again.change)}."
-    )
+    saved, found = "all test files saved again as JPEG in the same way", f"{share(again.roc_auc)}, {by(again.change)}"
+    if again.falls:
+        return f"Its AUC depends on how files were saved: with {saved}, it is {found}."
+    return f"With {saved}, its AUC is {found}."
 
 
 def covariates_of(shortcuts: ShortcutsDetails) -> str:
