@@ -72,6 +72,6 @@ def demo(folder: Path) -> int:
     there = f"cd {shlex.quote(str(folder))} && {shlex.quote(str(programs))}"
     print(f"\nReport:   {folder / 'reports/report.html'}")
     print(f"Runs:     {there}/dermascreen ui")
-    print(f"Compare:  {there}/{COMPARE}")
     print(f"Next:     {there}/dvc exp run --name other -S train.lr=3e-3 && {programs}/dermascreen compare other HEAD")
+    print(f"Then:     {there}/{COMPARE}")
     return 0
