@@ -40,6 +40,7 @@ from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import SELECTION, TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.model.calibration import ProbabilityIntervals
 from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.artifacts.results.shortcuts import REENCODED
 from dermascreen.core.files import replacing
 from dermascreen.core.params import Params, PreprocessParams, read_params, with_changes
 from dermascreen.data.cues import file_cues, interventions, pixel_cues
@@ -57,8 +58,6 @@ from dermascreen.network.model import Network, build, save
 from dermascreen.prediction import forward
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit
-
-REENCODED = "reencoded"  # one of the `interventions`, and the folder of images saved again
 
 
 def constant(pixels: np.ndarray) -> np.ndarray:
