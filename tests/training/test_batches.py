@@ -3,9 +3,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_training import TRAIN, with_params
+from small_training import PARAMS, TRAIN, with_params
 
 from dermascreen.core.errors import TrainingError
+from dermascreen.training.augment import recompress
 from dermascreen.training.batches import Part, Schedule, every_once, loader
 
 CPU = torch.device("cpu")
@@ -116,3 +117,13 @@ def test_the_loader_reads_what_the_parts_name() -> None:
         assert np.array_equal(batch.places.numpy(), part.places)
         assert np.array_equal(batch.draws.numpy(), part.draws)
         assert (batch.kept, batch.weight) == (part.kept, part.weight)
+
+
+def test_the_loader_compresses_what_is_to_learn_and_nothing_else() -> None:
+    schedule, augment = Schedule(40, with_params(), seed=0), PARAMS.augment.model_copy(update={"jpeg": 30})
+    for part, batch in zip(schedule, loader(TRAIN, schedule, CPU, augment), strict=True):
+        expected = recompress(TRAIN.pixels[part.places], part.draws, augment)
+        assert np.array_equal(batch.pixels.numpy(), expected)
+        assert not np.array_equal(expected, TRAIN.pixels[part.places])
+    for part, batch in zip(schedule, loader(TRAIN, schedule, CPU, PARAMS.augment), strict=True):
+        assert np.array_equal(batch.pixels.numpy(), TRAIN.pixels[part.places])

@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def constant(values: Sequence[float] | Sequence[Sequence[float]] | float, like: Tensor) -> Tensor:
+    """`values` with the type and on the device of `like`, copied so that the processor need not wait for a GPU."""
+    made = torch.tensor(values, dtype=like.dtype)
+    return made.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else made
 
 
 def scale(pixels: Tensor) -> Tensor:
@@ -15,7 +22,7 @@ def scale(pixels: Tensor) -> Tensor:
 
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(images - mean) / std by channel; images in [0, 1], shape (N, 3, H, W)."""
-    shift, spread = images.new_tensor([mean, std]).view(2, 1, 3, 1, 1)
+    shift, spread = constant([mean, std], images).view(2, 1, 3, 1, 1)
     standard: Tensor = (images - shift) / spread
     return standard
 

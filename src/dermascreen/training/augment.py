@@ -6,31 +6,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.core.params import AugmentParams
-from dermascreen.network.pixels import scale
+from dermascreen.network.pixels import constant, scale
 
 DRAWS = 10  # random numbers for one image
 BEST_QUALITY = 100
 GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
-def recompress(pixels: Tensor, draws: Tensor, params: AugmentParams) -> Tensor:
+def recompress(pixels: Pixels, draws: npt.NDArray[np.float32], params: AugmentParams) -> Pixels:
     """Compress each image, uint8 (N, H, W, 3), as a JPEG of its own quality, from `params.jpeg` to 100.
 
-    Works on the CPU, with all its cores, and takes one of them about a millisecond for an image of 224 pixels a side;
-    see `augment` for `draws`.
+    Works with all of the processor's cores, and takes one of them about a millisecond for an image of 224 pixels a
+    side; see `augment` for `draws`.
     """
-    if params.jpeg == BEST_QUALITY:
-        return pixels
-    qualities = (params.jpeg + draws[:, 7].cpu() * (BEST_QUALITY - params.jpeg)).round().int().tolist()
+    qualities = (params.jpeg + draws[:, 7] * (BEST_QUALITY - params.jpeg)).round().astype(int).tolist()
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV works outside the interpreter lock
-        saved = list(pool.map(_saved_again, pixels.cpu().numpy(), qualities))
-    return torch.from_numpy(np.stack(saved)).to(pixels.device)
+        return np.stack(list(pool.map(_saved_again, pixels, qualities)))
 
 
 def _saved_again(image: Pixels, quality: int) -> Pixels:
@@ -125,11 +123,11 @@ def _mixing(images: Tensor, saturation: Tensor | None, hue: Tensor | None) -> Te
     mixing = torch.eye(3, device=images.device).expand(len(images), 3, 3)
     if hue is not None:  # Rodrigues' rotation about (1, 1, 1)
         cos, sin = hue.cos().view(-1, 1, 1), hue.sin().view(-1, 1, 1)
-        cross = mixing.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+        cross = constant([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], mixing) / math.sqrt(3)
         mixing = cos * mixing + sin * cross + (1 - cos) / 3
     if saturation is not None:
         factor = saturation.view(-1, 1, 1)
-        grey = mixing.new_tensor(GREY).expand(3, 3)
+        grey = constant(GREY, mixing).expand(3, 3)
         mixing = torch.bmm(factor * torch.eye(3, device=images.device) + (1 - factor) * grey, mixing)
     return mixing
 

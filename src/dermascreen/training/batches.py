@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dermascreen.core.errors import TrainingError
-from dermascreen.core.params import TrainParams
-from dermascreen.training.augment import DRAWS
+from dermascreen.core.params import AugmentParams, TrainParams
+from dermascreen.training.augment import BEST_QUALITY, DRAWS, recompress
 
 RESIDENT_SHARE = 0.5  # the share of a GPU's free memory that the images of a split may take
 FIRST_DRAWS = 8  # of an image, from the generator that also draws the batches
@@ -104,29 +104,41 @@ def every_once(count: int, batch_size: int, process: int = 0, processes: int = 1
 
 
 class _Reader(Dataset[Batch]):
-    """Reads a part at once, from the memory-mapped file, or from the GPU's memory if the whole split fits."""
+    """Reads a part at once, from the memory-mapped file, or from the GPU's memory if the whole split fits.
 
-    def __init__(self, split: Split, device: torch.device) -> None:
+    Images that are to be compressed are, which takes the processor, and so always come from the file.
+    """
+
+    def __init__(self, split: Split, device: torch.device, augment: AugmentParams | None) -> None:
         self.split = split
+        self.augment = augment if augment and augment.jpeg < BEST_QUALITY else None
         self.resident: Tensor | None = None
-        if device.type == "cuda":
+        if device.type == "cuda" and not self.augment:
             free, _ = torch.cuda.mem_get_info(device)
             if len(split.rows) * split.pixels[0].nbytes < free * RESIDENT_SHARE:
                 self.resident = torch.from_numpy(split.pixels[split.rows]).to(device)
 
     def __getitem__(self, part: Part) -> Batch:
-        places = torch.from_numpy(part.places)
+        small = (self.split.labels[part.places].astype(np.float32), part.places, part.draws)
+        labels, places, draws = map(torch.from_numpy, small)
         if self.resident is None:
-            pixels = torch.from_numpy(self.split.pixels[self.split.rows[part.places]])
-        else:
-            pixels = self.resident[places.to(self.resident.device)]
-        labels = torch.from_numpy(self.split.labels[part.places]).float()
-        return Batch(pixels, labels, places, torch.from_numpy(part.draws), part.kept, part.weight)
+            pixels = self.split.pixels[self.split.rows[part.places]]
+            if self.augment:
+                pixels = recompress(pixels, part.draws, self.augment)
+            return Batch(torch.from_numpy(pixels), labels, places, draws, part.kept, part.weight)
+        device = self.resident.device  # reached from pinned memory, so that the processor need not wait for the GPU
+        labels, places, draws = (one.pin_memory().to(device, non_blocking=True) for one in (labels, places, draws))
+        return Batch(self.resident[places], labels, places, draws, part.kept, part.weight)
 
 
-def loader(split: Split, parts: Schedule | list[Part], device: torch.device) -> DataLoader[Any]:
-    """Batches of `split`, one for each of `parts`; read in this process, or ahead of a GPU that cannot hold them."""
-    reader = _Reader(split, device)
+def loader(
+    split: Split, parts: Schedule | list[Part], device: torch.device, augment: AugmentParams | None = None
+) -> DataLoader[Any]:
+    """Batches of `split`, one for each of `parts`, compressed by `augment`.
+
+    They are read in this process, or ahead of a GPU where the processor has work to do for them.
+    """
+    reader = _Reader(split, device, augment)
     ahead = device.type == "cuda" and reader.resident is None
     return DataLoader(
         reader, sampler=parts, batch_size=None, pin_memory=ahead, num_workers=WORKERS if ahead else 0,

@@ -72,7 +72,7 @@ def fit(
                 np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         device = trainer.strategy.root_device
         loaders = (
-            loader(train, schedule, device),
+            loader(train, schedule, device, params.augment),
             loader(val, every_once(len(val.rows), params.batch_size, *place), device),
         )
         try:

@@ -19,8 +19,8 @@ from torchmetrics.functional.classification import binary_auroc
 from dermascreen.core.errors import TrainingError
 from dermascreen.core.params import TrainParams
 from dermascreen.network.model import Network
-from dermascreen.network.pixels import normalise, standardise
-from dermascreen.training.augment import augment, recompress, shrink
+from dermascreen.network.pixels import constant, normalise, standardise
+from dermascreen.training.augment import augment, shrink
 from dermascreen.training.batches import Batch
 from dermascreen.training.optimiser import freeze, make_optimiser, mix, targets
 
@@ -91,7 +91,7 @@ class Classifier(lightning.LightningModule):
             logits = self.network(mix(self._images(batch), batch.kept))
         wanted = mix(targets(batch.labels, self.params.label_smoothing), batch.kept)
         loss = functional.binary_cross_entropy_with_logits(
-            logits.float(), wanted, pos_weight=wanted.new_tensor(self.pos_weight)
+            logits.float(), wanted, pos_weight=constant(self.pos_weight, wanted)
         )
         if batch_idx % CHECKED == CHECKED - 1 or self.trainer.is_last_batch:
             self._check(loss)
@@ -111,8 +111,7 @@ class Classifier(lightning.LightningModule):
         sizes = [*self.params.image_sizes, batch.pixels.shape[1]][-self.params.epochs :]  # the last one at full size
         size = sizes[self.current_epoch * len(sizes) // self.params.epochs]
         with torch.no_grad(), torch.autocast(batch.pixels.device.type, enabled=False):
-            pixels = shrink(recompress(batch.pixels, batch.draws, self.params.augment), size)
-            images = augment(pixels, batch.draws, self.params.augment)
+            images = augment(shrink(batch.pixels, size), batch.draws, self.params.augment)
             return self._laid_out(standardise(images, description.mean, description.std))
 
     def _laid_out(self, images: Tensor) -> Tensor:
@@ -144,7 +143,8 @@ class Classifier(lightning.LightningModule):
         self._measure("val", loss, logits, batch)
 
     def _measure(self, name: str, loss: Tensor, logits: Tensor, batch: Batch) -> None:
-        self.measures[f"{name}_loss"].update(loss.detach(), len(logits))
+        loss = loss.detach()
+        self.measures[f"{name}_loss"].update(loss, torch.full_like(loss, len(logits)))
         self.measures[f"{name}_roc_auc"].update(batch.places, logits)
 
     def _check(self, loss: Tensor) -> None:
