@@ -1,10 +1,11 @@
 """Training by this project's engine and by others: images a second, memory, and the time to an AUC.
 
 `make peers` first, which installs fastai and Hugging Face's Trainer. timm's train.py is not part of its package: it
-takes part where `--timm` names a checkout of pytorch-image-models. All train on the processor, in 32 bits, on the
-images of data/processed (ours from one array, the others from PNG files), with the same number of epochs, batch size
-and peak learning rate; fastai has its own rate where it fine-tunes. All flip, and change brightness and contrast; all
-but train.py, which has no option for it, rotate. All ratios are of figures measured in the same run.
+takes part where `--timm` names a checkout of pytorch-image-models. All train on the processor in 32 bits, or with
+`--device cuda` on a GPU in bf16, on the images of data/processed (ours from one array, the others from PNG files), with
+the same number of epochs, batch size and peak learning rate; fastai has its own rate where it fine-tunes. All flip, and
+change brightness and contrast; all but train.py, which has no option for it, rotate. All ratios are of figures measured
+in the same run.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from watching import watched
+from watching import watched, watched_gpu
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.splits import Splits
@@ -36,7 +37,7 @@ SHIPPED = read_params(ROOT / "params.yaml")
 OURS = "dermascreen"
 BATCH_SIZE = 32
 LR = 1e-3
-OUR_PARAMS = {"batch_size": BATCH_SIZE, "lr": LR, "backbone_lr_factor": 1.0, "ema": 0.99, "precision": 32}
+OUR_PARAMS = {"batch_size": BATCH_SIZE, "lr": LR, "backbone_lr_factor": 1.0, "ema": 0.99}
 
 
 def prepare(folder: Path, given: argparse.Namespace) -> int:
@@ -66,20 +67,25 @@ def prepare(folder: Path, given: argparse.Namespace) -> int:
         "architecture": given.architecture, "pretrained": pretrained, "timm": str(given.timm),
         "size": images.pixels.shape[1], "mean": network.about.mean, "std": network.about.std,
         "epochs": given.epochs, "batch_size": BATCH_SIZE, "lr": LR,
-        "warmup": -(-count // BATCH_SIZE), "params": OUR_PARAMS,
+        "warmup": -(-count // BATCH_SIZE), "device": given.device, "workers": given.workers,
+        "params": OUR_PARAMS | {"precision": "bf16" if given.device == "cuda" else 32},
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
-    print(f"{images.pixels.shape[1]} pixels, {count} images of train and {int(is_val.sum())} of val", flush=True)
+    size = images.pixels.shape[1]
+    print(f"{size} pixels, batches of {BATCH_SIZE}, {count} images of train, {int(is_val.sum())} of val", flush=True)
     return count
 
 
-def trained(engine: str, python: Path, folder: Path, seed: int) -> dict[str, Any]:
-    """The curve of one training, and the largest memory that its processes held apart from mapped files."""
+def trained(engine: str, python: Path, folder: Path, seed: int, device: str) -> dict[str, Any]:
+    """The curve of one training, and the largest memory that its processes held apart from mapped files.
+
+    On a GPU, the memory is the GPU's.
+    """
     command = [str(python), str(Path(__file__).with_name("peer.py")), engine, str(folder), str(seed)]
-    no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=no_gpu) as process,
-        watched(process.pid) as peak,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process,
+        watched_gpu() if device == "cuda" else watched(process.pid) as peak,
     ):
         printed, _ = process.communicate()
         held = peak()
@@ -118,13 +124,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--goal", type=float, help="a val AUC; by default what every run reaches")
     parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--workers", type=int, default=2, help="processes in which the others read images")
     parser.add_argument("--timm", type=Path, help="a checkout of pytorch-image-models")
     parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
     given = parser.parse_args()
     if given.epochs < 2:  # noqa: PLR2004 - a rate is of the time between the ends of two epochs
         parser.error("--epochs must be at least 2.")
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
-    print(f"{given.architecture}, weights {given.weights}, {given.epochs} epochs, batches of {BATCH_SIZE}", end=", ")
+    print(f"{given.architecture}, weights {given.weights}, on the {given.device}, {given.epochs} epochs", end=", ")
     pythons = {OURS: Path(sys.executable), "fastai": given.peers_python, "trainer": given.peers_python}
     if given.timm:
         pythons["timm"] = given.peers_python
@@ -133,7 +141,7 @@ def main() -> None:
         images = prepare(Path(name), given)
         for seed, (engine, python) in itertools.product(range(given.seeds), pythons.items()):
             if engine not in given.without:
-                runs.append(trained(engine, python, Path(name), seed))
+                runs.append(trained(engine, python, Path(name), seed, given.device))
                 print(json.dumps(runs[-1]), flush=True)
     print(f"medians of {dict(Counter(run['engine'] for run in runs))} seeds")
     print(summary(runs, images, given.goal).to_string(float_format="{:.3f}".format))

@@ -85,17 +85,20 @@ def fastai(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve
             Normalize.from_stats(settings["mean"], settings["std"]),
         ],
     )  # fmt: skip
-    data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=2)
+    data = blocks.dataloaders(table, bs=settings["batch_size"], num_workers=settings["workers"])
     auc = AccumMetric(lambda logits, labels: roc_auc_score(labels, logits), flatten=True)
     shared = {"loss_func": BCEWithLogitsLossFlat(), "metrics": [auc], "cbs": [ChannelsLast(), Clock()]}
     if settings["pretrained"]:
         learner = vision_learner(data, settings["architecture"], n_out=1, pretrained=False, normalize=False, **shared)
         load_all_but_head(learner.model[0].model, folder)
-        with learner.no_bar():
-            learner.fine_tune(settings["epochs"] - 1)
     else:
         learner = Learner(data, OneLogit(folder, settings), wd=0.01, **shared)
-        with learner.no_bar():
+    if settings["device"] == "cuda":
+        learner = learner.to_bf16()
+    with learner.no_bar():
+        if settings["pretrained"]:
+            learner.fine_tune(settings["epochs"] - 1)
+        else:
             learner.fit_one_cycle(settings["epochs"], settings["lr"])
     return curve
 
@@ -138,12 +141,14 @@ def trainer(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curv
         def on_evaluate(self, *_: Any, metrics: dict[str, float], **__: Any) -> None:
             curve.append((time.perf_counter() - began, metrics["eval_auc"]))
 
+    on_gpu = settings["device"] == "cuda"
     arguments = TrainingArguments(
         str(folder / "trainer"), num_train_epochs=settings["epochs"], learning_rate=settings["lr"], weight_decay=0.01,
         per_device_train_batch_size=settings["batch_size"], per_device_eval_batch_size=settings["batch_size"],
-        lr_scheduler_type="cosine", warmup_steps=settings["warmup"], optim="adamw_torch_fused", use_cpu=True,
-        dataloader_num_workers=2, eval_strategy="epoch", save_strategy="no", report_to="none", disable_tqdm=True,
-        logging_strategy="no", seed=settings["seed"],
+        lr_scheduler_type="cosine", warmup_steps=settings["warmup"], optim="adamw_torch_fused",
+        use_cpu=not on_gpu, bf16=on_gpu, dataloader_num_workers=settings["workers"],
+        dataloader_persistent_workers=on_gpu, eval_strategy="epoch", save_strategy="no", report_to="none",
+        disable_tqdm=True, logging_strategy="no", seed=settings["seed"],
     )  # fmt: skip
     engine = Trainer(
         WithLoss(), arguments,
@@ -172,8 +177,8 @@ def timm(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
         link.symlink_to(str(row.file))
     options = {
         "data-dir": data, "output": output, "experiment": "run", "model": settings["architecture"], "num-classes": 2,
-        "device": "cpu", "workers": 2, "batch-size": settings["batch_size"], "epochs": settings["epochs"],
-        "img-size": settings["size"],
+        "device": settings["device"], "workers": settings["workers"],
+        "batch-size": settings["batch_size"], "epochs": settings["epochs"], "img-size": settings["size"],
         "opt": "adamw", "lr": settings["lr"], "weight-decay": 0.01, "sched": "cosine", "warmup-epochs": 1,
         "model-ema-decay": 0.99, "smoothing": 0, "vflip": 0.5, "color-jitter": 0.2, "crop-pct": 1,
         "checkpoint-hist": settings["epochs"], "seed": settings["seed"], "log-interval": 10**6,
@@ -184,7 +189,11 @@ def timm(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
     command += [text for name, value in options.items() for text in (f"--{name}", str(value))]
     command += ["--scale", "1", "1", "--ratio", "1", "1", "--mean", *map(str, settings["mean"])]
     command += ["--std", *map(str, settings["std"]), "--channels-last", "--sched-on-updates"]
-    command += ["--model-ema", "--model-ema-warmup", "--model-ema-force-cpu"]  # else it validates twice
+    command += ["--model-ema", "--model-ema-warmup"]
+    if settings["device"] == "cuda":
+        command += ["--amp", "--amp-dtype", "bfloat16"]
+    else:
+        command += ["--model-ema-force-cpu"]  # else it validates twice, as it does on a GPU
     command += ["--pretrained"] if settings["pretrained"] else []
     with (folder / "timm.log").open("w") as log:
         if subprocess.run(command, check=False, stdout=log, stderr=log).returncode:
@@ -192,16 +201,17 @@ def timm(folder: Path, table: pd.DataFrame, settings: dict[str, Any]) -> Curve:
 
     began = (output / "run/args.yaml").stat().st_mtime  # which it writes before the first step
     val = table[table["is_val"]]
-    images = torch.stack([decode_image(file) for file in val["file"]]) / 255
-    mean, std = (torch.tensor(settings[name]).view(3, 1, 1) for name in ("mean", "std"))
-    network = library.create_model(settings["architecture"], num_classes=2).eval()
+    device = settings["device"]
+    images = torch.stack([decode_image(file) for file in val["file"]]).to(device) / 255
+    mean, std = (torch.tensor(settings[name], device=device).view(3, 1, 1) for name in ("mean", "std"))
+    network = library.create_model(settings["architecture"], num_classes=2).eval().to(device)
     curve: Curve = []
     for epoch in range(settings["epochs"]):
         checkpoint = output / f"run/checkpoint-{epoch}.pth.tar"
         network.load_state_dict(torch.load(checkpoint, weights_only=False)["state_dict_ema"])
         with torch.inference_mode():
             logits = torch.cat([network((part - mean) / std) for part in images.split(settings["batch_size"])])
-        auc = roc_auc_score(val["label"], (logits[:, 1] - logits[:, 0]).numpy())
+        auc = roc_auc_score(val["label"], (logits[:, 1] - logits[:, 0]).cpu().numpy())
         curve.append((checkpoint.stat().st_mtime - began, float(auc)))
     return curve
 

@@ -120,10 +120,11 @@ def test_the_loader_reads_what_the_parts_name() -> None:
 
 
 def test_the_loader_compresses_what_is_to_learn_and_nothing_else() -> None:
-    schedule, augment = Schedule(40, with_params(), seed=0), PARAMS.augment.model_copy(update={"jpeg": 30})
+    schedule = Schedule(40, with_params(), seed=0)
+    augment, kept = (PARAMS.augment.model_copy(update={"jpeg": quality}) for quality in (30, 100))
     for part, batch in zip(schedule, loader(TRAIN, schedule, CPU, augment), strict=True):
         expected = recompress(TRAIN.pixels[part.places], part.draws, augment)
         assert np.array_equal(batch.pixels.numpy(), expected)
         assert not np.array_equal(expected, TRAIN.pixels[part.places])
-    for part, batch in zip(schedule, loader(TRAIN, schedule, CPU, PARAMS.augment), strict=True):
+    for part, batch in zip(schedule, loader(TRAIN, schedule, CPU, kept), strict=True):
         assert np.array_equal(batch.pixels.numpy(), TRAIN.pixels[part.places])
