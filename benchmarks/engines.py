@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--weights", default="none", help="none, or packaged for those that are installed")
     parser.add_argument("--project", type=Path, default=ROOT, help="where data/processed and data/splits.csv are")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--goal", type=float, help="a val AUC; by default what every run reaches")
     parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -139,7 +139,7 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         images = prepare(Path(name), given)
-        for seed, (engine, python) in itertools.product(range(given.seeds), pythons.items()):
+        for seed, (engine, python) in itertools.product(given.seeds, pythons.items()):
             if engine not in given.without:
                 runs.append(trained(engine, python, Path(name), seed, given.device))
                 print(json.dumps(runs[-1]), flush=True)

@@ -1,57 +1,59 @@
-"""Prediction by eager torch, as the project predicts, by onnxruntime and by a compiled network.
+"""Prediction as the project does it, by ONNX Runtime, beside eager torch and a compiled network.
 
-`python benchmarks/runtimes.py --project FOLDER` predicts images of FOLDER/data/processed one at a time on the
-processor, `... --tta` the eight views of each. What another runtime gains has to pay for its preparation, imports
-included: the last figure of a line is the number of images from which on it does. Weights are those that are
-installed; the head is random.
+`python benchmarks/runtimes.py --project FOLDER` predicts images of FOLDER/data/processed on the processor, `... --tta`
+the eight views of each. The project runs each view alone on one thread, and as many images as there are cores at the
+same time; torch runs an image after the other, its views together, on all cores. What another runtime gains has to pay
+for its preparation, imports included: the last figure of a line is the number of images from which on it does. Weights
+are those that are installed; the head is random.
 """
 
 import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
-from torch import Tensor
 
-from dermascreen.artifacts.dataset.images import Images
+from dermascreen.artifacts.dataset.images import Images, Pixels
 from dermascreen.core.params import ModelParams, read_params
+from dermascreen.explanation.faithfulness import symmetries
+from dermascreen.network.export import export
+from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.model import Network, build
-from dermascreen.prediction.forward import as_input, prepare, symmetries
+from dermascreen.prediction.forward import ForwardPass, predict_logits
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3
-Run = Callable[[Tensor], Tensor]
+Run = Callable[[Pixels], np.ndarray]  # images to logits
 
 
-def eager(network: Network, _: Tensor) -> Run:
-    return network
+def torch_run(network: Network, run: Callable[[torch.Tensor], torch.Tensor], tta: bool) -> Run:
+    @torch.inference_mode()
+    def one(image: Pixels) -> float:
+        shown = as_input(network, image[np.newaxis].copy())
+        views = torch.cat(list(symmetries(shown))) if tta else shown
+        return run(views.contiguous(memory_format=torch.channels_last)).mean().item()
+
+    return lambda pixels: np.array([one(image) for image in pixels])
 
 
-def compiled(network: Network, _: Tensor) -> Run:
-    run: Run = torch.compile(network, dynamic=False)
-    return run
+def eager(network: Network, tta: bool) -> Run:
+    return torch_run(network, network, tta)
 
 
-def by_onnxruntime(network: Network, example: Tensor) -> Run:
+def compiled(network: Network, tta: bool) -> Run:
+    return torch_run(network, torch.compile(network, dynamic=False), tta)
+
+
+def exported(network: Network, tta: bool) -> Run:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "network.onnx"
-        torch.onnx.export(network, (example,), str(file), external_data=False, verbose=False)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return lambda images: torch.from_numpy(session.run(None, {given.name: images.numpy()})[0])
-
-
-def predicted(run: Run, inputs: list[Tensor]) -> Iterator[float]:
-    with torch.inference_mode():
-        for images in inputs:
-            yield run(images).mean().item()
+        export(network, file)
+        ours = ForwardPass(file)
+    return lambda pixels: predict_logits(ours, pixels, np.arange(len(pixels)), tta)
 
 
 def main() -> None:
@@ -70,33 +72,29 @@ def main() -> None:
         architecture=given.architecture, weights=given.weights, own_weights="data/weights", hidden=0, dropout=0.0
     )
     shipped = read_params(ROOT / "params.yaml")
-    network = prepare(build(model, shipped.preprocess.model_copy(update={"image_size": size})))
+    network = build(model, shipped.preprocess.model_copy(update={"image_size": size}))
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     print(f"{given.architecture}, {size} pixels, {len(pixels)} images, medians of {ROUNDS} rounds", flush=True)
-    single = [as_input(network, image[np.newaxis].copy()) for image in pixels]
-    inputs = [torch.cat(list(symmetries(image))) if given.tta else image for image in single]
-    inputs = [images.contiguous(memory_format=torch.channels_last) for images in inputs]
-    list(predicted(network, inputs))  # to warm up
     runs, ready, logits = {}, {}, {}
-    for prepared in (eager, by_onnxruntime, compiled):
+    for make in (exported, eager, compiled):
         began = time.perf_counter()
-        run = prepared(network, inputs[0])
-        list(predicted(run, inputs[:1]))
-        runs[prepared.__name__], ready[prepared.__name__] = run, time.perf_counter() - began
+        run = make(prepare(network) if make is not exported else network, given.tta)
+        run(pixels[:1])
+        runs[make.__name__], ready[make.__name__] = run, time.perf_counter() - began
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):  # in turn, so that other work on the machine disturbs all alike
         for name, run in runs.items():
             began = time.perf_counter()
-            logits[name] = np.array(list(predicted(run, inputs)))
-            rates[name].append(len(inputs) / (time.perf_counter() - began))
+            logits[name] = run(pixels)
+            rates[name].append(len(pixels) / (time.perf_counter() - began))
     base = float(np.median(rates["eager"]))
     for name in runs:
         rate = float(np.median(rates[name]))
         saved = 1 / base - 1 / rate  # seconds an image
         pays = f", pays from {ready[name] / saved:.0f} images" if saved > 0 else ""
         print(
-            f"{len(inputs[0])} views, {name}: {rate:.2f} images/s ({rate / base:.2f}), ready after {ready[name]:.1f} s"
-            f", logits differ by {np.abs(logits[name] - logits['eager']).max():.1e} at most{pays}"
+            f"{8 if given.tta else 1} views, {name}: {rate:.2f} images/s ({rate / base:.2f}), ready after "
+            f"{ready[name]:.1f} s, logits differ by {np.abs(logits[name] - logits['eager']).max():.1e} at most{pays}"
         )
 
 

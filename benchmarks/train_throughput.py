@@ -21,9 +21,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from watching import watched
 
 from dermascreen.core.params import ModelParams, TrainParams, read_params
+from dermascreen.network.export import export
 from dermascreen.network.memory import keep_freed_memory
 from dermascreen.network.model import Network, build
-from dermascreen.prediction.forward import predict_logits
+from dermascreen.prediction.forward import ForwardPass, predict_logits
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit
 from dermascreen.training.optimiser import make_optimiser
@@ -157,10 +158,12 @@ def ceiling(architecture: str, size: int, steps: int, batch_size: int) -> None:
         print(f"between two epochs: {pause:.1f} s for 16 images of val and two checkpoints", flush=True)
 
         network = untrained(architecture, size)
+        export(network, folder / "network.onnx")
+        exported = ForwardPass(folder / "network.onnx")
         rows = np.arange(min(len(pixels), 256) // 64 * 64)
         for tta in (False, True):
             shown = rows[:64] if tta else rows
-            predict = functools.partial(predict_logits, network, pixels, shown, tta)
+            predict = functools.partial(predict_logits, exported, pixels, shown, tta)
             passes = len(shown) * (8 if tta else 1)
             rates = [(forwarding(network, 64, size, passes // 64), passes / clock(predict)) for _ in range(3)]
             most, ours = np.median(rates, axis=0)

@@ -51,11 +51,13 @@ from dermascreen.evidence.intervals import auc_interval, compare_aucs
 from dermascreen.evidence.metrics import at_threshold, classification_metrics
 from dermascreen.evidence.shortcuts import baseline_scores
 from dermascreen.evidence.thresholds import choose_points
-from dermascreen.explanation.faithfulness import check
-from dermascreen.explanation.gradcam import MapKind
+from dermascreen.explanation.faithfulness import check, symmetries
+from dermascreen.explanation.maps import MapKind
 from dermascreen.explanation.selection import draw
+from dermascreen.network.inference import as_input
+from dermascreen.network.inference import prepare as for_inference
 from dermascreen.network.model import Network, build, save
-from dermascreen.prediction import forward
+from dermascreen.prediction.forward import sigmoid
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit
 
@@ -120,12 +122,12 @@ def split(data: Path, params: Params) -> Splits:
 
 @torch.inference_mode()
 def logits_of(network: Network, images: Images, paths: Any, tta: bool) -> np.ndarray:  # noqa: ANN401
-    """As `predict_logits`, but in batches, so other numbers in the last bits: what counts here is the time."""
-    network, rows = forward.prepare(network), images.rows(paths)
+    """In torch, in batches, so other numbers in the last bits than `predict_logits`: what counts here is the time."""
+    network, rows = for_inference(network), images.rows(paths)
     seen = []
     for part in np.array_split(rows, -(-len(rows) // 64)):
-        shown = forward.as_input(network, images.pixels[part])
-        views = [*forward.symmetries(shown)] if tta else [shown]
+        shown = as_input(network, images.pixels[part])
+        views = [*symmetries(shown)] if tta else [shown]
         seen.append(
             torch.stack([network(view.contiguous(memory_format=torch.channels_last)) for view in views]).mean(0)
         )
@@ -163,7 +165,7 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
     table = ProbabilityIntervals.of(probability_intervals(*known)).to_frame()
     probability, low, high = with_interval(logit, temperature, table)
     predictions = Predictions(
-        shown.path, shown.split, shown.label, shown.lesion, probability, logit, forward.sigmoid(logit), low, high
+        shown.path, shown.split, shown.label, shown.lesion, probability, logit, sigmoid(logit), low, high
     )
     predictions.write(folder / "predictions.csv")
     samples = {name: predictions.part(name).sample for name in (VAL, TEST)}

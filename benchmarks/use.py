@@ -28,10 +28,13 @@ from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.core.params import ModelParams, read_params
 from dermascreen.evidence.calibration import probability_intervals
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
-from dermascreen.explanation.gradcam import MapKind, explain
+from dermascreen.explanation.gradcam import explain
+from dermascreen.explanation.maps import MapKind
+from dermascreen.network.export import export
+from dermascreen.network.inference import prepare
 from dermascreen.network.model import Network, build
 from dermascreen.network.pixels import normalise
-from dermascreen.prediction.forward import prepare
+from dermascreen.prediction.forward import ForwardPass
 from dermascreen.prediction.predictor import Predictor
 from dermascreen.prediction.reference import Reference
 from dermascreen.serving.bundle import Bundle
@@ -91,8 +94,10 @@ def prediction_cost(network: Network, folder: Path, count: int, batches: list[Te
     features = generator.random((TRAINED_ON, network.features), dtype=np.float32)
     half, high_recall = Point(0.5, ""), HighRecall(0.2, "", 0.95, 0.95, True, True, 80, 1, 59)
     model = Predictor(folder)
+    export(network, folder / "network.onnx")
     vars(model).update(  # in place of the files of a trained model
-        network=network, calibration=Calibration(temperature=1.0, tta=False),
+        network=ForwardPass(folder / "network.onnx"), description=network.description,
+        calibration=Calibration(temperature=1.0, tta=False),
         intervals=ProbabilityIntervals.of(probability_intervals(labels, logits)),
         points=OperatingPoints(half, half, half, high_recall, None),
         reference=Reference.build(known, features, features[:200], 0),
@@ -100,6 +105,7 @@ def prediction_cost(network: Network, folder: Path, count: int, batches: list[Te
     about = Explanation(layer=KIND.layer, variant="grad_cam", checks=[], failed=[])
     none = np.zeros(0, dtype=np.int64)
     predictor = PhotographPredictor(Bundle(model, Sweep(np.zeros(0), none, none, none, none), about, ""))
+    (folder / "network.onnx").unlink()
     for number in range(count):
         photograph(folder, number)
     files = sorted(folder.rglob("*.*"))

@@ -12,8 +12,10 @@ from dermascreen.core.files import replacing
 from dermascreen.core.stage import stage
 from dermascreen.explanation.drawing import marked, save_image
 from dermascreen.explanation.faithfulness import check
-from dermascreen.explanation.gradcam import explain, frame_energy, kind_of, summarise
+from dermascreen.explanation.gradcam import explain, kind_of, summarise
+from dermascreen.explanation.maps import frame_energy
 from dermascreen.explanation.selection import draw, select
+from dermascreen.network.model import load_model
 from dermascreen.prediction.forward import embed
 from dermascreen.prediction.predictor import Predictor
 
@@ -28,13 +30,13 @@ def main() -> None:
         called = predictor.points.flags(test.probability)
         signs = np.where(called, 1.0, -1.0)
         shown, checked = select(test, called, params.images, seed), draw(test, params.checked, seed)
-        images, network = Images.open(), predictor.network
+        images, network = Images.open(), load_model()
         kind = kind_of(params, network)
 
         chosen = test[shown.rows]
         rows = images.rows(chosen.path)
         reference = predictor.reference
-        distances = reference.distances(embed(network, images.pixels, rows, batch_size))
+        distances = reference.distances(embed(predictor.network, images.pixels, rows))
         names = [f"images/{number:03}" for number in range(len(chosen))]
         maps = explain(network, kind, images.pixels, rows, signs[shown.rows], batch_size=batch_size)
         energies: list[float | None] = []

@@ -42,7 +42,7 @@ def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
         benign, malignant = (int((used.label == label).sum()) for label in (0, 1))
         if min(benign, malignant) < FEWEST:
             raise SiteError(archive, benign, malignant, FEWEST)
-        decode(raw, used.path, predictor.network.description.preprocess, decoded)
+        decode(raw, used.path, predictor.description.preprocess, decoded)
         images = Images.open(decoded)
         logits = predictor.logits(images.pixels, images.rows(used.path))
     site = Sample(used.label, predictor.probabilities(logits).probability, lesion)

@@ -7,17 +7,16 @@ from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.artifacts.model.reference import ReferenceImages
 from dermascreen.artifacts.results.details.reference import ReferenceDetails
 from dermascreen.core.stage import stage
-from dermascreen.network.model import load_model
-from dermascreen.prediction.forward import embed
+from dermascreen.prediction.forward import ForwardPass, embed
 from dermascreen.prediction.reference import Reference, digest_of
 
 
 def main() -> None:
     with stage("reference") as run:
         images, splits = Images.open(), Splits.read(splits=[TRAIN, VAL, TEST])
-        network, batch_size = load_model(), run.params.evaluate.batch_size
+        network = ForwardPass()
         rows = {name: images.rows(splits.part(name).path) for name in (TRAIN, VAL, TEST)}
-        embeddings = {name: embed(network, images.pixels, part, batch_size) for name, part in rows.items()}
+        embeddings = {name: embed(network, images.pixels, part) for name, part in rows.items()}
         train = splits.part(TRAIN)
         digests = np.array([digest_of(images.pixels[row]) for row in rows[TRAIN]], dtype=object)
         known = ReferenceImages(train.path, train.label, digests)

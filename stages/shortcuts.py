@@ -48,7 +48,7 @@ def main() -> None:
 
         changed = {}
         with TemporaryDirectory() as folder:
-            preprocess = predictor.network.description.preprocess
+            preprocess = predictor.description.preprocess
             for name, read in interventions(RAW, images, preprocess, mean_colour(pixels.frame[:n])).items():
                 other = write_pixels(Path(folder) / name, paths[n:], images.pixels.shape[1], read, name)
                 rows = differing(images.pixels, images.rows(paths[n:]), other)  # equal pixels have equal logits

@@ -15,6 +15,7 @@ from dermascreen.core.files import CACHE
 from dermascreen.core.stage import project_root, stage
 from dermascreen.core.tables import write_table
 from dermascreen.core.tracking.run import CHECKPOINTS
+from dermascreen.network.export import export, require_export
 from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, save
 from dermascreen.network.weights import in_words
@@ -48,6 +49,7 @@ def main() -> None:
         torch.manual_seed(params.seed)
         network = build(params.model, params.preprocess)
         require_maps(network, params.explain)
+        require_export(network)
         precision = resolve_precision(params.train.precision, network)
         print(f"train: {in_words(network.description)}; precision {precision}", flush=True)
         if splits.chooses_epoch != VAL:
@@ -67,6 +69,7 @@ def main() -> None:
             return
         run.clear_step()
         save(network)
+        export(network)
         write_table(pd.DataFrame(fitted.epochs), curves)
         for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)

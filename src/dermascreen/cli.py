@@ -182,13 +182,13 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 
 def _predict(wanted: argparse.Namespace) -> int:
-    from dermascreen.serving import output  # noqa: PLC0415 - torch is slow to import
+    from dermascreen.serving import output  # noqa: PLC0415 - pandas and the network are slow to import
     from dermascreen.serving.inputs import find_photographs  # noqa: PLC0415
     from dermascreen.serving.maps import make_new, saving_maps  # noqa: PLC0415
     from dermascreen.serving.photographs import PhotographPredictor  # noqa: PLC0415
 
     photographs, passed_over = find_photographs(wanted.paths, _standard_input())
-    bundle = _bundle(wanted.model, wanted.verify)
+    bundle = _bundle(wanted.model, wanted.verify, explained=wanted.explain is not None)
     if wanted.point is not None and wanted.point not in list(bundle.points):
         raise InputError(f"--point: {wanted.point} is not one of {', '.join(bundle.points)}.")
     if wanted.explain is not None:
@@ -196,7 +196,7 @@ def _predict(wanted: argparse.Namespace) -> int:
     for sentence in passed_over:
         print(f"dermascreen predict: passed over {sentence}.", file=sys.stderr)
     for_people = not (wanted.json or wanted.csv)
-    predictor = PhotographPredictor(bundle, point=wanted.point, explained=wanted.explain is not None)
+    predictor = PhotographPredictor(bundle, point=wanted.point)
     with closing(predictor(photographs)) as predicted:
         shown = saving_maps(predicted, wanted.explain) if wanted.explain is not None else predicted
         if for_people and (caveat := bundle.caveat(predictor.point)):
@@ -234,7 +234,7 @@ def _rollback(wanted: argparse.Namespace) -> int:
 def _export(wanted: argparse.Namespace) -> int:
     from dermascreen.serving.export import export  # noqa: PLC0415
 
-    print(export(_bundle(wanted.model).predictor, wanted.file))
+    print(export(_bundle(wanted.model, explained=True), wanted.file))
     return 0
 
 
@@ -305,7 +305,7 @@ def _reproduce(wanted: argparse.Namespace) -> int:
     return reproduce(wanted.folder, wanted.archive, wanted.into)
 
 
-def _bundle(model: str, public_key: Path | None = None) -> "Bundle":
+def _bundle(model: str, public_key: Path | None = None, *, explained: bool = False) -> "Bundle":
     from dermascreen.registry.files import located  # noqa: PLC0415
     from dermascreen.registry.signatures import verify  # noqa: PLC0415
     from dermascreen.serving.bundle import Bundle  # noqa: PLC0415
@@ -313,4 +313,4 @@ def _bundle(model: str, public_key: Path | None = None) -> "Bundle":
     with located(model) as folder:
         if public_key is not None:
             verify(folder, public_key, model)
-        return Bundle.read(folder)
+        return Bundle.read(folder, explained=explained)

@@ -71,4 +71,4 @@ def test_intervals_of_the_probability_hold_probabilities(tmp_path: Path) -> None
 
 def test_a_bundle_is_files_of_one_folder_with_names_of_their_own() -> None:
     assert {path.parent for path in BUNDLE} == {Path("models")}
-    assert len({path.name for path in BUNDLE}) == len(BUNDLE) == 9
+    assert len({path.name for path in BUNDLE}) == len(BUNDLE) == 10

@@ -28,7 +28,7 @@ from dermascreen.explanation.faithfulness import (
     sensitivities,
     symmetry,
 )
-from dermascreen.explanation.gradcam import MapKind
+from dermascreen.explanation.maps import MapKind
 from dermascreen.network.model import build
 
 SIZE = 32

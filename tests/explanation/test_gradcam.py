@@ -17,14 +17,13 @@ from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.gradcam import (
     VARIANTS,
     GradCam,
-    MapKind,
     explain,
     finish,
-    frame_energy,
     kind_of,
     make_cam,
     summarise,
 )
+from dermascreen.explanation.maps import MapKind, frame_energy
 from dermascreen.network.layers import find_layer
 from dermascreen.network.model import build
 

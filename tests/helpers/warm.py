@@ -19,7 +19,9 @@ import traceback
 
 PROGRAMS = {"python": [], "dermascreen": ["-m", "dermascreen"], "dvc": ["-m", "dvc"]}  # and what they are to Python
 PACKAGES = (
-    "torch", "torchvision", "lightning", "torchmetrics", "captum.attr", "timm", "mlflow", "mlflow.pyfunc",
+    "torch", "torchvision", "lightning", "torchmetrics", "captum.attr", "timm", "onnxruntime",
+    "networkx", "torch.export._trace", "onnxscript.function_libs.torch_lib.ops",
+    "mlflow", "mlflow.pyfunc",
     "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
     "pandas", "sklearn.metrics", "sklearn.isotonic", "sklearn.ensemble", "scipy.stats", "matplotlib.pyplot", "cv2",
     "imagehash", "PIL.Image", "jinja2", "pydantic", "dvc.cli", "dvc.repo", "dvc.repo.reproduce", "dvc.commands.repro",

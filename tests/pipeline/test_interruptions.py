@@ -85,8 +85,8 @@ def test_two_processes_make_one_run_and_one_set_of_files(project) -> None:
     assert runs_of_train(project) == ["FINISHED", *before]
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["train"]
     assert {out["path"] for out in lock["outs"]} == {
-        "models/weights.safetensors", "models/model.json", "reports/plots/train", "reports/details/train.json",
-        "metrics/train.json",
+        "models/weights.safetensors", "models/model.json", "models/network.onnx", "reports/plots/train",
+        "reports/details/train.json", "metrics/train.json",
     }  # fmt: skip
     assert len(pd.read_csv(project / "reports/plots/train/curves.csv")) == 2
     assert not list(project.glob(".dermascreen/checkpoints/*"))

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,24 +9,26 @@ from networks import at, untrained
 from torch import nn
 
 from dermascreen.artifacts.model.description import Description
-from dermascreen.network.model import Network, build
+from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.network.export import as_onnx, export, noise
+from dermascreen.network.model import build
 from dermascreen.network.pixels import IMAGENET_MEAN, IMAGENET_STD
-from dermascreen.prediction.forward import embed, forward, predict_logits, prepare, symmetries
+from dermascreen.prediction.forward import ForwardPass, embed, forward, predict_logits, sigmoid, symmetries
+
+IMAGE = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
 
 
 def test_symmetries_are_the_eight_of_the_square() -> None:
-    image = torch.arange(9.0).reshape(1, 1, 3, 3)
-    views = [view.numpy()[0, 0] for view in symmetries(image)]
-    expected = [np.rot90(side, k) for k in range(4) for side in (image.numpy()[0, 0], image.numpy()[0, 0].T)]
-    assert {view.tobytes() for view in views} == {np.ascontiguousarray(view).tobytes() for view in expected}
-    assert len({view.tobytes() for view in views}) == 8
-    assert np.array_equal(views[0], image.numpy()[0, 0])
+    views = [view.tobytes() for view in symmetries(IMAGE)]
+    expected = {np.rot90(side, turns).tobytes() for turns in range(4) for side in (IMAGE, IMAGE.swapaxes(0, 1))}
+    assert len(set(views)) == 8
+    assert set(views) == expected
+    assert views[0] == IMAGE.tobytes()
 
 
 @pytest.mark.parametrize("turns", range(4))
 def test_the_views_of_a_turned_image_are_the_same_views(turns) -> None:
-    image = torch.arange(9.0).reshape(1, 1, 3, 3)
-    plain, turned = ({view.numpy().tobytes() for view in symmetries(i)} for i in (image, image.rot90(turns, (2, 3))))
+    plain, turned = ({view.tobytes() for view in symmetries(one)} for one in (IMAGE, np.rot90(IMAGE, turns)))
     assert plain == turned
 
 
@@ -46,7 +50,14 @@ class Corner(nn.Module):
         return self.decide(self.backbone(images))
 
 
-def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one() -> None:
+@pytest.fixture(scope="module")
+def corner(tmp_path_factory) -> ForwardPass:
+    file = tmp_path_factory.mktemp("corner") / "network.onnx"
+    export(Corner(), file)  # type: ignore[arg-type]
+    return ForwardPass(file)
+
+
+def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one(corner) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
     rows = np.array([3, 0, 4])
 
@@ -58,30 +69,32 @@ def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one() -
         [np.rot90(side, turns) for turns in range(4) for side in (pixels[row], pixels[row][:, ::-1])] for row in rows
     ]
     expected = [np.mean([logit(view) for view in eight]) for eight in views]
-    found = predict_logits(Corner(), pixels, rows, tta=True)  # type: ignore[arg-type]
+    found = predict_logits(corner, pixels, rows, tta=True)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    plain = predict_logits(Corner(), pixels, rows)  # type: ignore[arg-type]
+    plain = predict_logits(corner, pixels, rows)
     np.testing.assert_allclose(plain, [logit(pixels[row]) for row in rows], rtol=1e-5)
     assert not np.allclose(plain, found)
 
 
-def test_no_image_has_no_logit() -> None:
+def test_no_image_has_no_logit(corner) -> None:
     pixels = np.zeros((1, 4, 4, 3), dtype=np.uint8)
-    assert predict_logits(Corner(), pixels, np.array([], dtype=int)).shape == (0,)  # type: ignore[arg-type]
+    assert predict_logits(corner, pixels, np.array([], dtype=int)).shape == (0,)
 
 
-def test_embeddings_are_those_of_the_image_as_it_is() -> None:
+def test_embeddings_are_those_of_the_image_as_it_is(corner) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
     expected = (pixels[[3, 1], 0, 0] / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
-    found = embed(Corner(), pixels, np.array([3, 1]), batch_size=1)  # type: ignore[arg-type]
+    found = embed(corner, pixels, np.array([3, 1]))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(forward(Corner(), pixels[[3, 1]], tta=True).embeddings, found)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(forward(corner, pixels[[3, 1]], tta=True).embeddings, found)
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network(tmp_path_factory) -> ForwardPass:
     torch.manual_seed(0)
-    return prepare(build(untrained(dropout=0.1), at(32)))
+    file = tmp_path_factory.mktemp("network") / "network.onnx"
+    export(build(untrained(dropout=0.1), at(32)), file)
+    return ForwardPass(file)
 
 
 @pytest.mark.slow
@@ -95,3 +108,42 @@ def test_a_logit_is_the_same_to_the_last_bit_in_any_company(network, tta, compan
     assert among.logits.tobytes() == np.concatenate([alone[row].logits for row in company]).tobytes()
     assert among.embeddings.tobytes() == np.concatenate([alone[row].embeddings for row in company]).tobytes()
     assert predict_logits(network, pixels, np.array(company), tta).tobytes() == among.logits.tobytes()
+
+
+def test_a_logit_does_not_depend_on_the_number_of_cores(network, monkeypatch) -> None:
+    pixels, found = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8), set()
+    for cores in (1, 2, 5):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        found.add(predict_logits(network, pixels, np.arange(6)).tobytes())
+    assert len(found) == 1
+
+
+def test_what_cannot_be_run_is_one_sentence(tmp_path) -> None:
+    file = tmp_path / "network.onnx"
+    with pytest.raises(MissingInputError, match=r"network\.onnx does not exist"):
+        ForwardPass(file)
+    for content in (b"", b"{}", b"\x08\x0a\x12"):
+        file.write_bytes(content)
+        with pytest.raises(BadTableError, match=r"network\.onnx does not (hold a network that can be run|give logit)"):
+            ForwardPass(file)
+
+
+def test_another_network_is_refused(tmp_path) -> None:
+    file = tmp_path / "network.onnx"
+    file.write_bytes(as_onnx(Mean().eval(), noise(4, 1), ["logit"]))
+    with pytest.raises(BadTableError, match=r"network\.onnx does not give logit and embedding"):
+        ForwardPass(file)
+
+
+def test_sigmoid_is_exact_at_zero_and_keeps_the_order_of_large_logits() -> None:
+    found = sigmoid(np.array([-800, -2, 0, 2, 20, 30], dtype=np.float32))
+    assert found[2] == 0.5
+    assert found[1] + found[3] == pytest.approx(1, abs=1e-15)
+    assert found[3] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert found[0] == 0
+    assert found[4] < found[5] < 1
+
+
+class Mean(nn.Module):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float().mean((1, 2, 3))

@@ -12,13 +12,15 @@ from serving_samples import SIZE, encoded, pixels
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
 from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.artifacts.model.explanation import Explanation
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE, ReferenceImages
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.evidence.calibration import probability_intervals
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
+from dermascreen.network.export import export
 from dermascreen.network.model import build, save
-from dermascreen.prediction.forward import embed, predict_logits
+from dermascreen.prediction.forward import ForwardPass, embed, predict_logits
 from dermascreen.prediction.reference import Reference, digest_of
 from dermascreen.serving.bundle import Bundle
 
@@ -30,11 +32,13 @@ def models(tmp_path_factory) -> Path:
     """A folder as the pipeline leaves models/."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
-    network = build(untrained(), at(SIZE))
-    save(network, folder / WEIGHTS.name, folder / Description.PATH.name)
+    trained = build(untrained(), at(SIZE))
+    save(trained, folder / WEIGHTS.name, folder / Description.PATH.name)
+    export(trained, folder / EXPORTED.name)
+    network = ForwardPass(folder / EXPORTED.name)
     shown, rows = pixels(2 * TRAINED, 0), np.arange(2 * TRAINED)
     logit, label = predict_logits(network, shown, rows).astype(float), np.arange(2 * TRAINED) % 2
-    embeddings = embed(network, shown, rows, 16)
+    embeddings = embed(network, shown, rows)
     Calibration(temperature=2.0, tta=False).write(folder / Calibration.PATH.name)
     intervals = ProbabilityIntervals.of(probability_intervals(label, logit))
     intervals.write(folder / ProbabilityIntervals.PATH.name)
@@ -57,6 +61,11 @@ def models(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(models) -> Bundle:
     return Bundle.read(models)
+
+
+@pytest.fixture(scope="session")
+def with_maps(models) -> Bundle:
+    return Bundle.read(models, explained=True)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from scipy.special import expit
 from serving_samples import encoded, pixels
 
 from dermascreen.evidence.operating_points import BAND, Band
-from dermascreen.explanation.gradcam import MapKind, explain
+from dermascreen.explanation.gradcam import explain
+from dermascreen.explanation.maps import MapKind
 from dermascreen.prediction.forward import predict_logits
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import NEAREST, Failure, Photograph, PhotographPredictor, Prediction
@@ -162,21 +163,21 @@ def test_an_image_beyond_the_limit_is_unlike_the_training_images(bundle) -> None
         assert any(warning.startswith(said) for warning in predict_one(narrow, content).warnings) == expected
 
 
-def test_maps_explain_what_was_decided(bundle) -> None:
+def test_maps_explain_what_was_decided(with_maps) -> None:
     shown = pixels(4, 5)
-    predictor = PhotographPredictor(bundle, explained=True, batch_size=4)
+    predictor = PhotographPredictor(with_maps, batch_size=4)
     predicted = list(predictor(photograph(encoded(image)) for image in shown))
     signs = np.where([one.decision == "malignant" for one in predicted], 1.0, -1.0)
-    expected = explain(bundle.predictor.network, MapKind("backbone.layer3"), shown, np.arange(4), signs, batch_size=4)
+    expected = explain(with_maps.network, MapKind("backbone.layer3"), shown, np.arange(4), signs, batch_size=4)
     for one, (values, flat) in zip(predicted, expected, strict=True):
         np.testing.assert_array_equal(one.map.values, values)
         assert one.map.flat == flat
         np.testing.assert_array_equal(one.pixels, shown[predicted.index(one)])
 
 
-def test_several_threads_get_the_answers_of_one(bundle) -> None:
+def test_several_threads_get_the_answers_of_one(with_maps) -> None:
     shown = [encoded(image) for image in pixels(6, 5)]
-    predictor = PhotographPredictor(bundle, explained=True)
+    predictor = PhotographPredictor(with_maps)
     alone = [next(predictor([photograph(content)])) for content in shown]
     found: dict[int, Prediction | Failure] = {}
 

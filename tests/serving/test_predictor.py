@@ -1,14 +1,27 @@
 """The one way from pixels to a decision, on a model that has learnt nothing."""
 
+import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from serving_samples import pixels
+from serving_samples import encoded, pixels
 
 from dermascreen.core.errors import MissingInputError
 from dermascreen.prediction.forward import embed, predict_logits
 from dermascreen.prediction.predictor import Predictor
+from dermascreen.serving.bundle import Bundle
+
+WITHOUT_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm", "captum"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
 
 
 def test_what_is_said_of_an_image_is_what_the_parts_say_and_the_same_in_any_company(bundle) -> None:
@@ -21,7 +34,7 @@ def test_what_is_said_of_an_image_is_what_the_parts_say_and_the_same_in_any_comp
     assert found.high.tolist() == high.tolist()
     for name, decisions in found.decisions.items():
         assert decisions.tolist() == predictor.points.decide(probability, name).tolist()
-    embeddings = embed(predictor.network, shown, np.arange(5), 5)
+    embeddings = embed(predictor.network, shown, np.arange(5))
     np.testing.assert_allclose(found.distances, predictor.reference.distances(embeddings), atol=1e-5)
     alone = predictor.predict(shown[[3]])
     assert (alone.logit[0], alone.novelty[0]) == (found.logit[3], found.novelty[3])
@@ -41,3 +54,25 @@ def test_a_file_is_read_when_it_is_needed_and_once(models, tmp_path) -> None:
     before = predictor.probabilities(logits).probability
     (folder / "calibration.json").unlink()
     assert predictor.probabilities(logits).probability.tolist() == before.tolist()
+
+
+def test_a_model_from_before_its_network_was_kept_as_onnx_predicts_the_same(models, tmp_path, bundle) -> None:
+    folder = shutil.copytree(models, tmp_path / "models")
+    (folder / "network.onnx").unlink()
+    shown = pixels(3, 3)
+    found = Bundle.read(folder).predictor.predict(shown)
+    assert found.logit.tobytes() == bundle.predictor.predict(shown).logit.tobytes()
+    assert not (folder / "network.onnx").exists()
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(MissingInputError, match=r"network\.onnx does not exist"):
+        Bundle.read(folder)
+
+
+def test_photographs_are_predicted_without_torch(models, tmp_path, bundle) -> None:
+    shown = pixels(1, 3)[0]
+    (tmp_path / "a.png").write_bytes(encoded(shown))
+    command = f"from dermascreen.cli import main; main(['predict', '--json', '--model', {str(models)!r}, 'a.png'])"
+    run = [sys.executable, "-c", WITHOUT_TORCH + command]
+    done = subprocess.run(run, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["logit"] == pytest.approx(bundle.predictor.predict(shown[np.newaxis]).logit[0])

@@ -22,10 +22,11 @@ from tqdm import tqdm
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.results.details.explanation import Check, Checks
 from dermascreen.evidence.frame import frame_mask
-from dermascreen.explanation.gradcam import MapKind, finish, make_cam
+from dermascreen.explanation.gradcam import finish, make_cam
+from dermascreen.explanation.maps import MapKind
 from dermascreen.network.backbones import Layer
+from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.model import Network
-from dermascreen.prediction.forward import as_input, prepare, symmetries
 
 CRITERIA = {
     "randomisation": 0.3,  # rank correlation with the map of a network with shuffled weights, without sign: at most
@@ -306,6 +307,14 @@ def symmetry(network: nn.Module, kind: MapKind, evidence: Evidence, batch_size: 
     views = (_maps(network, kind, view, evidence.signs, batch_size) for view in symmetries(evidence.images))
     first, *others = (undo(maps) for undo, maps in zip(_undone(), views, strict=True))
     return np.asarray(np.mean([rank_correlation(first, other) for other in others], axis=0))
+
+
+def symmetries(images: Tensor) -> Iterator[Tensor]:
+    """The eight turns and flips of `images`, shape (N, C, S, S), beginning with themselves."""
+    for turns in range(4):
+        turned = images.rot90(turns, dims=(2, 3))
+        yield turned
+        yield turned.flip(3)
 
 
 def _undone() -> Iterator[Callable[[Tensor], Tensor]]:

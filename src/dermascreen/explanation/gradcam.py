@@ -12,7 +12,6 @@ to a factor. Guided Grad-CAM multiplies the enlarged Grad-CAM map by guided back
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,29 +22,17 @@ from torch.nn import functional
 
 from dermascreen.artifacts.results.details.explanation import Checks, ExplainDetails, OutcomeCounts
 from dermascreen.core.params import ExplainParams
-from dermascreen.evidence.frame import frame_mask
+from dermascreen.explanation.maps import Map, MapKind, frame_energy
 from dermascreen.explanation.selection import OUTCOMES
+from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.layers import GUIDED, find_layer, layer_for_maps, require_relus
 from dermascreen.network.model import Network
-from dermascreen.prediction.forward import as_input, prepare
 
 TINY = 1e-12  # a map whose maximum is at most this is flat
 SAME = 1e-5  # and so is one whose values differ by at most this share of it, which is more than 32-bit rounding
 
 
 Attribute = Callable[[Tensor, Tensor], Tensor]  # images and signs to maps
-
-
-class Map(NamedTuple):
-    values: npt.NDArray[np.float32]  # (H, W), in [0, 1] with maximum 1; all zero if flat
-    flat: bool
-
-
-class MapKind(NamedTuple):
-    """How maps are made: at which layer, by its dotted name, and by which of VARIANTS."""
-
-    layer: str
-    variant: str = "grad_cam"
 
 
 def kind_of(params: ExplainParams, network: Network) -> MapKind:
@@ -157,11 +144,6 @@ def finish(maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     large = functional.interpolate(maps.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)
     large = large / large.amax((1, 2), keepdim=True).clamp_min(TINY)
     return large.masked_fill(flat.view(-1, 1, 1), 0.0), flat
-
-
-def frame_energy(values: npt.NDArray[np.float32]) -> float:
-    """The share of a map's sum that lies in the frame, where a lesion seldom is; `values` (H, W), not all zero."""
-    return float(values[frame_mask(*values.shape)].sum(dtype=np.float64) / values.sum(dtype=np.float64))
 
 
 def summarise(

@@ -8,17 +8,17 @@ import numpy as np
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
-from dermascreen.artifacts.model.description import WEIGHTS, Description
+from dermascreen.artifacts.model.description import Description
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, read_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE
 from dermascreen.evidence.calibration import with_interval
 from dermascreen.evidence.metrics import Scores
 from dermascreen.evidence.operating_points import Decisions, OperatingPoints
-from dermascreen.network.model import Network, load_model
-from dermascreen.prediction.forward import Floats, Rows, forward, predict_logits, prepare
+from dermascreen.prediction.forward import Floats, ForwardPass, Rows, forward, predict_logits
 from dermascreen.prediction.reference import Distances, Reference
 
-MODELS = WEIGHTS.parent
+MODELS = EXPORTED.parent
 
 
 class Probabilities(NamedTuple):
@@ -58,9 +58,12 @@ class Predictor:
         return self
 
     @cached_property
-    def network(self) -> Network:
-        """Prepared for inference."""
-        return prepare(load_model(self.folder / WEIGHTS.name, self.folder / Description.PATH.name))
+    def network(self) -> ForwardPass:
+        return ForwardPass(self.folder / EXPORTED.name)
+
+    @cached_property
+    def description(self) -> Description:
+        return Description.read(self.folder / Description.PATH.name)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -81,7 +84,7 @@ class Predictor:
     @property
     def size(self) -> int:
         """Pixels a side of the network's input."""
-        return self.network.description.image_size
+        return self.description.image_size
 
     def logits(self, pixels: Pixels, rows: Rows, tta: bool | None = None) -> Floats:
         """The logit of each of `rows` of `pixels`, uint8 (N, size, size, 3); shape (len(rows),).

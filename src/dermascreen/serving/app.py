@@ -34,7 +34,7 @@ OPTIONS = {
 def predictor_of(model: str) -> PhotographPredictor:
     """The model that is served, with maps; raises a DermascreenError if it cannot be read."""
     with located(model) as folder:
-        return PhotographPredictor(Bundle.read(folder), explained=True)
+        return PhotographPredictor(Bundle.read(folder, explained=True))
 
 
 def serve(model: str, host: str, port: int) -> int:

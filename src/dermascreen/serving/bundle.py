@@ -2,16 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self
 
+from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.artifacts.model.explanation import Explanation
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.files import MODEL_CARD
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.core.errors import MissingInputError
 from dermascreen.evidence.operating_points import BAND, HIGH_RECALL, OperatingPoints
-from dermascreen.explanation.gradcam import MapKind
+from dermascreen.explanation.maps import MapKind
+from dermascreen.prediction.forward import ForwardPass
 from dermascreen.prediction.predictor import Predictor
 from dermascreen.report.wording import caveat_of
+
+if TYPE_CHECKING:
+    from dermascreen.network.model import Network
 
 
 @dataclass(frozen=True)
@@ -22,15 +29,24 @@ class Bundle:
     sweep: Sweep
     explanation: Explanation
     card: str  # the model card, in Markdown
+    network: "Network | None" = None  # in torch, of which maps are made
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read a folder that holds BUNDLE by their own names; DermascreenError says what is missing or broken."""
+    def read(cls, folder: Path, *, explained: bool = False) -> Self:
+        """Read a folder that holds BUNDLE by their own names; DermascreenError says what is missing or broken.
+
+        With `explained`, the network in torch too, so that maps can be made. A model that was made before its network
+        was kept as ONNX is read as well, and takes some seconds more.
+        """
+        predictor = Predictor(folder)
+        if not (folder / EXPORTED.name).exists() and (folder / WEIGHTS.name).exists():
+            predictor.network = _export(folder)
         return cls(
-            Predictor(folder).load(),
+            predictor.load(),
             Sweep.read(folder / Sweep.PATH.name),
             Explanation.read(folder / Explanation.PATH.name),
             _read_text(folder / MODEL_CARD.name),
+            _read_network(folder) if explained else None,
         )
 
     @property
@@ -50,6 +66,20 @@ class Bundle:
         names = (point, HIGH_RECALL) if point == BAND else (point,)
         found = [caveat_of(self.points[name]) for name in names]
         return " ".join(filter(None, found)) or None
+
+
+def _export(folder: Path) -> ForwardPass:
+    from dermascreen.network.export import export  # noqa: PLC0415 - torch is slow to import
+
+    with TemporaryDirectory() as made:
+        export(_read_network(folder), Path(made, EXPORTED.name))
+        return ForwardPass(Path(made, EXPORTED.name))
+
+
+def _read_network(folder: Path) -> "Network":
+    from dermascreen.network.model import load_model  # noqa: PLC0415 - torch is slow to import
+
+    return load_model(folder / WEIGHTS.name, folder / Description.PATH.name)
 
 
 def _read_text(path: Path) -> str:

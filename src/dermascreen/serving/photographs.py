@@ -17,7 +17,7 @@ from dermascreen.data.photographs.framing import DARK, field_of_view, to_input
 from dermascreen.data.photographs.photograph import show
 from dermascreen.evidence.frame import frame_share
 from dermascreen.evidence.operating_points import BENIGN, Decisions
-from dermascreen.explanation.gradcam import Map, explain, frame_energy
+from dermascreen.explanation.maps import Map, frame_energy
 from dermascreen.prediction.reference import Neighbour
 from dermascreen.serving.bundle import Bundle
 
@@ -69,14 +69,11 @@ class _Decoded(NamedTuple):
 
 
 class PhotographPredictor:
-    """A model in use; safe to call from several threads."""
+    """A model in use, with maps if the bundle has the network for them; safe to call from several threads."""
 
-    def __init__(
-        self, bundle: Bundle, *, point: str | None = None, explained: bool = False, batch_size: int = BATCH_SIZE
-    ) -> None:
+    def __init__(self, bundle: Bundle, *, point: str | None = None, batch_size: int = BATCH_SIZE) -> None:
         self.bundle = bundle
         self.point = point or bundle.points.in_use
-        self._explained = explained
         self._batch_size = batch_size
         self._one_at_a_time = threading.Lock()  # a map's hooks sit in the network, for any thread that calls it
 
@@ -102,7 +99,7 @@ class PhotographPredictor:
             return Failure(photograph.name, error.problem)
         except OSError as error:
             return Failure(photograph.name, f"cannot be read ({error.strerror or error})")
-        params, sides = self.bundle.predictor.network.description.preprocess, (shown.width, shown.height)
+        params, sides = self.bundle.predictor.description.preprocess, (shown.width, shown.height)
         size = params.image_size
         warnings = list(shown.warnings)
         if min(sides) < size:
@@ -128,8 +125,7 @@ class PhotographPredictor:
     def _predict_decoded(self, decoded: list[_Decoded]) -> list[Prediction]:
         bundle, reference = self.bundle, self.bundle.predictor.reference
         pixels = np.stack([one.pixels for one in decoded])
-        with self._one_at_a_time:
-            found = bundle.predictor.predict(pixels)
+        found = bundle.predictor.predict(pixels)
         maps = self._maps(pixels, found.decisions[self.point])
         predictions, caveat = [], bundle.caveat(self.point)
         for place, one in enumerate(decoded):
@@ -159,13 +155,12 @@ class PhotographPredictor:
 
     def _maps(self, pixels: Pixels, decisions: Decisions) -> list[Map] | list[None]:
         """The evidence for what was decided; what is referred is explained as malignant."""
-        if not self._explained:
+        bundle = self.bundle
+        if bundle.network is None:
             return [None] * len(pixels)
+        from dermascreen.explanation.gradcam import explain  # noqa: PLC0415 - torch is slow to import
+
         signs = np.where(decisions == BENIGN, -1.0, 1.0)
         rows = np.arange(len(pixels))
         with self._one_at_a_time:
-            return list(
-                explain(
-                    self.bundle.predictor.network, self.bundle.maps, pixels, rows, signs, batch_size=self._batch_size
-                )
-            )
+            return list(explain(bundle.network, bundle.maps, pixels, rows, signs, batch_size=self._batch_size))

@@ -1,0 +1,94 @@
+"""The network as ONNX, which runs without torch: decoded images in, whatever is asked for out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, open_session
+from dermascreen.core.errors import ArchitectureError, ExportError
+from dermascreen.core.files import replacing
+from dermascreen.network.model import Network
+from dermascreen.network.pixels import normalise
+
+TOLERANCE = 1e-4  # of the logit, times its size where that is above 1
+CHECKED = 4  # images of noise on which the two are compared
+
+
+class FromPixels(nn.Module):
+    """The network with decoded images, uint8 (N, size, size, 3), as its input, and OUTPUTS as its outputs."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        about = self.network.description
+        embedding = self.network.backbone(normalise(pixels, about.mean, about.std))
+        return self.network.decide(embedding), embedding
+
+
+def noise(size: int, count: int) -> Tensor:
+    """Images without anything in them, uint8 (count, size, size, 3), the same ones each time."""
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
+
+
+def require_export(network: Network) -> None:
+    """Raise ArchitectureError, before any training, if `network` cannot be written as ONNX.
+
+    Only torch's part of the work, in which an architecture fails if it does, is tried.
+    """
+    learning = network.training
+    try:
+        torch.export.export(FromPixels(network).eval(), (noise(network.description.image_size, 1),))
+    except Exception as error:  # of any type, since it runs the network's own code
+        problem = f"{network.description.architecture} cannot be written as ONNX, by which photographs are predicted"
+        raise ArchitectureError(f"{problem} ({type(error).__name__}: {str(error).partition(chr(10))[0]})") from error
+    finally:
+        network.train(learning)
+
+
+def export(network: Network, file: Path = EXPORTED) -> None:
+    """Write the network as ONNX: input PIXELS, uint8 (1, size, size, 3), and OUTPUTS, of shapes (1,) and (1, d).
+
+    The same weights give the same bytes. Raises ExportError, and writes nothing, if a logit differs from torch's by
+    more than TOLERANCE.
+    """
+    module, size = FromPixels(network).cpu().eval(), network.description.image_size
+    content = as_onnx(module, noise(size, 1), OUTPUTS)
+    require_equal(module, content, torch.split(noise(size, CHECKED), 1), file)
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
+
+
+def as_onnx(module: nn.Module, pixels: Tensor, outputs: Sequence[str], *, any_number: bool = False) -> bytes:
+    """A module of one input in evaluation mode as an ONNX file, for inputs of the shape of `pixels`.
+
+    With `any_number`, for any number of images. What torch adds of its own source, paths of this machine among it, is
+    left out.
+    """
+    dynamic = {PIXELS: {0: torch.export.Dim("images", min=1)}} if any_number else None
+    program = torch.onnx.export(
+        module, (pixels,), input_names=[PIXELS], output_names=[*outputs], dynamic_shapes=dynamic, verbose=False
+    )
+    written = cast("torch.onnx.ONNXProgram", program).model_proto  # None only where torch is to write the file
+    graph = written.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+    content: bytes = written.SerializeToString(deterministic=True)
+    return content
+
+
+@torch.inference_mode()
+def require_equal(module: nn.Module, content: bytes, inputs: Sequence[Tensor], file: Path) -> float:
+    """The largest difference of `module`'s first output, relative where it is above 1; ExportError above TOLERANCE."""
+    session = open_session(content)
+    expected = np.concatenate([module(pixels)[0].numpy() for pixels in inputs])
+    found = np.concatenate([session.run(None, {PIXELS: pixels.numpy()})[0] for pixels in inputs])
+    apart = float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected))))
+    if not apart <= TOLERANCE:
+        raise ExportError(file, apart, TOLERANCE)
+    return apart
