@@ -17,7 +17,7 @@ from dermascreen.core.tables import write_table
 from dermascreen.core.tracking.run import CHECKPOINTS
 from dermascreen.network.export import export, require_export
 from dermascreen.network.layers import require_maps
-from dermascreen.network.model import build, save
+from dermascreen.network.model import build, load_model, save
 from dermascreen.network.weights import in_words
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit, summarise
@@ -69,7 +69,7 @@ def main() -> None:
             return
         run.clear_step()
         save(network)
-        export(network)
+        export(load_model())  # what was saved, of which maps are made
         write_table(pd.DataFrame(fitted.epochs), curves)
         for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)

@@ -1,6 +1,7 @@
 """Imports run one way: no room imports one that stands above it, nor one beside it."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src/dermascreen"
@@ -39,3 +40,18 @@ def test_every_room_imports_only_what_stands_below_it() -> None:
 
 def test_all_that_is_no_room_is_the_command() -> None:
     assert {file.name for file in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "cli.py"}
+
+
+def test_numbers_and_predictions_are_made_without_torch() -> None:
+    for room in ("evidence", "prediction", "artifacts", "core"):
+        for file in (PACKAGE / room).rglob("*.py"):
+            roots = {name.partition(".")[0] for name in imported_by(file)}
+            assert not {"torch", "torchvision", "timm", "lightning", "captum"} & roots, file
+
+
+def imported_by(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)

@@ -182,7 +182,7 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 
 def _predict(wanted: argparse.Namespace) -> int:
-    from dermascreen.serving import output  # noqa: PLC0415 - pandas and the network are slow to import
+    from dermascreen.serving import output  # noqa: PLC0415 - pandas and onnxruntime are slow to import
     from dermascreen.serving.inputs import find_photographs  # noqa: PLC0415
     from dermascreen.serving.maps import make_new, saving_maps  # noqa: PLC0415
     from dermascreen.serving.photographs import PhotographPredictor  # noqa: PLC0415

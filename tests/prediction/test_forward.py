@@ -1,4 +1,4 @@
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from networks import at, untrained
 from torch import nn
 
 from dermascreen.artifacts.model.description import Description
+from dermascreen.core import threads
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.network.export import as_onnx, export, noise
 from dermascreen.network.model import build
@@ -51,10 +52,15 @@ class Corner(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def corner(tmp_path_factory) -> ForwardPass:
+def corner_file(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("corner") / "network.onnx"
     export(Corner(), file)  # type: ignore[arg-type]
-    return ForwardPass(file)
+    return file
+
+
+@pytest.fixture
+def corner(corner_file) -> ForwardPass:
+    return ForwardPass(corner_file)
 
 
 def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one(corner) -> None:
@@ -78,7 +84,10 @@ def test_augmented_logits_are_the_mean_over_the_eight_views_taken_one_by_one(cor
 
 def test_no_image_has_no_logit(corner) -> None:
     pixels = np.zeros((1, 4, 4, 3), dtype=np.uint8)
-    assert predict_logits(corner, pixels, np.array([], dtype=int)).shape == (0,)
+    none = np.array([], dtype=int)
+    assert predict_logits(corner, pixels, none).shape == (0,)
+    assert embed(corner, pixels, none).shape == (0, 3)
+    assert [part.shape for part in forward(corner, pixels[:0])] == [(0,), (0, 3)]
 
 
 def test_embeddings_are_those_of_the_image_as_it_is(corner) -> None:
@@ -112,8 +121,9 @@ def test_a_logit_is_the_same_to_the_last_bit_in_any_company(network, tta, compan
 
 def test_a_logit_does_not_depend_on_the_number_of_cores(network, monkeypatch) -> None:
     pixels, found = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8), set()
-    for cores in (1, 2, 5):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+    assert network._session.get_session_options().intra_op_num_threads == 1
+    for count in (1, 2, 5):
+        monkeypatch.setattr(threads, "cores", lambda count=count: count)
         found.add(predict_logits(network, pixels, np.arange(6)).tobytes())
     assert len(found) == 1
 
@@ -124,14 +134,28 @@ def test_what_cannot_be_run_is_one_sentence(tmp_path) -> None:
         ForwardPass(file)
     for content in (b"", b"{}", b"\x08\x0a\x12"):
         file.write_bytes(content)
-        with pytest.raises(BadTableError, match=r"network\.onnx does not (hold a network that can be run|give logit)"):
+        with pytest.raises(BadTableError, match=r"network\.onnx (does not hold a network that can|is not a netw)"):
             ForwardPass(file)
+
+
+def test_a_damaged_file_runs_or_is_one_sentence_and_nothing_is_printed(tmp_path, corner_file, capfd) -> None:
+    whole, random, refused = corner_file.read_bytes(), np.random.default_rng(0), 0
+    for place in random.integers(0, len(whole), 200):
+        damaged = bytearray(whole)
+        damaged[place] ^= int(random.integers(1, 256))
+        (tmp_path / "network.onnx").write_bytes(damaged)
+        try:
+            ForwardPass(tmp_path / "network.onnx")
+        except BadTableError:
+            refused += 1
+    assert refused > 50
+    assert capfd.readouterr() == ("", "")
 
 
 def test_another_network_is_refused(tmp_path) -> None:
     file = tmp_path / "network.onnx"
     file.write_bytes(as_onnx(Mean().eval(), noise(4, 1), ["logit"]))
-    with pytest.raises(BadTableError, match=r"network\.onnx does not give logit and embedding"):
+    with pytest.raises(BadTableError, match=r"network\.onnx is not a network from pixels to logit and embedding"):
         ForwardPass(file)
 
 

@@ -31,15 +31,18 @@ def small(tmp_path) -> Path:
     return lock
 
 
+HASHES = ("a" * 64, "e" * 64)
+
+
 def components(bill: str) -> dict[str, dict]:
     return {component["bom-ref"]: component for component in json.loads(bill)["components"]}
 
 
 def test_packages_of_the_lock_are_listed_with_version_hashes_licence_and_whether_the_model_needs_them(small) -> None:
-    bill = bill_of_materials(small, "a" * 64, START, "Photographs of nobody.", ["CC-0", "CC-BY", "CC-0"])
+    bill = bill_of_materials(small, HASHES, START, "Photographs of nobody.", ["CC-0", "CC-BY", "CC-0"])
     found = components(bill)
     numpy, pytest_ = f"numpy=={version('numpy')}", f"pytest=={version('pytest')}"
-    assert {*found} == {"dermascreen", "start", "photographs", numpy, pytest_, f"pywin=={version('numpy')}"}
+    assert {*found} == {"dermascreen", "network", "start", "photographs", numpy, pytest_, f"pywin=={version('numpy')}"}
     assert found[numpy]["purl"] == f"pkg:pypi/numpy@{version('numpy')}"
     assert sorted(digest["content"] for digest in found[numpy]["hashes"]) == ["1" * 64, "2" * 64]
     assert (found[numpy]["scope"], found[pytest_]["scope"]) == ("required", "excluded")
@@ -48,21 +51,23 @@ def test_packages_of_the_lock_are_listed_with_version_hashes_licence_and_whether
 
 
 def test_the_weights_are_what_the_bill_is_about_and_name_what_they_were_made_from(small) -> None:
-    bill = bill_of_materials(small, "a" * 64, START, "Photographs of nobody.", ["CC-BY", "CC-0", "CC-BY"])
+    bill = bill_of_materials(small, HASHES, START, "Photographs of nobody.", ["CC-BY", "CC-0", "CC-BY"])
     about, found = json.loads(bill)["metadata"]["component"], components(bill)
     assert about["type"] == "machine-learning-model"
     assert about["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
+    assert found["network"]["name"] == "models/network.onnx"
+    assert found["network"]["hashes"] == [{"alg": "SHA-256", "content": "e" * 64}]
     assert found["start"]["hashes"] == [{"alg": "SHA-256", "content": "b" * 64}]
     assert found["start"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     assert found["photographs"]["description"] == "Photographs of nobody."
     assert {entry["license"]["name"] for entry in found["photographs"]["licenses"]} == {"CC-0", "CC-BY"}
     needs = {entry["ref"]: entry.get("dependsOn", []) for entry in json.loads(bill)["dependencies"]}
-    assert sorted(needs["weights"]) == ["dermascreen", "photographs", "start"]
+    assert sorted(needs["weights"]) == ["dermascreen", "network", "photographs", "start"]
     assert f"numpy=={version('numpy')}" in needs["dermascreen"]
 
 
 def test_the_bill_of_the_project_s_own_lock_is_valid_and_complete() -> None:
-    bill = bill_of_materials(LOCK, "a" * 64, START, "Photographs.", [])
+    bill = bill_of_materials(LOCK, HASHES, START, "Photographs.", [])
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
     required = {found["name"] for found in components(bill).values() if found.get("scope") == "required"}
     declared = {wanted.split(">")[0].lower() for wanted in requires("dermascreen") if "extra ==" not in wanted}
@@ -73,13 +78,13 @@ def test_the_bill_of_the_project_s_own_lock_is_valid_and_complete() -> None:
 
 def test_weights_of_unknown_origin_have_no_licence_and_no_hash(small) -> None:
     start = Start(source="mine.pt", licence=None, trained_on=None, sha256=None)
-    found = components(bill_of_materials(small, "a" * 64, start, "Photographs.", []))["start"]
+    found = components(bill_of_materials(small, HASHES, start, "Photographs.", []))["start"]
     assert not {"licenses", "hashes"} & found.keys()
 
 
 def test_without_a_lock_there_is_no_bill(tmp_path) -> None:
     with pytest.raises(MissingInputError, match=r"requirements\.lock does not exist"):
-        bill_of_materials(tmp_path / "requirements.lock", "a" * 64, START, "Photographs.", [])
+        bill_of_materials(tmp_path / "requirements.lock", HASHES, START, "Photographs.", [])
 
 
 def test_licences_in_words() -> None:

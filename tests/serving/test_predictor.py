@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from serving_samples import encoded, pixels
 
-from dermascreen.core.errors import MissingInputError
+from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.prediction.forward import embed, predict_logits
 from dermascreen.prediction.predictor import Predictor
 from dermascreen.serving.bundle import Bundle
@@ -65,6 +65,14 @@ def test_a_model_from_before_its_network_was_kept_as_onnx_predicts_the_same(mode
     assert not (folder / "network.onnx").exists()
     (folder / "weights.safetensors").unlink()
     with pytest.raises(MissingInputError, match=r"network\.onnx does not exist"):
+        Bundle.read(folder)
+
+
+def test_a_network_of_another_size_is_refused(models, tmp_path) -> None:
+    folder = shutil.copytree(models, tmp_path / "models")
+    about = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(about | {"image_size": 32}))
+    with pytest.raises(BadTableError, match=r"models/network\.onnx does not fit .*models/model\.json"):
         Bundle.read(folder)
 
 

@@ -128,3 +128,10 @@ def test_the_loader_compresses_what_is_to_learn_and_nothing_else() -> None:
         assert not np.array_equal(expected, TRAIN.pixels[part.places])
     for part, batch in zip(schedule, loader(TRAIN, schedule, CPU, kept), strict=True):
         assert np.array_equal(batch.pixels.numpy(), TRAIN.pixels[part.places])
+    frozen = with_params(frozen_epochs=3, frozen_views=1)
+    for number, shown in ((0, True), (1, False), (2, False), (3, True)):
+        schedule = Schedule(40, frozen, seed=0)
+        schedule.set_epoch(number)
+        assert {part.shown for part in schedule} == {shown}
+        batch = next(iter(loader(TRAIN, schedule, CPU, augment)))
+        assert np.array_equal(batch.pixels.numpy(), TRAIN.pixels[batch.places.numpy()]) != shown

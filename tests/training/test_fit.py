@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+import timm
 import torch
 from sklearn.metrics import roc_auc_score
 from small_training import PARAMS, TRAIN, VAL, small, still, with_params
@@ -13,7 +14,7 @@ from dermascreen.network.inference import as_input
 from dermascreen.network.model import Network
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import Fitted, fit, summarise
-from dermascreen.training.trainer import resolve_precision
+from dermascreen.training.trainer import SyncNorms, resolve_precision
 
 DESCRIPTION = small().description
 
@@ -284,3 +285,13 @@ def test_a_damaged_checkpoint_stops_before_the_first_step(tmp_path) -> None:
     (tmp_path / "last.ckpt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"last\.ckpt is not a complete checkpoint; remove"):
         train(tmp_path)
+
+
+def test_norms_of_several_gpus_keep_the_activation_that_timm_puts_into_them() -> None:
+    norm = timm.layers.BatchNormAct2d(4).eval()
+    images = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    expected = norm(images)
+    assert expected.min() == 0
+    found = SyncNorms().apply(nn.Sequential(norm)).eval()
+    assert isinstance(found[0], nn.SyncBatchNorm)
+    torch.testing.assert_close(found(images), expected)

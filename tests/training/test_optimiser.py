@@ -103,3 +103,9 @@ def test_warm_up_yields_to_a_short_training(epochs, warmup_epochs, steps, rising
     assert rates[rising] == pytest.approx(0.01)
     assert rates[rising:] == sorted(rates[rising:], reverse=True)
     assert optimiser.param_groups[-1]["lr"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_an_optimiser_that_is_not_fused_may_take_many_tensors_at_a_time() -> None:
+    for fused, expected in ((True, True), (False, None)):
+        optimiser, _ = make_optimiser(Small(), with_params(), 10, fused=fused)
+        assert (optimiser.defaults["fused"], optimiser.defaults["foreach"]) == (expected, None)

@@ -164,7 +164,8 @@ class StoreError(DermascreenError):
 class ExportError(DermascreenError):
     def __init__(self, file: Path, apart: float, tolerance: float) -> None:
         super().__init__(
-            f"{file} was not written: its logits differ from torch's by {apart:.1e}, where {tolerance:g} is allowed."
+            f"{file} was not written: its logits differ from torch's by {apart:.1e}, where {tolerance:g} is allowed; "
+            "choose another model.architecture."
         )
 
 

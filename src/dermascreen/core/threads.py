@@ -11,6 +11,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_threads(
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -24,5 +29,5 @@ def in_threads(
     `name` stands before the progress bar, which counts `unit`s.
     """
     items = list(items)
-    with ThreadPoolExecutor(os.cpu_count(), initializer=prepare) as pool:
+    with ThreadPoolExecutor(cores(), initializer=prepare) as pool:
         return list(tqdm(pool.map(function, items), name, len(items), unit=unit, disable=None))

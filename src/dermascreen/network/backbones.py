@@ -103,7 +103,7 @@ def check_input(backbone: Backbone, architecture: str, size: int) -> None:
         own = backbone.image_size
         if own == size or _gives_maps(backbone, own):
             raise ArchitectureError(
-                f"{architecture} does not take images of {size} x {size} pixels ({_reason(error)}), but of {own}"
+                f"{architecture} does not take images of {size} x {size} pixels ({first_line(error)}), but of {own}"
             ) from None
         maps = False
     if not maps:
@@ -158,7 +158,7 @@ def _timm(architecture: str) -> Backbone:
         about, matcher = module.pretrained_cfg, module.group_matcher(coarse=True)
         map_layer = module.feature_info[-1]["module"]
     except Exception as error:  # noqa: BLE001 - each architecture has errors of its own
-        raise ArchitectureError(f"{architecture} cannot be built ({_reason(error)})") from None
+        raise ArchitectureError(f"{architecture} cannot be built ({first_line(error)})") from None
     width = getattr(module, "head_hidden_size", None) or module.num_features
     layers = _grouped(module, timm.models.group_modules(module, matcher).values())
     size = about["input_size"][-1]
@@ -189,6 +189,6 @@ def _own(module: nn.Module) -> list[Tensor]:
     return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
-def _reason(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of what an error says, without the stop, for the middle of a sentence."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

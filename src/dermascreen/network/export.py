@@ -1,4 +1,4 @@
-"""The network as ONNX, which runs without torch: decoded images in, whatever is asked for out."""
+"""The network as ONNX, which runs without torch: decoded images in, logits and embeddings out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, open_session
 from dermascreen.core.errors import ArchitectureError, ExportError
 from dermascreen.core.files import replacing
+from dermascreen.network.backbones import RESNET50, first_line
 from dermascreen.network.model import Network
 from dermascreen.network.pixels import normalise
+from dermascreen.network.weights import PACKAGES
 
 TOLERANCE = 1e-4  # of the logit, times its size where that is above 1
+SAFE = (RESNET50, *PACKAGES)  # architectures that a test exports
 CHECKED = 4  # images of noise on which the two are compared
 
 
@@ -39,21 +42,24 @@ def noise(size: int, count: int) -> Tensor:
 def require_export(network: Network) -> None:
     """Raise ArchitectureError, before any training, if `network` cannot be written as ONNX.
 
-    Only torch's part of the work, in which an architecture fails if it does, is tried.
+    It is tried, which takes some seconds, unless the architecture is one of SAFE.
     """
-    learning = network.training
+    about, learning = network.description, network.training
+    if about.architecture in SAFE:
+        return
     try:
-        torch.export.export(FromPixels(network).eval(), (noise(network.description.image_size, 1),))
+        open_session(as_onnx(FromPixels(network).eval(), noise(about.image_size, 1), OUTPUTS))
     except Exception as error:  # of any type, since it runs the network's own code
-        problem = f"{network.description.architecture} cannot be written as ONNX, by which photographs are predicted"
-        raise ArchitectureError(f"{problem} ({type(error).__name__}: {str(error).partition(chr(10))[0]})") from error
+        problem = f"{about.architecture} cannot be written as ONNX, which prediction needs ({first_line(error)})"
+        raise ArchitectureError(problem) from error
     finally:
         network.train(learning)
 
 
 def export(network: Network, file: Path = EXPORTED) -> None:
-    """Write the network as ONNX: input PIXELS, uint8 (1, size, size, 3), and OUTPUTS, of shapes (1,) and (1, d).
+    """Move the network to the processor, and write it as ONNX.
 
+    Input is PIXELS, uint8 (1, size, size, 3), and outputs are OUTPUTS, of shapes (1,) and (1, d).
     The same weights give the same bytes. Raises ExportError, and writes nothing, if a logit differs from torch's by
     more than TOLERANCE.
     """

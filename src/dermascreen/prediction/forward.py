@@ -6,7 +6,6 @@ depends on the shape of a batch, and where a threshold equals a photograph's sco
 benchmarks/company.py measures that, and benchmarks/runtimes.py the speed.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, read_exported
-from dermascreen.core.threads import in_threads
+from dermascreen.core.threads import cores, in_threads
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
@@ -39,33 +38,50 @@ class ForwardPass:
     def __init__(self, file: Path = EXPORTED) -> None:
         self._session = read_exported(file)
 
-    def __call__(self, image: Pixels) -> tuple[np.float32, Floats]:
-        """The logit of malignant and the embedding, shape (d,), of an image, uint8 (size, size, 3)."""
+    @property
+    def size(self) -> int:
+        """Pixels a side of an image."""
+        return int(self._session.get_inputs()[0].shape[1])
+
+    @property
+    def features(self) -> int:
+        """The length of an embedding."""
+        return int(self._session.get_outputs()[1].shape[1])
+
+    def __call__(self, image: Pixels, tta: bool = False) -> tuple[np.float32, Floats]:
+        """The logit of malignant and the embedding, shape (d,), of an image, uint8 (size, size, 3).
+
+        With `tta` (test-time augmentation) the logit is the mean over the eight symmetries of the square; the embedding
+        is that of the image as it is.
+        """
+        seen = [self._run(view) for view in (symmetries(image) if tta else [image])]
+        return np.mean([logit for logit, _ in seen], dtype=np.float32), seen[0][1]
+
+    def _run(self, image: Pixels) -> tuple[np.float32, Floats]:
         logit, embedding = self._session.run(OUTPUTS, {PIXELS: np.ascontiguousarray(image[np.newaxis])})
         return logit[0], embedding[0]
 
-    def logit(self, image: Pixels, tta: bool) -> np.float32:
-        """The logit; with `tta` (test-time augmentation) the mean over the eight symmetries of the square."""
-        views = symmetries(image) if tta else [image]
-        return np.mean([self(view)[0] for view in views], dtype=np.float32)
-
 
 def forward(network: ForwardPass, pixels: Pixels, tta: bool = False) -> Outputs:
-    """The outputs for images, uint8 (n, size, size, 3); embeddings are those of the images as they are."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        seen = list(pool.map(network, pixels))
-        logits = list(pool.map(lambda image: network.logit(image, tta), pixels)) if tta else [one for one, _ in seen]
-    return Outputs(np.array(logits, dtype=np.float32), np.array([embedding for _, embedding in seen]))
+    """The outputs for images, uint8 (n, size, size, 3)."""
+    with ThreadPoolExecutor(cores()) as pool:
+        seen = list(pool.map(lambda image: network(image, tta), pixels))
+    logits, embeddings = [logit for logit, _ in seen], [embedding for _, embedding in seen]
+    return Outputs(
+        np.array(logits, dtype=np.float32),
+        np.array(embeddings, dtype=np.float32).reshape(len(seen), network.features),
+    )
 
 
 def predict_logits(network: ForwardPass, pixels: Pixels, rows: Rows, tta: bool = False) -> Floats:
     """The logit of malignant for each of `rows` of `pixels`, uint8 (N, size, size, 3); shape (len(rows),)."""
-    return np.array(in_threads(lambda row: network.logit(pixels[row], tta), rows, "predict"), dtype=np.float32)
+    return np.array(in_threads(lambda row: network(pixels[row], tta)[0], rows, "predict"), dtype=np.float32)
 
 
 def embed(network: ForwardPass, pixels: Pixels, rows: Rows) -> Floats:
     """The embedding of each of `rows` of `pixels`, uint8 (N, size, size, 3); shape (len(rows), d)."""
-    return np.array(in_threads(lambda row: network(pixels[row])[1], rows, "embed"))
+    found = in_threads(lambda row: network(pixels[row])[1], rows, "embed")
+    return np.array(found, dtype=np.float32).reshape(len(rows), network.features)
 
 
 def symmetries(image: Pixels) -> Iterator[Pixels]:

@@ -12,6 +12,7 @@ from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, read_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE
+from dermascreen.core.errors import BadTableError
 from dermascreen.evidence.calibration import with_interval
 from dermascreen.evidence.metrics import Scores
 from dermascreen.evidence.operating_points import Decisions, OperatingPoints
@@ -51,10 +52,12 @@ class Predictor:
         self.folder = folder
 
     def load(self) -> Self:
-        """Read every file now."""
+        """Read every file now, and see that they belong together."""
         for name, part in vars(type(self)).items():
             if isinstance(part, cached_property):
                 getattr(self, name)
+        if self.network.size != self.size:
+            raise BadTableError(self.folder / EXPORTED.name, f"does not fit {self.folder / Description.PATH.name}")
         return self
 
     @cached_property

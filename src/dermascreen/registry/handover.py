@@ -7,6 +7,7 @@ from dermascreen.artifacts.dataset.kaggle import is_kaggles
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.model.description import WEIGHTS, Description, Start
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.files import MODEL_CARD
 from dermascreen.core.files import write_text
 from dermascreen.core.params import Params
@@ -41,7 +42,7 @@ def complete(bundle: Path, project: Path, params: Params, models_tested: int, pr
     )
     card = bundle / MODEL_CARD.name
     write_text(card.read_text(encoding="utf-8").rstrip("\n") + "\n" + section, card)
-    weights = hashlib.sha256((bundle / WEIGHTS.name).read_bytes()).hexdigest()
-    write_text(bill_of_materials(LOCK, weights, start, photographs, licences), bundle / MATERIALS)
+    weights, exported = (hashlib.sha256((bundle / file.name).read_bytes()).hexdigest() for file in (WEIGHTS, EXPORTED))
+    write_text(bill_of_materials(LOCK, (weights, exported), start, photographs, licences), bundle / MATERIALS)
     if private_key is not None:
         sign(bundle, private_key)

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dermascreen.artifacts.model.description import Start
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.core.errors import MissingInputError
 
 CODE = "dermascreen"
@@ -60,13 +61,14 @@ def in_words(licence: License | None) -> str:
     return licence.value if isinstance(licence, LicenseExpression) else str(licence.id or licence.name)
 
 
-def bill_of_materials(lock: Path, weights_sha256: str, start: Start, images: str, licences: Iterable[str]) -> str:
+def bill_of_materials(lock: Path, sha256: tuple[str, str], start: Start, images: str, licences: Iterable[str]) -> str:
     """The bill as JSON, of CycloneDX 1.6.
 
     Packages are those of `lock` that are meant for this machine; the ones that the model does not need have scope
     `excluded`.
 
-    Parameters: `lock`, a requirements file with hashes; `start`, the weights that training started from; `images`, a
+    Parameters: `lock`, a requirements file with hashes; `sha256`, of the files WEIGHTS and EXPORTED; `start`, the
+    weights that training started from; `images`, a
     sentence on the photographs and their rights; `licences`, of single photographs, where a table tells them.
     Raises MissingInputError if there is no lock.
     """
@@ -80,8 +82,13 @@ def bill_of_materials(lock: Path, weights_sha256: str, start: Start, images: str
     )
     model = Component(
         name="models/weights.safetensors", type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref="weights",
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=weights_sha256)],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256[0])],
         description="The trained network; its terms follow from those of all that it was made from.",
+    )  # fmt: skip
+    exported = Component(
+        name=str(EXPORTED), type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref="network",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256[1])],
+        description="The trained network as ONNX, which prediction runs.",
     )  # fmt: skip
     began = Component(
         name=start.source, type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref="start",
@@ -97,9 +104,9 @@ def bill_of_materials(lock: Path, weights_sha256: str, start: Start, images: str
     reached = _reached(needs)
     for name, package in packages.items():
         package.scope = ComponentScope.REQUIRED if name in reached else ComponentScope.EXCLUDED
-    bill = Bom(components=[code, began, photographs, *packages.values()])
+    bill = Bom(components=[code, exported, began, photographs, *packages.values()])
     bill.metadata.component = model
-    bill.register_dependency(model, [began, photographs, code])
+    bill.register_dependency(model, [exported, began, photographs, code])
     for name, component in (packages | {CODE: code}).items():
         bill.register_dependency(component, [packages[other] for other in sorted(needs[name] & packages.keys())])
     return make_outputter(bill, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)

@@ -12,8 +12,8 @@ import yaml
 from dermascreen.core.params import Params
 
 PACKAGES = (
-    "torch", "torchvision", "timm", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn", "pillow",
-    "opencv-python-headless", "imagehash", "matplotlib", "dvc", "mlflow",
+    "torch", "torchvision", "timm", "onnxruntime", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn",
+    "pillow", "opencv-python-headless", "imagehash", "matplotlib", "dvc", "mlflow",
 )  # fmt: skip
 CODE = ("src", "stages", "dvc.yaml", "params.yaml", "requirements.lock")
 

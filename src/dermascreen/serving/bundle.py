@@ -39,14 +39,16 @@ class Bundle:
         was kept as ONNX is read as well, and takes some seconds more.
         """
         predictor = Predictor(folder)
-        if not (folder / EXPORTED.name).exists() and (folder / WEIGHTS.name).exists():
-            predictor.network = _export(folder)
+        before = not (folder / EXPORTED.name).exists() and (folder / WEIGHTS.name).exists()
+        network = _read_network(folder) if explained or before else None
+        if network is not None and before:
+            predictor.network = _export(network)
         return cls(
             predictor.load(),
             Sweep.read(folder / Sweep.PATH.name),
             Explanation.read(folder / Explanation.PATH.name),
             _read_text(folder / MODEL_CARD.name),
-            _read_network(folder) if explained else None,
+            network if explained else None,
         )
 
     @property
@@ -68,11 +70,11 @@ class Bundle:
         return " ".join(filter(None, found)) or None
 
 
-def _export(folder: Path) -> ForwardPass:
+def _export(network: "Network") -> ForwardPass:
     from dermascreen.network.export import export  # noqa: PLC0415 - torch is slow to import
 
     with TemporaryDirectory() as made:
-        export(_read_network(folder), Path(made, EXPORTED.name))
+        export(network, Path(made, EXPORTED.name))
         return ForwardPass(Path(made, EXPORTED.name))
 
 

@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import onnxruntime
 import torch
 
-from dermascreen.artifacts.model.exported import PIXELS
+from dermascreen.artifacts.model.exported import PIXELS, open_session
 from dermascreen.core.errors import InputError
 from dermascreen.core.files import replacing
 from dermascreen.network.export import TOLERANCE, FromPixels, as_onnx, noise, require_equal
@@ -46,9 +45,7 @@ def export(bundle: Bundle, file: Path) -> str:
     apart = require_equal(model, content, [pixels], file)
     with replacing(file) as temporary:
         temporary.write_bytes(content)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = open_session(content, torch.get_num_threads())
     with torch.inference_mode():
         ours = _fastest(lambda: model(pixels))
     theirs = _fastest(lambda: session.run(None, {PIXELS: pixels.numpy()}))

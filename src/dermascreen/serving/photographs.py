@@ -1,6 +1,5 @@
 """Photographs in, predictions out: probability, decision, and what speaks against relying on them."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.core.errors import ImageError
+from dermascreen.core.threads import cores
 from dermascreen.data.photographs.framing import DARK, field_of_view, to_input
 from dermascreen.data.photographs.photograph import show
 from dermascreen.evidence.frame import frame_share
@@ -75,7 +75,7 @@ class PhotographPredictor:
         self.bundle = bundle
         self.point = point or bundle.points.in_use
         self._batch_size = batch_size
-        self._one_at_a_time = threading.Lock()  # a map's hooks sit in the network, for any thread that calls it
+        self._one_at_a_time = threading.Lock()  # a prediction takes all cores, and a map's hooks sit in the network
 
     def __call__(self, photographs: Iterable[Photograph]) -> Generator[Prediction | Failure]:
         """Predictor photographs in their order; one that fails is a Failure, and the others go on.
@@ -84,7 +84,7 @@ class PhotographPredictor:
         """
         source = iter(photographs)
         waiting: deque[list[Future[_Decoded | Failure]]] = deque()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             while batch := list(islice(source, self._batch_size)):
                 waiting.append([pool.submit(self._decode, photograph) for photograph in batch])
                 if len(waiting) > 1:
@@ -125,7 +125,8 @@ class PhotographPredictor:
     def _predict_decoded(self, decoded: list[_Decoded]) -> list[Prediction]:
         bundle, reference = self.bundle, self.bundle.predictor.reference
         pixels = np.stack([one.pixels for one in decoded])
-        found = bundle.predictor.predict(pixels)
+        with self._one_at_a_time:
+            found = bundle.predictor.predict(pixels)
         maps = self._maps(pixels, found.decisions[self.point])
         predictions, caveat = [], bundle.caveat(self.point)
         for place, one in enumerate(decoded):

@@ -1,7 +1,6 @@
 """Augmentation of a batch in training: one warp and one affine map of colour for each image."""
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -10,9 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import get_worker_info
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.core.params import AugmentParams
+from dermascreen.core.threads import cores
 from dermascreen.network.pixels import constant, scale
 
 DRAWS = 10  # random numbers for one image
@@ -23,11 +24,11 @@ GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 def recompress(pixels: Pixels, draws: npt.NDArray[np.float32], params: AugmentParams) -> Pixels:
     """Compress each image, uint8 (N, H, W, 3), as a JPEG of its own quality, from `params.jpeg` to 100.
 
-    Works with all of the processor's cores, and takes one of them about a millisecond for an image of 224 pixels a
-    side; see `augment` for `draws`.
+    Works with all of the processor's cores, but with one in a process that reads ahead; takes about a millisecond of a
+    core for an image of 224 pixels a side. See `augment` for `draws`.
     """
     qualities = (params.jpeg + draws[:, 7] * (BEST_QUALITY - params.jpeg)).round().astype(int).tolist()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV works outside the interpreter lock
+    with ThreadPoolExecutor(1 if get_worker_info() else cores()) as pool:  # OpenCV works outside the interpreter lock
         return np.stack(list(pool.map(_saved_again, pixels, qualities)))
 
 

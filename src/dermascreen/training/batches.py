@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dermascreen.core.errors import TrainingError
 from dermascreen.core.params import AugmentParams, TrainParams
+from dermascreen.core.threads import cores
 from dermascreen.training.augment import BEST_QUALITY, DRAWS, recompress
 
 RESIDENT_SHARE = 0.5  # the share of a GPU's free memory that the images of a split may take
 FIRST_DRAWS = 8  # of an image, from the generator that also draws the batches
-WORKERS = 4  # processes that read ahead for a GPU whose memory cannot hold the images
+WORKERS = 4  # processes, at most, that read ahead for a GPU: those that its memory cannot hold, or compressed ones
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Part(NamedTuple):
     draws: npt.NDArray[np.float32]  # (n, DRAWS), in [0, 1)
     kept: float  # the share of an image that mixup keeps
     weight: float  # so that the mean over the parts of weight * mean loss is the mean loss of the batch
+    shown: bool = True  # whether its images are looked at, and not features that were kept of them
 
 
 class Batch(NamedTuple):
@@ -82,6 +84,8 @@ class Schedule(Sampler[Part]):
     def __iter__(self) -> Iterator[Part]:
         random = np.random.default_rng([self.seed, self.epoch])
         later = np.random.default_rng([self.seed, self.epoch, 1])  # for what was added since, so that old draws stay
+        views, frozen = self.params.frozen_views, self.params.frozen_epochs
+        shown = not (views and views <= self.epoch < frozen)
         for places in np.array_split(random.permutation(self.count), self.steps):
             draws = np.hstack(
                 [
@@ -93,7 +97,7 @@ class Schedule(Sampler[Part]):
             parts = np.array_split(np.arange(len(places)), self.params.accumulate * self.processes)
             for part in parts[self.process :: self.processes]:
                 weight = len(part) * len(parts) / len(places)
-                yield Part(places[part], draws[part], max(kept, 1 - kept), weight)
+                yield Part(places[part], draws[part], max(kept, 1 - kept), weight, shown)
 
 
 def every_once(count: int, batch_size: int, process: int = 0, processes: int = 1) -> list[Part]:
@@ -106,7 +110,7 @@ def every_once(count: int, batch_size: int, process: int = 0, processes: int = 1
 class _Reader(Dataset[Batch]):
     """Reads a part at once, from the memory-mapped file, or from the GPU's memory if the whole split fits.
 
-    Images that are to be compressed are, which takes the processor, and so always come from the file.
+    Images to be compressed are compressed here, on the processor, so they always come from the file.
     """
 
     def __init__(self, split: Split, device: torch.device, augment: AugmentParams | None) -> None:
@@ -123,7 +127,7 @@ class _Reader(Dataset[Batch]):
         labels, places, draws = map(torch.from_numpy, small)
         if self.resident is None:
             pixels = self.split.pixels[self.split.rows[part.places]]
-            if self.augment:
+            if self.augment and part.shown:
                 pixels = recompress(pixels, part.draws, self.augment)
             return Batch(torch.from_numpy(pixels), labels, places, draws, part.kept, part.weight)
         device = self.resident.device  # reached from pinned memory, so that the processor need not wait for the GPU
@@ -141,6 +145,6 @@ def loader(
     reader = _Reader(split, device, augment)
     ahead = device.type == "cuda" and reader.resident is None
     return DataLoader(
-        reader, sampler=parts, batch_size=None, pin_memory=ahead, num_workers=WORKERS if ahead else 0,
+        reader, sampler=parts, batch_size=None, pin_memory=ahead, num_workers=min(WORKERS, cores()) if ahead else 0,
         persistent_workers=ahead,
     )  # fmt: skip

@@ -24,7 +24,7 @@ def make_optimiser(network: Network, params: TrainParams, steps: int, *, fused: 
     for layer in reversed(network.layers()):
         groups = parameter_groups(layer, rate, params.weight_decay) + groups
         rate *= params.layer_decay
-    optimiser = AdamW(groups, fused=fused or None)
+    optimiser = AdamW(groups, fused=fused or None)  # False would turn off the foreach kernels too
     total = params.epochs * steps
     warmup = min(params.warmup_epochs * steps, max(total - steps, total // 2))
     schedule: LRScheduler = CosineAnnealingLR(optimiser, total - warmup)

@@ -15,6 +15,8 @@ import torch
 import torch.distributed
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.plugins import TorchSyncBatchNorm
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from dermascreen.core.errors import TrainingError
@@ -53,14 +55,13 @@ def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> 
             devices=devices,
             num_nodes=params.nodes,
             strategy=strategy,
-            sync_batchnorm=cuda and several,
             precision=precision,
             max_epochs=params.epochs,
             default_root_dir=checkpoints,  # where Lightning looks for a checkpoint that it saved for Slurm
             accumulate_grad_batches=params.accumulate,
             gradient_clip_val=params.gradient_clip or None,
             callbacks=callbacks,
-            plugins=[WholeFiles()],
+            plugins=[WholeFiles(), *([SyncNorms()] if cuda and several else [])],
             logger=False,
             enable_progress_bar=shown,
             enable_model_summary=False,
@@ -77,6 +78,17 @@ def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> 
             f"train.nodes is {params.nodes}, but neither torchrun nor Slurm started this; docs/scale.md says how."
         )
     return trainer
+
+
+class SyncNorms(TorchSyncBatchNorm):
+    """Batch normalisation over all devices, by timm: torch's loses the activation that timm puts into a norm."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        synchronised: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return synchronised
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        return model
 
 
 def _first_sentence(error: Exception) -> str:

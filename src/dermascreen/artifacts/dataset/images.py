@@ -1,6 +1,5 @@
 """Decode once, read fast: all images as one uint8 array on disk, which readers map into memory."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from dermascreen.artifacts.dataset.columns import Name
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.tables import Names, Table, locate
+from dermascreen.core.threads import cores
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -67,7 +67,7 @@ def write_pixels(file: Path, paths: Names, size: int, read: Callable[[str], Pixe
     """
     shape = (len(paths), size, size, 3)
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(None, name, len(paths), unit="image", disable=None) as bar:
+    with ThreadPoolExecutor(cores()) as pool, tqdm(None, name, len(paths), unit="image", disable=None) as bar:
         for start in range(0, len(paths), CHUNK):
             chunk = list(pool.map(read, paths[start : start + CHUNK]))
             pixels[start : start + len(chunk)] = chunk

@@ -3,20 +3,33 @@
 from pathlib import Path
 
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NotImplemented,  # noqa: A004 - an error of ONNX Runtime's own
+    RuntimeException,
+)
 
 from dermascreen.core.errors import BadTableError, MissingInputError
 
 EXPORTED = Path("models/network.onnx")
 PIXELS = "pixels"  # its input, uint8 (1, size, size, 3)
 OUTPUTS = ("logit", "embedding")  # of shapes (1,) and (1, d)
+BROKEN = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+SILENT = 4  # ONNX Runtime logs nothing: what it says of a broken file would come before our sentence
 
 
-def open_session(content: bytes) -> onnxruntime.InferenceSession:
-    """What runs an ONNX file: on the processor and on one thread, so that a result depends on no number of threads."""
+def open_session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """What runs an ONNX file on the processor; with one thread a result does not depend on the number of cores.
+
+    Raises one of BROKEN, or a ValueError, for what cannot be run.
+    """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    options.log_severity_level = SILENT
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def read_exported(file: Path = EXPORTED) -> onnxruntime.InferenceSession:
@@ -25,8 +38,9 @@ def read_exported(file: Path = EXPORTED) -> onnxruntime.InferenceSession:
         session = open_session(file.read_bytes())
     except FileNotFoundError:
         raise MissingInputError(file) from None
-    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf):
+    except (*BROKEN, ValueError):
         raise BadTableError(file, "does not hold a network that can be run") from None
-    if tuple(output.name for output in session.get_outputs()) != OUTPUTS:
-        raise BadTableError(file, f"does not give {' and '.join(OUTPUTS)}")
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if [one.name for one in inputs] != [PIXELS] or tuple(one.name for one in outputs) != OUTPUTS:
+        raise BadTableError(file, f"is not a network from {PIXELS} to {' and '.join(OUTPUTS)}")
     return session
