@@ -35,7 +35,7 @@ class FromPixels(nn.Module):
 
 
 def noise(size: int, count: int) -> Tensor:
-    """Images without anything in them, uint8 (count, size, size, 3), the same ones each time."""
+    """Images of noise, uint8 (count, size, size, 3), the same at each call."""
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
 
 
