@@ -4,6 +4,7 @@ from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.manifest import TEST_IMAGES, Manifest
 from dermascreen.artifacts.dataset.splits import TEST, VAL, Splits
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
+from dermascreen.artifacts.model.exported import EXPORTED, sha256_of
 from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.artifacts.results.details.evaluation import EvaluateDetails
 from dermascreen.artifacts.results.predictions import Predictions
@@ -28,7 +29,8 @@ def main() -> None:
         logit = predictor.logits(images.pixels, images.rows(shown.path), params.tta)
         in_val = shown.split == VAL
         val = shown.label[in_val], logit[in_val].astype(float)
-        calibration = Calibration(temperature=fit_temperature(*val), tta=params.tta)
+        network = sha256_of(EXPORTED)
+        calibration = Calibration(temperature=fit_temperature(*val), tta=params.tta, network=network)
         intervals = ProbabilityIntervals.of(probability_intervals(*val))
         calibration.write()
         intervals.write()

@@ -9,7 +9,7 @@ import torch
 
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
-from dermascreen.artifacts.model.description import Description
+from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.core.files import CACHE
 from dermascreen.core.stage import project_root, stage
@@ -69,7 +69,7 @@ def main() -> None:
             return
         run.clear_step()
         save(network)
-        export(load_model())  # what was saved, of which maps are made
+        export(load_model(), weights=WEIGHTS)  # what was saved, of which maps are made
         write_table(pd.DataFrame(fitted.epochs), curves)
         for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)

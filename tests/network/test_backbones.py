@@ -253,3 +253,8 @@ def test_guided_grad_cam_without_relus_is_refused_before_training() -> None:
     with pytest.raises(VariantError, match="guided_grad_cam acts on the ReLUs of a network, and this one has none"):
         require_maps(network, maps(variant="guided_grad_cam"))
     require_maps(build(untrained("resnet50"), at(32)), maps(variant="guided_grad_cam"))
+
+
+def test_convolutions_of_three_dimensions_are_refused() -> None:
+    with pytest.raises(ArchitectureError, match=r"lambda_resnet26t has convolutions of more than two dimensions"):
+        build(untrained("lambda_resnet26t"), at(64))

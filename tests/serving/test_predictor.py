@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from serving_samples import encoded, pixels
 
+from dermascreen.artifacts.model.calibration import Calibration
+from dermascreen.artifacts.model.exported import sha256_of
 from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.network.export import export
+from dermascreen.network.model import load_model, save
 from dermascreen.prediction.forward import embed, predict_logits
 from dermascreen.prediction.predictor import Predictor
 from dermascreen.serving.bundle import Bundle
@@ -56,13 +60,17 @@ def test_a_file_is_read_when_it_is_needed_and_once(models, tmp_path) -> None:
     assert predictor.probabilities(logits).probability.tolist() == before.tolist()
 
 
-def test_a_model_from_before_its_network_was_kept_as_onnx_predicts_the_same(models, tmp_path, bundle) -> None:
+def test_a_model_from_before_its_network_was_kept_as_onnx_predicts_the_same(models, tmp_path, bundle, capsys) -> None:
     folder = shutil.copytree(models, tmp_path / "models")
     (folder / "network.onnx").unlink()
     shown = pixels(3, 3)
     found = Bundle.read(folder).predictor.predict(shown)
     assert found.logit.tobytes() == bundle.predictor.predict(shown).logit.tobytes()
     assert not (folder / "network.onnx").exists()
+    assert (
+        capsys.readouterr().err
+        == f"{folder}/network.onnx does not exist, so it is made anew of weights.safetensors each time.\n"
+    )
     (folder / "weights.safetensors").unlink()
     with pytest.raises(MissingInputError, match=r"network\.onnx does not exist"):
         Bundle.read(folder)
@@ -74,6 +82,35 @@ def test_a_network_of_another_size_is_refused(models, tmp_path) -> None:
     (folder / "model.json").write_text(json.dumps(about | {"image_size": 32}))
     with pytest.raises(BadTableError, match=r"models/network\.onnx does not fit .*models/model\.json"):
         Bundle.read(folder)
+
+
+def test_a_network_of_another_training_is_refused(models, tmp_path) -> None:
+    folder = shutil.copytree(models, tmp_path / "models")
+    file, calibration = folder / "network.onnx", Calibration.read(folder / "calibration.json")
+    calibration.model_copy(update={"network": sha256_of(file)}).write(folder / "calibration.json")
+    assert Bundle.read(folder, explained=True).network is not None
+    whole = file.read_bytes()
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1  # a bit of a weight
+    file.write_bytes(changed)
+    with pytest.raises(BadTableError, match=r"network\.onnx is not the network of .*models/calibration\.json; run"):
+        Bundle.read(folder)
+    file.unlink()
+    with pytest.raises(MissingInputError, match=r"network\.onnx does not exist"):
+        Bundle.read(folder)
+
+
+def test_maps_of_other_weights_than_the_network_s_are_refused(models, tmp_path) -> None:
+    folder = shutil.copytree(models, tmp_path / "models")
+    weights = folder / "weights.safetensors"
+    export(load_model(weights, folder / "model.json"), folder / "network.onnx", weights)
+    assert Bundle.read(folder, explained=True).network is not None
+    other = load_model(weights, folder / "model.json")
+    other.head[-1].bias.data += 1
+    save(other, weights, tmp_path / "model.json")
+    with pytest.raises(BadTableError, match=r"network\.onnx is not the network of .*/weights\.safetensors; run"):
+        Bundle.read(folder, explained=True)
+    assert Bundle.read(folder).network is None
 
 
 def test_photographs_are_predicted_without_torch(models, tmp_path, bundle) -> None:

@@ -97,6 +97,8 @@ def check_input(backbone: Backbone, architecture: str, size: int) -> None:
 
     A network that gives no maps is told so at whatever size: another size would not help it.
     """
+    if any(parameter.ndim > len("NCHW") for parameter in backbone.module.parameters()):
+        raise ArchitectureError(f"{architecture} has convolutions of more than two dimensions, which is not supported")
     try:
         maps = _gives_maps(backbone, size)
     except Exception as error:  # noqa: BLE001 - each architecture has errors of its own

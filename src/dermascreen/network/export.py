@@ -1,6 +1,6 @@
 """The network as ONNX, which runs without torch: decoded images in, logits and embeddings out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, open_session
+from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, open_session, sha256_of
 from dermascreen.core.errors import ArchitectureError, ExportError
 from dermascreen.core.files import replacing
 from dermascreen.network.backbones import RESNET50, first_line
@@ -56,25 +56,34 @@ def require_export(network: Network) -> None:
         network.train(learning)
 
 
-def export(network: Network, file: Path = EXPORTED) -> None:
+def export(network: Network, file: Path = EXPORTED, weights: Path | None = None) -> None:
     """Move the network to the processor, and write it as ONNX.
 
-    Input is PIXELS, uint8 (1, size, size, 3), and outputs are OUTPUTS, of shapes (1,) and (1, d).
+    Input is PIXELS, uint8 (1, size, size, 3), and outputs are OUTPUTS, of shapes (1,) and (1, d). The file holds the
+    hash of `weights`, the file that the network was read from, if that is given.
     The same weights give the same bytes. Raises ExportError, and writes nothing, if a logit differs from torch's by
     more than TOLERANCE.
     """
     module, size = FromPixels(network).cpu().eval(), network.description.image_size
-    content = as_onnx(module, noise(size, 1), OUTPUTS)
+    about = {} if weights is None else {WEIGHTS_KEY: sha256_of(weights)}
+    content = as_onnx(module, noise(size, 1), OUTPUTS, about)
     require_equal(module, content, torch.split(noise(size, CHECKED), 1), file)
     with replacing(file) as temporary:
         temporary.write_bytes(content)
 
 
-def as_onnx(module: nn.Module, pixels: Tensor, outputs: Sequence[str], *, any_number: bool = False) -> bytes:
+def as_onnx(
+    module: nn.Module,
+    pixels: Tensor,
+    outputs: Sequence[str],
+    about: Mapping[str, str] | None = None,
+    *,
+    any_number: bool = False,
+) -> bytes:
     """A module of one input in evaluation mode as an ONNX file, for inputs of the shape of `pixels`.
 
-    With `any_number`, for any number of images. What torch adds of its own source, paths of this machine among it, is
-    left out.
+    `about` becomes its metadata. With `any_number`, for any number of images. What torch adds of its own source, paths
+    of this machine among it, is left out.
     """
     dynamic = {PIXELS: {0: torch.export.Dim("images", min=1)}} if any_number else None
     program = torch.onnx.export(
@@ -84,6 +93,8 @@ def as_onnx(module: nn.Module, pixels: Tensor, outputs: Sequence[str], *, any_nu
     graph = written.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
+    for key, value in (about or {}).items():
+        written.metadata_props.add(key=key, value=value)
     content: bytes = written.SerializeToString(deterministic=True)
     return content
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermascreen.artifacts.dataset.images import Pixels
-from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, read_exported
+from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, read_exported
 from dermascreen.core.threads import cores, in_threads
 
 Floats = npt.NDArray[np.float32]
@@ -37,6 +37,12 @@ class ForwardPass:
 
     def __init__(self, file: Path = EXPORTED) -> None:
         self._session = read_exported(file)
+
+    @property
+    def weights(self) -> str | None:
+        """The sha256 of the file of weights that the network was made from, if that is known."""
+        found: str | None = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY)
+        return found
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
 from dermascreen.artifacts.model.description import Description
-from dermascreen.artifacts.model.exported import EXPORTED
+from dermascreen.artifacts.model.exported import AGAIN, EXPORTED, sha256_of
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, read_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE
 from dermascreen.core.errors import BadTableError
@@ -56,8 +56,11 @@ class Predictor:
         for name, part in vars(type(self)).items():
             if isinstance(part, cached_property):
                 getattr(self, name)
+        file, fitted_on = self.folder / EXPORTED.name, self.calibration.network
         if self.network.size != self.size:
-            raise BadTableError(self.folder / EXPORTED.name, f"does not fit {self.folder / Description.PATH.name}")
+            raise BadTableError(file, f"does not fit {self.folder / Description.PATH.name}", AGAIN)
+        if fitted_on is not None and fitted_on != sha256_of(file):
+            raise BadTableError(file, f"is not the network of {self.folder / Calibration.PATH.name}", AGAIN)
         return self
 
     @cached_property

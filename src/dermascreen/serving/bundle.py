@@ -1,5 +1,6 @@
 """A model for its users: the predictor, and what is said about it."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,10 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.artifacts.model.explanation import Explanation
-from dermascreen.artifacts.model.exported import EXPORTED
+from dermascreen.artifacts.model.exported import AGAIN, EXPORTED, sha256_of
 from dermascreen.artifacts.model.files import MODEL_CARD
 from dermascreen.artifacts.model.sweep import Sweep
-from dermascreen.core.errors import MissingInputError
+from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.evidence.operating_points import BAND, HIGH_RECALL, OperatingPoints
 from dermascreen.explanation.maps import MapKind
 from dermascreen.prediction.forward import ForwardPass
@@ -36,13 +37,17 @@ class Bundle:
         """Read a folder that holds BUNDLE by their own names; DermascreenError says what is missing or broken.
 
         With `explained`, the network in torch too, so that maps can be made. A model that was made before its network
-        was kept as ONNX is read as well, and takes some seconds more.
+        was kept as ONNX is read as well, which takes some seconds more, and a line on standard error says so.
         """
         predictor = Predictor(folder)
-        before = not (folder / EXPORTED.name).exists() and (folder / WEIGHTS.name).exists()
+        file, weights = folder / EXPORTED.name, folder / WEIGHTS.name
+        before = not file.exists() and weights.exists() and predictor.calibration.network is None
         network = _read_network(folder) if explained or before else None
         if network is not None and before:
+            print(f"{file} does not exist, so it is made anew of {weights.name} each time.", file=sys.stderr)
             predictor.network = _export(network)
+        if explained and predictor.network.weights not in (None, sha256_of(weights)):
+            raise BadTableError(file, f"is not the network of {weights}", AGAIN)
         return cls(
             predictor.load(),
             Sweep.read(folder / Sweep.PATH.name),

@@ -20,6 +20,7 @@ class Calibration(Record):
     temperature: Annotated[float, Field(gt=0)]
     fitted_on: Literal["val"] = "val"
     tta: bool  # whether logits are means over the eight symmetries of an image
+    network: str | None = None  # sha256 of the exported network that made the logits; models made before lack it
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The trained network as prediction runs it: an ONNX file, from decoded pixels to logit and embedding."""
 
+import hashlib
 from pathlib import Path
 
 import onnxruntime
@@ -18,7 +19,13 @@ EXPORTED = Path("models/network.onnx")
 PIXELS = "pixels"  # its input, uint8 (1, size, size, 3)
 OUTPUTS = ("logit", "embedding")  # of shapes (1,) and (1, d)
 BROKEN = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+WEIGHTS_KEY = "weights"  # of the file's metadata: the sha256 of the weights that it was made from
+AGAIN = "run `dvc repro`, or fetch the model again"
 SILENT = 4  # ONNX Runtime logs nothing: what it says of a broken file would come before our sentence
+
+
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def open_session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -39,8 +46,8 @@ def read_exported(file: Path = EXPORTED) -> onnxruntime.InferenceSession:
     except FileNotFoundError:
         raise MissingInputError(file) from None
     except (*BROKEN, ValueError):
-        raise BadTableError(file, "does not hold a network that can be run") from None
+        raise BadTableError(file, "does not hold a network that can be run", AGAIN) from None
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if [one.name for one in inputs] != [PIXELS] or tuple(one.name for one in outputs) != OUTPUTS:
-        raise BadTableError(file, f"is not a network from {PIXELS} to {' and '.join(OUTPUTS)}")
+        raise BadTableError(file, f"is not a network from {PIXELS} to {' and '.join(OUTPUTS)}", AGAIN)
     return session
