@@ -70,7 +70,8 @@ def test_every_column_of_that_page_is_on_a_models_row(project) -> None:
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     [row] = client.search_runs([client.get_experiment_by_name("dermascreen").experiment_id], "tags.stage = 'train'")
     assert {column.metric for column in COLUMNS} | {*CURVES} <= row.data.metrics.keys()
-    assert {metric.split("/")[0] for metric in row.data.metrics} == {*FOLDED} - {"system"}
+    groups = {metric.split("/")[0] for metric in row.data.metrics}  # a short training has no "system"
+    assert groups - {"system"} == {*FOLDED} - {"system"}
     [model] = client.search_logged_models([row.info.experiment_id])
     parts = {metric.key: metric.dataset_name for metric in model.metrics}
     assert (parts["test/roc_auc"], parts["val/roc_auc"], parts["maps/failed_checks"]) == ("test", "val", None)
