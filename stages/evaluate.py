@@ -4,10 +4,11 @@ from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.manifest import TEST_IMAGES, Manifest
 from dermascreen.artifacts.dataset.splits import TEST, VAL, Splits
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
-from dermascreen.artifacts.model.exported import EXPORTED, sha256_of
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.artifacts.results.details.evaluation import EvaluateDetails
 from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.core.tables import write_table
 from dermascreen.evidence.calibration import fit_temperature, probability_intervals

@@ -10,8 +10,8 @@ import pytest
 from serving_samples import encoded, pixels
 
 from dermascreen.artifacts.model.calibration import Calibration
-from dermascreen.artifacts.model.exported import sha256_of
 from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.core.hashes import sha256_of
 from dermascreen.network.export import export
 from dermascreen.network.model import load_model, save
 from dermascreen.prediction.forward import embed, predict_logits

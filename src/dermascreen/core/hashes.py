@@ -1,5 +1,6 @@
-"""Hashes of files, computed as DVC does, without reading again what DVC has read."""
+"""Hashes of files: md5 as DVC computes it, without reading again what DVC has read, and sha256."""
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,12 @@ from dermascreen.core.files import fingerprint
 
 if TYPE_CHECKING:
     from dvc_data.hashfile.state import StateBase
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, 64 characters."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_md5(path: str | Path) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, open_session, sha256_of
+from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, open_session
 from dermascreen.core.errors import ArchitectureError, ExportError
 from dermascreen.core.files import replacing
+from dermascreen.core.hashes import sha256_of
 from dermascreen.network.backbones import RESNET50, first_line
 from dermascreen.network.model import Network
 from dermascreen.network.pixels import normalise

@@ -1,6 +1,5 @@
 """The weights that training starts from, and what is known of them."""
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import re
@@ -15,6 +14,7 @@ from torchvision.models import ResNet50_Weights
 
 from dermascreen.artifacts.model.description import IMAGENET, NOTHING, RANDOM, Description, Start
 from dermascreen.core.errors import WeightsError
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.params import KNOWN_WEIGHTS
 from dermascreen.network.backbones import RESNET50, fetch_published, published
 
@@ -53,7 +53,7 @@ def load_start(backbone: nn.Module, architecture: str, weights: str) -> Start:
     else:
         state = _read(Path(weights))
         _load(backbone, state, architecture, weights)
-        start = Start(source=weights, licence=None, trained_on=None, sha256=_sha256(Path(weights)))
+        start = Start(source=weights, licence=None, trained_on=None, sha256=sha256_of(Path(weights)))
     return start
 
 
@@ -83,7 +83,7 @@ def _packaged(architecture: str) -> tuple[Path, Start]:
     if not files:
         raise WeightsError(f"model.weights is packaged, but the package {name} is not installed; run `make setup`.")
     source = f"the Python package {name} {importlib.metadata.version(name)}"
-    return files[0], Start(source=source, licence="Apache-2.0", trained_on=IMAGENET, sha256=_sha256(files[0]))
+    return files[0], Start(source=source, licence="Apache-2.0", trained_on=IMAGENET, sha256=sha256_of(files[0]))
 
 
 def _torchvision(weights: ResNet50_Weights) -> tuple[dict[str, Tensor], Start]:
@@ -97,7 +97,7 @@ def _torchvision(weights: ResNet50_Weights) -> tuple[dict[str, Tensor], Start]:
             "or model.architecture to tf_efficientnet_lite0 and model.weights to packaged."
         ) from None
     source = f"torchvision, ResNet50_Weights.{weights.name}"
-    sha256 = _sha256(file) if file.is_file() else None
+    sha256 = sha256_of(file) if file.is_file() else None
     return state, Start(source=source, licence="BSD-3-Clause", trained_on=IMAGENET, sha256=sha256)
 
 
@@ -166,8 +166,3 @@ def _load_published_lite(backbone: nn.Module, state: dict[str, Tensor], weights:
     if not fits or [tensor.ndim for tensor in classifier] != [2, 1]:
         raise WeightsError(f"model.weights: {weights} is not a state dict of this EfficientNet-Lite.")
     backbone.load_state_dict(dict(zip(wanted, tensors, strict=True)))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

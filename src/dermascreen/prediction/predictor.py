@@ -9,10 +9,11 @@ import numpy as np
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
 from dermascreen.artifacts.model.description import Description
-from dermascreen.artifacts.model.exported import AGAIN, EXPORTED, sha256_of
+from dermascreen.artifacts.model.exported import AGAIN, EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, read_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE
 from dermascreen.core.errors import BadTableError
+from dermascreen.core.hashes import sha256_of
 from dermascreen.evidence.calibration import with_interval
 from dermascreen.evidence.metrics import Scores
 from dermascreen.evidence.operating_points import Decisions, OperatingPoints

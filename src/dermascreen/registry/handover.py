@@ -1,6 +1,5 @@
 """What a registered model brings along for whoever answers for it: licences, a bill of materials, a signature."""
 
-import hashlib
 from pathlib import Path
 
 from dermascreen.artifacts.dataset.kaggle import is_kaggles
@@ -10,6 +9,7 @@ from dermascreen.artifacts.model.description import WEIGHTS, Description, Start
 from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.files import MODEL_CARD
 from dermascreen.core.files import write_text
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.params import Params
 from dermascreen.experiments.workspace import ROOT
 from dermascreen.registry.materials import CODE, MATERIALS, bill_of_materials, in_words, licence_of
@@ -42,7 +42,7 @@ def complete(bundle: Path, project: Path, params: Params, models_tested: int, pr
     )
     card = bundle / MODEL_CARD.name
     write_text(card.read_text(encoding="utf-8").rstrip("\n") + "\n" + section, card)
-    weights, exported = (hashlib.sha256((bundle / file.name).read_bytes()).hexdigest() for file in (WEIGHTS, EXPORTED))
-    write_text(bill_of_materials(LOCK, (weights, exported), start, photographs, licences), bundle / MATERIALS)
+    sha256 = sha256_of(bundle / WEIGHTS.name), sha256_of(bundle / EXPORTED.name)
+    write_text(bill_of_materials(LOCK, sha256, start, photographs, licences), bundle / MATERIALS)
     if private_key is not None:
         sign(bundle, private_key)

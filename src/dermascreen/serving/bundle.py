@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.artifacts.model.explanation import Explanation
-from dermascreen.artifacts.model.exported import AGAIN, EXPORTED, sha256_of
+from dermascreen.artifacts.model.exported import AGAIN, EXPORTED
 from dermascreen.artifacts.model.files import MODEL_CARD
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.core.hashes import sha256_of
 from dermascreen.evidence.operating_points import BAND, HIGH_RECALL, OperatingPoints
 from dermascreen.explanation.maps import MapKind
 from dermascreen.prediction.forward import ForwardPass

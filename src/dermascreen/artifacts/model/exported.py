@@ -1,6 +1,5 @@
 """The trained network as prediction runs it: an ONNX file, from decoded pixels to logit and embedding."""
 
-import hashlib
 from pathlib import Path
 
 import onnxruntime
@@ -22,10 +21,6 @@ BROKEN = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, 
 WEIGHTS_KEY = "weights"  # of the file's metadata: the sha256 of the weights that it was made from
 AGAIN = "run `dvc repro`, or fetch the model again"
 SILENT = 4  # ONNX Runtime logs nothing: what it says of a broken file would come before our sentence
-
-
-def sha256_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def open_session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
