@@ -57,7 +57,7 @@ def test_what_a_record_cannot_be_is_one_sentence(old: str, new: str, problem: st
     path.write_bytes(GOOD.replace(old, new).encode("latin-1"))
     with pytest.raises(BadTableError) as error:
         Points.read(path)
-    assert str(error.value) == f"{path} {problem}; run `dvc repro --force` to make it again."
+    assert str(error.value) == f"{path} {problem}; run `dvc repro` to make it again."
 
 
 def test_an_absent_record_names_the_way_out(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_stage_without_headline_numbers_has_no_metrics(workspace: Path) -> Non
     [
         (
             BadTableError(Path("data/manifest.csv"), "is not a CSV table"),
-            "data/manifest.csv is not a CSV table; run `dvc repro --force` to make it again.",
+            "data/manifest.csv is not a CSV table; run `dvc repro` to make it again.",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device", "data/splits.csv"),

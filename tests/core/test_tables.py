@@ -97,7 +97,7 @@ def test_a_broken_table_is_one_sentence(content: bytes, problem: str, tmp_path: 
     path.write_bytes(content)
     with pytest.raises(BadTableError) as error:
         Labels.read(path)
-    assert str(error.value) == f"{path} {problem}; run `dvc repro --force` to make it again."
+    assert str(error.value) == f"{path} {problem}; run `dvc repro` to make it again."
 
 
 def test_columns_that_mean_what_they_should_pass(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_value_that_cannot_be_is_named(column: str, value: object, problem: st
     write_table(table, path)
     with pytest.raises(BadTableError) as error:
         Images.read(path, ["val", "test"])
-    assert str(error.value) == f"{path} {problem}; run `dvc repro --force` to make it again."
+    assert str(error.value) == f"{path} {problem}; run `dvc repro` to make it again."
 
 
 def test_a_split_without_images_is_named(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class MissingInputError(DermascreenError):
 
 
 class BadTableError(DermascreenError):
-    def __init__(self, path: Path, problem: str, advice: str = "run `dvc repro --force` to make it again") -> None:
+    def __init__(self, path: Path, problem: str, advice: str = "run `dvc repro` to make it again") -> None:
         self.path, self.problem = path, problem
         super().__init__(f"{path} {problem}; {advice}.")
 
