@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dermascreen.core.files import replacing, write_json
+from dermascreen.core.files import remove_remnants, replacing, write_json
 
 
 def write(path: Path, text: str) -> None:
@@ -56,6 +56,19 @@ def test_what_a_killed_process_left_under_the_same_name_is_dropped(tmp_path: Pat
         assert not temporary.exists()
         write(temporary, "second")
     assert path.read_text("utf-8") == "second"
+
+
+def test_what_other_killed_processes_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].json"
+    remnants = [tmp_path / f".a[1].json.{pid}.tmp" for pid in (1, 23)]
+    others = [path, tmp_path / ".a1.json.1.tmp", tmp_path / ".a[1].json", tmp_path / "a[1].json.1.tmp"]
+    for one in (remnants[0], *others):
+        one.touch()
+    remnants[1].mkdir()
+    write(remnants[1] / "remnant", "")
+    remove_remnants(path)
+    remove_remnants(tmp_path / "nowhere/file.txt")
+    assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
 def test_json_keeps_keys_in_order_and_text_as_it_is(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 from dermascreen.core import stage as pipeline
 from dermascreen.core.definition import hand_overs
 from dermascreen.core.errors import BadTableError
+from dermascreen.core.files import replacing
 from dermascreen.core.hashes import content_md5
 from dermascreen.core.params import Params, read_params
 from dermascreen.core.records import Details
@@ -123,6 +124,19 @@ def test_a_stage_hands_over_parameters_inputs_metrics_and_outputs(recorder: Reco
         "metrics/split.json": content_md5("metrics/split.json"),
     }
     assert recorder.end == "finished"
+
+
+@pytest.mark.usefixtures("recorder")
+def test_a_stage_deletes_what_one_that_was_killed_left_of_its_outputs() -> None:
+    with replacing(Path("data/splits.csv")) as temporary:
+        temporary.touch()
+    temporary.touch()
+    remnant = temporary.rename(temporary.with_name(".splits.csv.1.tmp"))
+    with stage("split") as run:
+        assert not remnant.exists()
+        Path("data/splits.csv").touch()
+        Path("data/cached").mkdir()
+        run.report(Found(recall=0.5, note="text"))
 
 
 def test_metrics_are_replaced_whole_or_not_at_all(recorder: Recorder) -> None:

@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything is written under a temporary name and moved into place."""
 
+import glob
 import hashlib
 import json
 import os
@@ -29,6 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+def remove_remnants(path: Path) -> None:
+    """Delete what killed processes left of `path` under the names that `replacing` gives."""
+    for remnant in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        _remove(remnant)
 
 
 def _remove(path: Path) -> None:

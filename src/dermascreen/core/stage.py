@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dermascreen.core.definition import hand_overs
 from dermascreen.core.errors import MissingInputError
-from dermascreen.core.files import fingerprint, write_json
+from dermascreen.core.files import fingerprint, remove_remnants, write_json
 from dermascreen.core.hashes import content_md5s
 from dermascreen.core.params import Params, read_params
 from dermascreen.core.program import reported
@@ -117,6 +117,8 @@ def stage(name: str) -> Iterator[Stage]:
         if not leads():
             yield Stage(name, params, inputs, Run(name, params), leads=False)
             return
+        for path in writes:
+            remove_remnants(Path(path))
         with tracked_run(name, params, project_root(), inputs) as run:
             yield Stage(name, params, inputs, run, leads=True)
             run.log_outputs(content_md5s(writes))

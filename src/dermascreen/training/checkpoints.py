@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from dermascreen.core.errors import CheckpointError
-from dermascreen.core.files import replacing
+from dermascreen.core.files import remove_remnants, replacing
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
@@ -31,12 +31,12 @@ def usable(folder: Path) -> Path | None:
 
     Raises CheckpointError for one that cannot be read.
     """
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()
-    last = folder / LAST
+    last, best = folder / LAST, folder / BEST
+    for path in (last, best):
+        remove_remnants(path)
     if not last.exists():
         return None
-    for path in (last, folder / BEST):
+    for path in (last, best):
         read_checkpoint(path)
     return last
 
