@@ -222,7 +222,7 @@ def test_this_machine_is_described_without_whose_it_is(tmp_path, monkeypatch) ->
     assert (machine.processor, machine.system) == ("A processor @ 2 GHz", "Some Linux 12, x86_64")
     assert machine.threads >= 1
     assert [*json.loads((tmp_path / "machine.json").read_text())] == [
-        "processor", "instructions", "threads", "gpus", "python", "torch", "system",
+        "processor", "instructions", "threads", "gpus", "python", "torch", "system", "onnxruntime",
     ]  # fmt: skip
     assert not any(
         place in (tmp_path / "machine.json").read_text() for place in (os.uname().nodename, str(Path.home()))

@@ -4,6 +4,7 @@ import platform
 from pathlib import Path
 from typing import ClassVar, Self
 
+import onnxruntime
 import torch
 
 from dermascreen.core.records import Record
@@ -23,6 +24,7 @@ class Machine(Record):
     python: str
     torch: str  # its version
     system: str  # the operating system and the machine's architecture
+    onnxruntime: str | None = None  # its version; None in what was kept before it predicted
 
     @classmethod
     def here(cls) -> Self:
@@ -35,13 +37,15 @@ class Machine(Record):
             python=platform.python_version(),
             torch=str(torch.__version__),
             system=f"{_system()}, {platform.machine()}",
+            onnxruntime=onnxruntime.__version__,
         )
 
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        predicts = f", onnxruntime {self.onnxruntime}" if self.onnxruntime else ""
         return (
             f"{self.processor} with {self.instructions}, {threads}, {' and '.join(self.gpus) or 'no GPU'}; "
-            f"Python {self.python}, torch {self.torch}, {self.system}"
+            f"Python {self.python}, torch {self.torch}{predicts}, {self.system}"
         )
 
 
