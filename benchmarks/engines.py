@@ -3,9 +3,9 @@
 `make peers` first, which installs fastai and Hugging Face's Trainer. timm's train.py is not part of its package: it
 takes part where `--timm` names a checkout of pytorch-image-models. All train on the processor in 32 bits, or with
 `--device cuda` on a GPU in bf16, on the images of data/processed (ours from one array, the others from PNG files), with
-the same number of epochs, batch size and peak learning rate; fastai has its own rate where it fine-tunes. All flip, and
-change brightness and contrast; all but train.py, which has no option for it, rotate. All ratios are of figures measured
-in the same run.
+the same number of epochs, batch size and peak learning rate; fastai has its own rate where it fine-tunes, and with
+`--sizes` ours trains its first epochs at those sizes, and is validated at full size. All flip, and change brightness and
+contrast; all but train.py, which has no option for it, rotate. All ratios are of figures measured in the same run.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def prepare(folder: Path, given: argparse.Namespace) -> int:
         "size": images.pixels.shape[1], "mean": network.about.mean, "std": network.about.std,
         "epochs": given.epochs, "batch_size": BATCH_SIZE, "lr": LR,
         "warmup": -(-count // BATCH_SIZE), "device": given.device, "workers": given.workers,
-        "params": OUR_PARAMS | {"precision": "bf16" if given.device == "cuda" else 32},
+        "params": OUR_PARAMS | {"precision": "bf16" if given.device == "cuda" else 32, "image_sizes": given.sizes},
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
     size = images.pixels.shape[1]
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--weights", default="none", help="none, or packaged for those that are installed")
     parser.add_argument("--project", type=Path, default=ROOT, help="where data/processed and data/splits.csv are")
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="ours begins with these smaller sizes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--goal", type=float, help="a val AUC; by default what every run reaches")
     parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-peers/bin/python")
