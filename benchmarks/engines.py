@@ -4,8 +4,8 @@
 takes part where `--timm` names a checkout of pytorch-image-models. All train on the processor in 32 bits, or with
 `--device cuda` on a GPU in bf16, on the images of data/processed (ours from one array, the others from PNG files), with
 the same number of epochs, batch size and peak learning rate; fastai has its own rate where it fine-tunes, and with
-`--sizes` ours trains its first epochs at those sizes, and is validated at full size. All flip, and change brightness and
-contrast; all but train.py, which has no option for it, rotate. All ratios are of figures measured in the same run.
+`--sizes` ours trains its first epochs at those sizes, and is validated at full size. All flip, and change brightness
+and contrast; all but train.py, which has no option for it, rotate. All ratios are of figures measured in the same run.
 """
 
 import argparse
