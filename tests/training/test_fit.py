@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import timm
 import torch
+from networks import at, untrained
 from sklearn.metrics import roc_auc_score
 from small_training import PARAMS, TRAIN, VAL, small, still, with_params
 from torch import nn
+from torch.utils.data import DataLoader
 
 from dermascreen.core.errors import CheckpointError, TrainingError
 from dermascreen.core.params import TrainParams
 from dermascreen.network.inference import as_input
-from dermascreen.network.model import Network
-from dermascreen.training.batches import Split
+from dermascreen.network.model import Network, build
+from dermascreen.training.batches import Split, loader
 from dermascreen.training.fit import Fitted, fit, summarise
+from dermascreen.training.optimiser import freeze
 from dermascreen.training.trainer import SyncNorms, resolve_precision
 
 DESCRIPTION = small().description
@@ -228,6 +231,25 @@ def check_resuming(folder, params: TrainParams, killed_in: int) -> None:
     assert equal(network, whole)
 
 
+def test_a_killed_run_whose_images_are_read_ahead_goes_on_to_the_same_bits(tmp_path, monkeypatch) -> None:
+    def ahead(split, parts, device, augment=None):
+        reader = loader(split, parts, device, augment).dataset
+        return DataLoader(reader, sampler=parts, batch_size=None, num_workers=1, persistent_workers=True)
+
+    monkeypatch.setattr("dermascreen.training.fit.loader", ahead)  # as it is next to a GPU
+    check_resuming(tmp_path, with_params(epochs=4, mixup=0.4), 2)
+
+
+def test_a_run_that_was_stopped_and_then_killed_is_not_trained_further(tmp_path) -> None:
+    params = with_params(epochs=9, lr=1e-12, patience=2, weight_decay=0.0)
+    stopped, history = train(tmp_path, still(), params)
+    assert len(history) < params.epochs
+    more = []
+    network, rows = train(tmp_path, still(seed=9), params, on_epoch=more.append)
+    assert (rows, more) == (history, [])
+    assert equal(network, stopped)
+
+
 def test_the_average_is_what_is_judged_and_kept(tmp_path) -> None:
     network, history = train(tmp_path, params=with_params(epochs=6, ema=0.95))
     best = summarise(Fitted(history, 1.0), DESCRIPTION)
@@ -295,3 +317,14 @@ def test_norms_of_several_gpus_keep_the_activation_that_timm_puts_into_them() ->
     found = SyncNorms().apply(nn.Sequential(norm)).eval()
     assert isinstance(found[0], nn.SyncBatchNorm)
     torch.testing.assert_close(found(images), expected)
+
+
+def test_norms_of_several_gpus_are_frozen_with_their_layer() -> None:
+    network = SyncNorms().apply(nn.ModuleList([build(untrained("mobilenetv3_small_050"), at(32))]))[0].train()
+    params = with_params(frozen_epochs=1)
+    freeze(network, 0, params)
+    norms = [module for module in network.modules() if isinstance(module, nn.SyncBatchNorm)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    freeze(network, 1, params)
+    assert all(norm.training for norm in norms)

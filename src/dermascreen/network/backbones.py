@@ -5,9 +5,9 @@ is in `Backbone`; no other module names a layer of one.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,11 @@ class Backbone:
     mean: Channels  # of each channel in [0, 1], of the images that its published weights were trained on
     std: Channels
     image_size: int  # pixels a side of those images
+
+    def with_replaced(self, modules: Mapping[nn.Module, nn.Module]) -> Self:
+        """The same, whose layers hold other `modules` in the place of some."""
+        layers = (replace(one, modules=tuple(modules.get(part, part) for part in one.modules)) for one in self.layers)
+        return replace(self, layers=tuple(layers))
 
 
 def make_backbone(architecture: str, *, zero_init: bool = False) -> Backbone:

@@ -50,47 +50,68 @@ def fit(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with quiet_lightning():
         trainer = make_trainer(params, checkpoints, network)
-        place = (trainer.global_rank, trainer.world_size)
-        schedule = Schedule(len(train.rows), params, seed, *place)
         resume = usable(checkpoints)
-        if params.channels_last:
-            network.to(memory_format=torch.channels_last)
-        balance = float(np.sum(train.labels == 0) / np.sum(train.labels == 1))
-        classifier = Classifier(
-            network,
-            params,
-            steps=schedule.steps,
-            labels={"train": train.labels, "val": val.labels},
-            pos_weight=balance if params.pos_weight == "auto" else params.pos_weight,
-            seed=seed,
-            views=checkpoints / "features.npy",
-            on_epoch=on_epoch,
-        )
-        if params.frozen_views and trainer.is_global_zero and not classifier.views.exists():
-            with replacing(classifier.views) as temporary:
-                shape = (params.frozen_views, len(train.rows), network.features)
-                np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        device = trainer.strategy.root_device
-        loaders = (
-            loader(train, schedule, device, params.augment),
-            loader(val, every_once(len(val.rows), params.batch_size, *place), device),
-        )
-        try:
-            trainer.fit(classifier, *loaders, ckpt_path=resume, weights_only=True)
-        except SystemExit as end:
-            if end.code == 1:  # what Lightning makes of a KeyboardInterrupt
-                raise KeyboardInterrupt from None
-            raise
-        except RuntimeError as error:
-            explain_lost_process(trainer, error)
-            raise
+        fitted = _so_far(resume)
+        if not _ended(fitted.epochs, params):
+            place = (trainer.global_rank, trainer.world_size)
+            schedule = Schedule(len(train.rows), params, seed, *place)
+            schedule.set_epoch(len(fitted.epochs))  # Lightning says it only after its loaders have begun to read ahead
+            if params.channels_last:
+                network.to(memory_format=torch.channels_last)
+            balance = float(np.sum(train.labels == 0) / np.sum(train.labels == 1))
+            classifier = Classifier(
+                network,
+                params,
+                steps=schedule.steps,
+                labels={"train": train.labels, "val": val.labels},
+                pos_weight=balance if params.pos_weight == "auto" else params.pos_weight,
+                seed=seed,
+                views=checkpoints / "features.npy",
+                on_epoch=on_epoch,
+            )
+            if params.frozen_views and trainer.is_global_zero and not classifier.views.exists():
+                with replacing(classifier.views) as temporary:
+                    shape = (params.frozen_views, len(train.rows), network.features)
+                    np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            device = trainer.strategy.root_device
+            loaders = (
+                loader(train, schedule, device, params.augment),
+                loader(val, every_once(len(val.rows), params.batch_size, *place), device),
+            )
+            try:
+                trainer.fit(classifier, *loaders, ckpt_path=resume, weights_only=True)
+            except SystemExit as end:
+                if end.code == 1:  # what Lightning makes of a KeyboardInterrupt
+                    raise KeyboardInterrupt from None
+                raise
+            except RuntimeError as error:
+                explain_lost_process(trainer, error)
+                raise
+            fitted = Fitted(classifier.history, classifier.seconds)
     if trainer.is_global_zero:
         state = read_checkpoint(checkpoints / BEST)["state_dict"]
         prefix = "network."
         network.cpu().load_state_dict(
             {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         )
-    return Fitted(classifier.history, classifier.seconds)
+    return fitted
+
+
+def _so_far(checkpoint: Path | None) -> Fitted:
+    """What a checkpoint says of the epochs that are finished; none without one."""
+    if checkpoint is None:
+        return Fitted([], 0.0)
+    content = read_checkpoint(checkpoint)
+    return Fitted(content["history"], content["seconds"])
+
+
+def _ended(epochs: list[Epoch], params: TrainParams) -> bool:
+    """Whether all epochs are finished, or as many as `patience` without a better one.
+
+    Lightning would train one more after the latter, since it forgets with the process that it was to stop.
+    """
+    aucs = [row["val_roc_auc"] for row in epochs]
+    return len(epochs) >= params.epochs or (bool(aucs) and len(aucs) - 1 - aucs.index(max(aucs)) >= params.patience)
 
 
 def summarise(fitted: Fitted, network: Description) -> TrainDetails:

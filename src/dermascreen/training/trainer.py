@@ -22,6 +22,7 @@ from torch import nn
 from dermascreen.core.errors import TrainingError
 from dermascreen.core.params import TrainParams
 from dermascreen.network.backbones import uses_depthwise_convolutions
+from dermascreen.network.model import Network
 from dermascreen.training.checkpoints import BEST, LAST, WholeFiles
 from dermascreen.training.optimiser import moving_average
 
@@ -84,7 +85,12 @@ class SyncNorms(TorchSyncBatchNorm):
     """Batch normalisation over all devices, by timm: torch's loses the activation that timm puts into a norm."""
 
     def apply(self, model: nn.Module) -> nn.Module:
+        before = dict(model.named_modules())
         synchronised: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        replaced = {before[name]: module for name, module in synchronised.named_modules() if name in before}
+        for module in synchronised.modules():
+            if isinstance(module, Network):
+                module.about = module.about.with_replaced(replaced)  # so that layers that are frozen are those that run
         return synchronised
 
     def revert(self, model: nn.Module) -> nn.Module:
