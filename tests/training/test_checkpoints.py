@@ -46,6 +46,17 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path, name: str, how: str) -> 
         usable(tmp_path)
 
 
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch) -> None:
+    WholeFiles().save_checkpoint(CONTENT, tmp_path / "last.ckpt")
+
+    def refuse(path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("zipfile.ZipFile", refuse)  # since nothing is forbidden to the root user
+    with pytest.raises(PermissionError, match=r"last\.ckpt"):
+        usable(tmp_path)
+
+
 def test_another_kind_of_content_is_refused(tmp_path) -> None:
     torch.save([1, 2], tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError):

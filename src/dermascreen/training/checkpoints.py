@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from dermascreen.core.errors import CheckpointError
-from dermascreen.core.files import remove_remnants, replacing
+from dermascreen.core.files import replacing
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
@@ -31,21 +31,26 @@ def usable(folder: Path) -> Path | None:
 
     Raises CheckpointError for one that cannot be read.
     """
-    last, best = folder / LAST, folder / BEST
-    for path in (last, best):
-        remove_remnants(path)
+    for remnant in folder.glob(".*.tmp"):
+        remnant.unlink()
+    last = folder / LAST
     if not last.exists():
         return None
-    for path in (last, best):
+    for path in (last, folder / BEST):
         read_checkpoint(path)
     return last
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, with its tensors memory-mapped and not yet read."""
+    """The content of a checkpoint, with its tensors memory-mapped and not yet read.
+
+    Raises CheckpointError for one that is not whole, and PermissionError for one that may not be read.
+    """
     try:
         damaged = zipfile.ZipFile(path).testzip()
         content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    except PermissionError:
+        raise
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
         raise CheckpointError(path) from None
     if damaged or not isinstance(content, dict) or "state_dict" not in content:
