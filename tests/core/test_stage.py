@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dermascreen.core import stage as pipeline
-from dermascreen.core.definition import hand_overs
+from dermascreen.core.definition import hand_overs, source_files
 from dermascreen.core.errors import BadTableError
 from dermascreen.core.files import replacing
 from dermascreen.core.hashes import content_md5
@@ -240,7 +240,7 @@ def test_sigterm_unwinds_the_stage(recorder: Recorder) -> None:
     assert recorder.end == "failed"
 
 
-def test_the_fingerprint_follows_parameters_and_inputs(recorder: Recorder) -> None:
+def test_the_fingerprint_follows_parameters_inputs_and_code(recorder: Recorder) -> None:
     with stage("split") as run:
         Path("data/splits.csv").touch()
         Path("data/cached").mkdir()
@@ -254,6 +254,11 @@ def test_the_fingerprint_follows_parameters_and_inputs(recorder: Recorder) -> No
     assert run.fingerprint("seed", "model") != run.fingerprint("seed")
     changed = pipeline.Stage("split", run.params, {**run.inputs, "data/manifest.csv": "0"}, run.tracking, leads=True)
     assert changed.fingerprint("split") != run.fingerprint("split")
+    before = run.fingerprint("split")
+    code = Path("src/dermascreen/files.py")
+    code.parent.mkdir(parents=True)
+    code.write_text("ONE = 1\n", encoding="utf-8")
+    assert run.fingerprint("split") != before
     assert recorder.end == "finished"
 
 
@@ -264,6 +269,18 @@ def test_hand_overs_are_data_and_not_code() -> None:
         ["data/splits.csv", "data/cached", "reports/details/split.json", "metrics/split.json"],
     )
     assert hand_overs("idle") == ([], [])
+
+
+@pytest.mark.usefixtures("workspace")
+def test_source_files_are_those_of_python_that_a_stage_depends_on() -> None:
+    pipeline = Path("dvc.yaml").read_text("utf-8").replace("src/dermascreen/files.py", "src/dermascreen/data")
+    Path("dvc.yaml").write_text(pipeline, encoding="utf-8")
+    expected = [Path("src/dermascreen/data") / name for name in ("inner/two.py", "one.py")] + [Path("stages/split.py")]
+    for file in (*expected, Path("src/dermascreen/data/__pycache__/one.pyc"), Path("src/dermascreen/other.py")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert source_files("split") == expected
+    assert source_files("idle") == []
 
 
 @pytest.mark.usefixtures("workspace")

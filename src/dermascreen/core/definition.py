@@ -7,15 +7,28 @@ from typing import Any
 
 import yaml
 
+CODE = ("src/", "stages/")  # where the dependencies begin that are code
 
-def hand_overs(name: str, pipeline: Path = Path("dvc.yaml")) -> tuple[list[str], list[str]]:
+
+def hand_overs(name: str) -> tuple[list[str], list[str]]:
     """The data files that stage `name` reads and writes, as dvc.yaml lists them; code is known by its Git revision."""
-    definition = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
+    definition = _definition(name)
     outputs = [*definition.get("outs", []), *definition.get("metrics", [])]
     writes = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs]
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     reads = [_interpolate(path, params) for path in definition.get("deps", [])]
-    return [path for path in reads if not path.startswith(("src/", "stages/"))], writes
+    return [path for path in reads if not path.startswith(CODE)], writes
+
+
+def source_files(name: str) -> list[Path]:
+    """The files of Python that stage `name` depends on, as dvc.yaml lists them and their folders."""
+    listed = [Path(path) for path in _definition(name).get("deps", []) if path.startswith(CODE)]
+    return sorted(file for path in listed for file in ([path] if path.is_file() else path.rglob("*.py")))
+
+
+def _definition(name: str) -> dict[str, Any]:
+    stages: dict[str, dict[str, Any]] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return stages[name]
 
 
 def _interpolate(text: str, params: Mapping[str, Any]) -> str:
