@@ -33,8 +33,8 @@ def main() -> None:
         network = sha256_of(EXPORTED)
         calibration = Calibration(temperature=fit_temperature(*val), tta=params.tta, network=network)
         intervals = ProbabilityIntervals.of(probability_intervals(*val))
-        calibration.write()
         intervals.write()
+        calibration.write()  # which says of which network both are
         predictions = Predictions(
             shown.path, shown.split, shown.label, shown.lesion, logit=logit, uncalibrated=sigmoid(logit),
             **predictor.probabilities(logit)._asdict(),

@@ -4,8 +4,10 @@ import numpy as np
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.reference import ReferenceImages
 from dermascreen.artifacts.results.details.reference import ReferenceDetails
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.prediction.forward import ForwardPass, embed
 from dermascreen.prediction.reference import Reference, digest_of
@@ -20,7 +22,7 @@ def main() -> None:
         train = splits.part(TRAIN)
         digests = np.array([digest_of(images.pixels[row]) for row in rows[TRAIN]], dtype=object)
         known = ReferenceImages(train.path, train.label, digests)
-        reference = Reference.build(known, embeddings[TRAIN], embeddings[VAL], run.params.seed)
+        reference = Reference.build(known, embeddings[TRAIN], embeddings[VAL], run.params.seed, sha256_of(EXPORTED))
         reference.write()
         novelty = reference.novelty(reference.distances(embeddings[TEST]))
         share = float(np.mean(novelty > reference.limit))

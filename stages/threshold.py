@@ -1,8 +1,11 @@
 """Choose the operating points on val, and apply them once to test."""
 
+from dataclasses import replace
+
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, VAL
 from dermascreen.artifacts.dataset.strata import divide, require_groups
+from dermascreen.artifacts.model.calibration import Calibration
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.artifacts.results.curves import DecisionCurve, curve_file
@@ -23,7 +26,7 @@ def main() -> None:
         groups, of_test = (divide(metadata, part.path) for part in parts)
         kept_in = {name: groups[name] for name in require_groups(wanted.groups, groups)}
         points = choose_points(val, wanted.target_recall, wanted.confidence, wanted.target_specificity, kept_in)
-        write_operating_points(points)
+        write_operating_points(replace(points, network=Calibration.read().network))
         run.tracking.log_artifact(OPERATING_POINTS)
         for sentence in shortfalls(points):
             print(sentence)

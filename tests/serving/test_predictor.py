@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from serving_samples import encoded, pixels
 
-from dermascreen.artifacts.model.calibration import Calibration
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.hashes import sha256_of
 from dermascreen.network.export import export
@@ -84,16 +83,18 @@ def test_a_network_of_another_size_is_refused(models, tmp_path) -> None:
         Bundle.read(folder)
 
 
-def test_a_network_of_another_training_is_refused(models, tmp_path) -> None:
+@pytest.mark.parametrize("made_for", ["calibration.json", "operating_points.json", "reference/limit.json"])
+def test_what_was_made_for_the_network_of_another_training_is_refused(models, tmp_path, made_for: str) -> None:
     folder = shutil.copytree(models, tmp_path / "models")
-    file, calibration = folder / "network.onnx", Calibration.read(folder / "calibration.json")
-    calibration.model_copy(update={"network": sha256_of(file)}).write(folder / "calibration.json")
+    file, says = folder / "network.onnx", folder / made_for
+    assert json.loads(says.read_text())["network"] is None
+    says.write_text(json.dumps(json.loads(says.read_text()) | {"network": sha256_of(file)}))
     assert Bundle.read(folder, explained=True).network is not None
     whole = file.read_bytes()
     changed = bytearray(whole)
     changed[len(whole) // 2] ^= 1  # a bit of a weight
     file.write_bytes(changed)
-    with pytest.raises(BadTableError, match=r"network\.onnx is not the network of .*models/calibration\.json; run"):
+    with pytest.raises(BadTableError, match=rf"network\.onnx is not the network of .*models/{made_for}; run"):
         Bundle.read(folder)
     file.unlink()
     with pytest.raises(MissingInputError, match=r"network\.onnx does not exist"):

@@ -73,10 +73,11 @@ class OperatingPoints:
     youden: Point
     high_recall: HighRecall
     abstention: Band | None
+    network: str | None = None  # sha256 of the exported network whose probabilities they are for; older files lack it
 
     def __iter__(self) -> Iterator[str]:
         """The names of the points that there are."""
-        return (field.name for field in fields(self) if getattr(self, field.name) is not None)
+        return (field.name for field in fields(self) if isinstance(getattr(self, field.name), Point | Band))
 
     def __getitem__(self, name: str) -> Point | Band:
         """The point of that name; KeyError if there is none."""

@@ -11,7 +11,7 @@ from dermascreen.artifacts.model.calibration import Calibration, ProbabilityInte
 from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.model.exported import AGAIN, EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, read_operating_points
-from dermascreen.artifacts.model.reference import REFERENCE
+from dermascreen.artifacts.model.reference import REFERENCE, NoveltyLimit
 from dermascreen.core.errors import BadTableError
 from dermascreen.core.hashes import sha256_of
 from dermascreen.evidence.calibration import with_interval
@@ -57,12 +57,23 @@ class Predictor:
         for name, part in vars(type(self)).items():
             if isinstance(part, cached_property):
                 getattr(self, name)
-        file, fitted_on = self.folder / EXPORTED.name, self.calibration.network
+        file = self.folder / EXPORTED.name
         if self.network.size != self.size:
             raise BadTableError(file, f"does not fit {self.folder / Description.PATH.name}", AGAIN)
-        if fitted_on is not None and fitted_on != sha256_of(file):
-            raise BadTableError(file, f"is not the network of {self.folder / Calibration.PATH.name}", AGAIN)
+        here = sha256_of(file) if self.made_for else None  # a model of before may have no such file
+        for made, network in self.made_for.items():
+            if network != here:
+                raise BadTableError(file, f"is not the network of {made}", AGAIN)
         return self
+
+    @property
+    def made_for(self) -> dict[Path, str]:
+        """The sha256 of the network that files of the folder are for, of those that name one."""
+        known = {
+            Calibration.PATH: self.calibration.network, OPERATING_POINTS: self.points.network,
+            NoveltyLimit.PATH: self.reference.network,
+        }  # fmt: skip
+        return {self.folder / path.relative_to(MODELS): network for path, network in known.items() if network}
 
     @cached_property
     def network(self) -> ForwardPass:

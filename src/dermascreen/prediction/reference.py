@@ -2,14 +2,14 @@
 
 import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load as deserialise
 from safetensors.numpy import save as serialise
 
 from dermascreen.artifacts.dataset.images import Images, Pixels
@@ -46,10 +46,13 @@ class Reference:
     images: ReferenceImages
     embeddings: Floats  # of length 1; shape (len(images), d)
     limit: float  # of the novelty score, above which an image is unlike those trained on
+    network: str | None = None  # sha256 of the exported network that made the embeddings, where it is known
 
     @classmethod
-    def build(cls, images: ReferenceImages, embeddings: Floats, val: Floats, seed: int) -> Self:
-        """The reference of training images with these `embeddings`, shape (len(images), d).
+    def build(
+        cls, images: ReferenceImages, embeddings: Floats, val: Floats, seed: int, network: str | None = None
+    ) -> Self:
+        """The reference of training images with these `embeddings`, shape (len(images), d), by that `network`.
 
         The limit is the QUANTILE quantile of the novelty scores of the embeddings of `val`.
         """
@@ -57,9 +60,9 @@ class Reference:
             kept = np.sort(np.random.default_rng(seed).choice(len(images), LARGEST, replace=False))
             images, embeddings = images[kept], embeddings[kept]
         # Rounded to 16 bits, as they are stored.
-        reference = cls(images, _unit(_unit(embeddings).astype(np.float16)), np.inf)
+        reference = cls(images, _unit(_unit(embeddings).astype(np.float16)), np.inf, network)
         novelty = reference.novelty(reference.distances(val))
-        return cls(reference.images, reference.embeddings, float(np.quantile(novelty, QUANTILE)))
+        return replace(reference, limit=float(np.quantile(novelty, QUANTILE)))
 
     @classmethod
     def read(cls, folder: Path = REFERENCE) -> Self:
@@ -67,21 +70,22 @@ class Reference:
         file, table = folder / EMBEDDINGS, folder / ReferenceImages.PATH.name
         images = ReferenceImages.read(table)
         try:
-            embeddings = load_file(file)["features"]
+            embeddings = deserialise(file.read_bytes())["features"]
         except FileNotFoundError:
             raise MissingInputError(file) from None
         except (SafetensorError, KeyError):
             raise BadTableError(file, "does not hold the embeddings of training images") from None
         if embeddings.ndim != 2 or len(embeddings) != len(images):  # noqa: PLR2004
             raise BadTableError(file, f"does not have a row for each image of {table}")
-        return cls(images, _unit(embeddings), NoveltyLimit.read(folder / NoveltyLimit.PATH.name).limit)
+        about = NoveltyLimit.read(folder / NoveltyLimit.PATH.name)
+        return cls(images, _unit(embeddings), about.limit, about.network)
 
     def write(self, folder: Path = REFERENCE) -> None:
         with replacing(folder) as temporary:
             temporary.mkdir()
             (temporary / EMBEDDINGS).write_bytes(serialise({"features": self.embeddings.astype(np.float16)}))
             self.images.write(temporary / ReferenceImages.PATH.name)
-            limit = NoveltyLimit(limit=self.limit, k=self._k, quantile=QUANTILE)
+            limit = NoveltyLimit(limit=self.limit, k=self._k, quantile=QUANTILE, network=self.network)
             limit.write(temporary / NoveltyLimit.PATH.name)
 
     @property

@@ -42,7 +42,7 @@ class Bundle:
         """
         predictor = Predictor(folder)
         file, weights = folder / EXPORTED.name, folder / WEIGHTS.name
-        before = not file.exists() and weights.exists() and predictor.calibration.network is None
+        before = not file.exists() and weights.exists() and not predictor.made_for
         network = _read_network(folder) if explained or before else None
         if network is not None and before:
             print(f"{file} does not exist, so it is made anew of {weights.name} each time.", file=sys.stderr)

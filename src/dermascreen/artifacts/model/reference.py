@@ -31,3 +31,4 @@ class NoveltyLimit(Record):
     limit: float
     k: int
     quantile: float
+    network: str | None = None  # sha256 of the exported network that made the embeddings; older files lack it
