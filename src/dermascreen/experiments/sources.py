@@ -9,6 +9,7 @@ import yaml
 from dvc.exceptions import DvcException
 
 from dermascreen.artifacts.model.description import WEIGHTS
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, parse_operating_points, read_operating_points
 from dermascreen.artifacts.results.predictions import PREDICTIONS, ImagePredictions
 from dermascreen.core.errors import ExperimentError, PredictionsError
@@ -82,10 +83,10 @@ def _require_evaluated(name: str) -> None:
     except (DvcException, FileNotFoundError):  # nothing was run there
         return
     made, used = (
-        {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(kind, [])}.get(str(WEIGHTS))
+        {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(kind, [])}
         for stage, kind in (("train", "outs"), ("evaluate", "deps"))
     )
-    if made != used:
+    if any(made.get(str(file)) != used.get(str(file)) for file in (WEIGHTS, EXPORTED)):
         raise PredictionsError(name, "was trained and not evaluated, so its predictions are another model's")
 
 
