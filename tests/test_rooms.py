@@ -1,4 +1,4 @@
-"""Imports run one way: no room imports one that stands above it, nor one beside it."""
+"""Imports run one way: a room imports only those that MAY_IMPORT gives it."""
 
 import ast
 from collections.abc import Iterator

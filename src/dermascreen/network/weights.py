@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load as deserialise
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 
@@ -130,7 +130,8 @@ def _only_imagenet(architecture: str, tag: str) -> bool:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        is_torchs = path.suffix != ".safetensors"
+        state: Any = torch.load(path, weights_only=True) if is_torchs else deserialise(path.read_bytes())
     except FileNotFoundError:
         raise WeightsError(f"model.weights: {path} is neither a file nor one of {', '.join(KNOWN_WEIGHTS)}.") from None
     except Exception as error:  # noqa: BLE001 - torch.load has no one exception for a file that is not its own

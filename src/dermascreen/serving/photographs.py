@@ -78,7 +78,7 @@ class PhotographPredictor:
         self._one_at_a_time = threading.Lock()  # a prediction takes all cores, and a map's hooks sit in the network
 
     def __call__(self, photographs: Iterable[Photograph]) -> Generator[Prediction | Failure]:
-        """Predictor photographs in their order; one that fails is a Failure, and the others go on.
+        """Predict photographs in their order; one that fails is a Failure, and the others go on.
 
         Reads and decodes with all cores while the network works, and holds two batches at a time.
         """
