@@ -1,4 +1,5 @@
 import errno
+import itertools
 import json
 import shutil
 import signal
@@ -10,9 +11,9 @@ import pytest
 import yaml
 
 from dermascreen.core import stage as pipeline
-from dermascreen.core.definition import hand_overs, source_files
+from dermascreen.core.definition import code_fingerprint, hand_overs
 from dermascreen.core.errors import BadTableError
-from dermascreen.core.files import replacing
+from dermascreen.core.files import fingerprint, replacing
 from dermascreen.core.hashes import content_md5
 from dermascreen.core.params import Params, read_params
 from dermascreen.core.records import Details
@@ -272,15 +273,18 @@ def test_hand_overs_are_data_and_not_code() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
-def test_source_files_are_those_of_python_that_a_stage_depends_on() -> None:
+def test_the_code_of_a_stage_is_the_files_of_python_that_it_depends_on() -> None:
     pipeline = Path("dvc.yaml").read_text("utf-8").replace("src/dermascreen/files.py", "src/dermascreen/data")
     Path("dvc.yaml").write_text(pipeline, encoding="utf-8")
-    expected = [Path("src/dermascreen/data") / name for name in ("inner/two.py", "one.py")] + [Path("stages/split.py")]
-    for file in (*expected, Path("src/dermascreen/data/__pycache__/one.pyc"), Path("src/dermascreen/other.py")):
+    seen = [code_fingerprint("split")]
+    for name in ("data/inner/two.py", "data/one.py", "data/__pycache__/one.pyc", "other.py", "../../stages/split.py"):
+        file = Path("src/dermascreen", name)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    assert source_files("split") == expected
-    assert source_files("idle") == []
+        file.write_text(name, encoding="utf-8")
+        seen.append(code_fingerprint("split"))
+    same = [before == after for before, after in itertools.pairwise(seen)]
+    assert same == [False, False, True, True, False]
+    assert code_fingerprint("idle") == fingerprint({})
 
 
 @pytest.mark.usefixtures("workspace")

@@ -83,6 +83,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ablate, "build", lambda *_: small_training.Small())
     Path("params.yaml").write_bytes(SHIPPED.read_bytes())
+    Path("dvc.yaml").write_bytes(SHIPPED.with_name("dvc.yaml").read_bytes())
     override_params(Path("params.yaml"), {"model.weights": "none", "train.epochs": 2, "train.batch_size": 8})
     Path("data/processed").mkdir(parents=True)
     pixels = np.concatenate([small_training.TRAIN.pixels, small_training.VAL.pixels])
@@ -124,6 +125,10 @@ def test_finished_runs_are_kept_and_the_rest_is_measured(capsys, monkeypatch) ->
     override_params(Path("params.yaml"), {"train.lr": 0.002})
     main(["ablate", "--seeds", "1", "train.ema=0.5"])
     assert len(measured) == 7  # other parameters to start from are other runs
+    Path("stages").mkdir()
+    Path("stages/train.py").touch()
+    main(["ablate", "--seeds", "1", "train.ema=0.5"])
+    assert len(measured) == 9  # and so is other code
 
 
 @pytest.mark.usefixtures("project")

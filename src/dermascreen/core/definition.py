@@ -7,6 +7,9 @@ from typing import Any
 
 import yaml
 
+from dermascreen.core.files import fingerprint
+from dermascreen.core.hashes import sha256_of
+
 CODE = ("src/", "stages/")  # where the dependencies begin that are code
 
 
@@ -20,10 +23,11 @@ def hand_overs(name: str) -> tuple[list[str], list[str]]:
     return [path for path in reads if not path.startswith(CODE)], writes
 
 
-def source_files(name: str) -> list[Path]:
-    """The files of Python that stage `name` depends on, as dvc.yaml lists them and their folders."""
+def code_fingerprint(name: str) -> str:
+    """A hash of the files of Python that stage `name` depends on, as dvc.yaml lists them and their folders."""
     listed = [Path(path) for path in _definition(name).get("deps", []) if path.startswith(CODE)]
-    return sorted(file for path in listed for file in ([path] if path.is_file() else path.rglob("*.py")))
+    files = {file for path in listed for file in ([path] if path.is_file() else path.rglob("*.py"))}
+    return fingerprint({str(file): sha256_of(file) for file in files})
 
 
 def _definition(name: str) -> dict[str, Any]:

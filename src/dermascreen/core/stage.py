@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dermascreen.core.definition import hand_overs, source_files
+from dermascreen.core.definition import code_fingerprint, hand_overs
 from dermascreen.core.errors import MissingInputError
 from dermascreen.core.files import fingerprint, remove_remnants, write_json
-from dermascreen.core.hashes import content_md5s, sha256_of
+from dermascreen.core.hashes import content_md5s
 from dermascreen.core.params import Params, read_params
 from dermascreen.core.program import reported
 from dermascreen.core.records import Details, Number
@@ -41,8 +41,8 @@ class Stage:
 
     def fingerprint(self, *sections: str) -> str:
         """A hash of these parameter sections, of the content that the stage reads, and of its code."""
-        code = {str(file): sha256_of(file) for file in source_files(self.name)}
-        return fingerprint([self.params.model_dump(include=set(sections)), self.inputs, code])
+        params = self.params.model_dump(include=set(sections))
+        return fingerprint([params, self.inputs, code_fingerprint(self.name)])
 
     def log_dataset(self, frame: "pd.DataFrame", name: str, *paths: Path) -> None:
         """Log that the stage uses a part of the images, such as test: its table, and the inputs that it comes from."""

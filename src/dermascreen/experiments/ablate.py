@@ -20,6 +20,7 @@ import yaml
 from dermascreen.artifacts.dataset.columns import Name, Score, Whole
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
+from dermascreen.core.definition import code_fingerprint
 from dermascreen.core.errors import BadTableError, ParamsError
 from dermascreen.core.files import CACHE, fingerprint
 from dermascreen.core.hashes import content_md5
@@ -39,7 +40,7 @@ class Ablation(Table):
 
     PATH: ClassVar[Path] = Path("reports/ablation.csv")
 
-    data: Name  # a name for parameters and content of what was trained on
+    data: Name  # a name for the parameters, what was trained on, and the code
     change: Name
     seed: Whole
     epoch: Whole
@@ -121,7 +122,7 @@ def run(given: argparse.Namespace) -> int:
     parts = (splits.part(name) for name in (TRAIN, VAL))
     train, val = (Split(images.pixels, images.rows(part.path), part.label) for part in parts)
     sections = base.model_dump(include={"model", "train", "preprocess"})
-    data = fingerprint([sections, content_md5(PROCESSED), content_md5(Splits.PATH)])
+    data = fingerprint([sections, content_md5(PROCESSED), content_md5(Splits.PATH), code_fingerprint("train")])
     for seed in range(given.seeds):
         for change, params in settings.items():
             runs = read_runs(given.table)
