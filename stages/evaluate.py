@@ -30,11 +30,13 @@ def main() -> None:
         logit = predictor.logits(images.pixels, images.rows(shown.path), params.tta)
         in_val = shown.split == VAL
         val = shown.label[in_val], logit[in_val].astype(float)
-        network = sha256_of(EXPORTED)
-        calibration = Calibration(temperature=fit_temperature(*val), tta=params.tta, network=network)
         intervals = ProbabilityIntervals.of(probability_intervals(*val))
         intervals.write()
-        calibration.write()  # which says of which network both are
+        calibration = Calibration(
+            temperature=fit_temperature(*val), tta=params.tta, network=sha256_of(EXPORTED),
+            intervals=sha256_of(ProbabilityIntervals.PATH),
+        )  # fmt: skip
+        calibration.write()
         predictions = Predictions(
             shown.path, shown.split, shown.label, shown.lesion, logit=logit, uncalibrated=sigmoid(logit),
             **predictor.probabilities(logit)._asdict(),

@@ -69,7 +69,7 @@ def main() -> None:
             return
         run.clear_step()
         save(network)
-        export(load_model(), weights=WEIGHTS)  # what was saved, of which maps are made
+        export(load_model(), weights=WEIGHTS, description=Description.PATH)  # what was saved, of which maps are made
         write_table(pd.DataFrame(fitted.epochs), curves)
         for path in (Description.PATH, curves.parent):
             run.tracking.log_artifact(path)

@@ -101,6 +101,33 @@ def test_what_was_made_for_the_network_of_another_training_is_refused(models, tm
         Bundle.read(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "says", "key"),
+    [
+        ("probability_intervals.csv", "calibration.json", "intervals"),
+        ("reference/features.safetensors", "reference/limit.json", "embeddings"),
+    ],
+)
+def test_a_file_of_another_run_is_refused(models, tmp_path, file: str, says: str, key: str) -> None:
+    folder = shutil.copytree(models, tmp_path / "models")
+    noted = json.loads((folder / says).read_text()) | {key: sha256_of(folder / file)}
+    (folder / says).write_text(json.dumps(noted))
+    Bundle.read(folder)
+    (folder / says).write_text(json.dumps(noted | {key: sha256_of(folder / says)}))
+    with pytest.raises(BadTableError, match=rf"models/{file} does not belong to .*models/{says}; run"):
+        Bundle.read(folder)
+
+
+def test_a_description_of_another_run_is_refused(models, tmp_path) -> None:
+    folder = shutil.copytree(models, tmp_path / "models")
+    weights, about = folder / "weights.safetensors", folder / "model.json"
+    export(load_model(weights, about), folder / "network.onnx", weights, about)
+    Bundle.read(folder)
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"fit": "crop"}))
+    with pytest.raises(BadTableError, match=r"network\.onnx is not the network of .*models/model\.json; run"):
+        Bundle.read(folder)
+
+
 def test_maps_of_other_weights_than_the_network_s_are_refused(models, tmp_path) -> None:
     folder = shutil.copytree(models, tmp_path / "models")
     weights = folder / "weights.safetensors"

@@ -68,10 +68,10 @@ def demo(folder: Path) -> int:
         "numbers say nothing about real lesions.\n"
     )
     print(result_table(folder).to_string(index=False, float_format="{:.3f}".format))
-    programs = Path(sys.executable).parent
-    there = f"cd {shlex.quote(str(folder))} && {shlex.quote(str(programs))}"
+    programs = shlex.quote(str(Path(sys.executable).parent))
     print(f"\nReport:   {folder / 'reports/report.html'}")
-    print(f"Runs:     {there}/dermascreen ui")
-    print(f"Next:     {there}/dvc exp run --name other -S train.lr=3e-3 && {programs}/dermascreen compare other HEAD")
-    print(f"Then:     {there}/{COMPARE}")
+    print(f"First:    cd {shlex.quote(str(folder))} && export PATH={programs}:$PATH")  # stages call python by its name
+    print("Runs:     dermascreen ui")
+    print("Next:     dvc exp run --name other -S train.lr=3e-3 && dermascreen compare other HEAD")
+    print(f"Then:     {COMPARE}")
     return 0

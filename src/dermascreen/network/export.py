@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, open_session
+from dermascreen.artifacts.model.exported import DESCRIPTION_KEY, EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, open_session
 from dermascreen.core.errors import ArchitectureError, ExportError
 from dermascreen.core.files import replacing
 from dermascreen.core.hashes import sha256_of
@@ -57,16 +57,19 @@ def require_export(network: Network) -> None:
         network.train(learning)
 
 
-def export(network: Network, file: Path = EXPORTED, weights: Path | None = None) -> None:
+def export(
+    network: Network, file: Path = EXPORTED, weights: Path | None = None, description: Path | None = None
+) -> None:
     """Move the network to the processor, and write it as ONNX.
 
     Input is PIXELS, uint8 (1, size, size, 3), and outputs are OUTPUTS, of shapes (1,) and (1, d). The file holds the
-    hash of `weights`, the file that the network was read from, if that is given.
+    hashes of `weights` and `description`, the files that the network was read from, if they are given.
     The same weights give the same bytes. Raises ExportError, and writes nothing, if a logit differs from torch's by
     more than TOLERANCE.
     """
     module, size = FromPixels(network).cpu().eval(), network.description.image_size
-    about = {} if weights is None else {WEIGHTS_KEY: sha256_of(weights)}
+    read_from = {WEIGHTS_KEY: weights, DESCRIPTION_KEY: description}
+    about = {key: sha256_of(path) for key, path in read_from.items() if path is not None}
     content = as_onnx(module, noise(size, 1), OUTPUTS, about)
     require_equal(module, content, torch.split(noise(size, CHECKED), 1), file)
     with replacing(file) as temporary:

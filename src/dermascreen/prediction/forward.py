@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermascreen.artifacts.dataset.images import Pixels
-from dermascreen.artifacts.model.exported import EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, read_exported
+from dermascreen.artifacts.model.exported import DESCRIPTION_KEY, EXPORTED, OUTPUTS, PIXELS, WEIGHTS_KEY, read_exported
 from dermascreen.core.threads import cores, in_threads
 
 Floats = npt.NDArray[np.float32]
@@ -41,7 +41,15 @@ class ForwardPass:
     @property
     def weights(self) -> str | None:
         """The sha256 of the file of weights that the network was made from, if that is known."""
-        found: str | None = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY)
+        return self._noted(WEIGHTS_KEY)
+
+    @property
+    def description(self) -> str | None:
+        """The sha256 of the description of the network, if that is known."""
+        return self._noted(DESCRIPTION_KEY)
+
+    def _noted(self, key: str) -> str | None:
+        found: str | None = self._session.get_modelmeta().custom_metadata_map.get(key)
         return found
 
     @property

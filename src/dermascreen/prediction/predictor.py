@@ -60,6 +60,11 @@ class Predictor:
         file = self.folder / EXPORTED.name
         if self.network.size != self.size:
             raise BadTableError(file, f"does not fit {self.folder / Description.PATH.name}", AGAIN)
+        described, intervals = (self.folder / kind.PATH.name for kind in (Description, ProbabilityIntervals))
+        if self.network.description not in (None, sha256_of(described)):
+            raise BadTableError(file, f"is not the network of {described}", AGAIN)
+        if self.calibration.intervals not in (None, sha256_of(intervals)):
+            raise BadTableError(intervals, f"does not belong to {self.folder / Calibration.PATH.name}", AGAIN)
         here = sha256_of(file) if self.made_for else None  # a model of before may have no such file
         for made, network in self.made_for.items():
             if network != here:

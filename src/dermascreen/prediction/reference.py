@@ -13,9 +13,11 @@ from safetensors.numpy import load as deserialise
 from safetensors.numpy import save as serialise
 
 from dermascreen.artifacts.dataset.images import Images, Pixels
+from dermascreen.artifacts.model.exported import AGAIN
 from dermascreen.artifacts.model.reference import EMBEDDINGS, REFERENCE, NoveltyLimit, ReferenceImages
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.files import replacing
+from dermascreen.core.hashes import sha256_of
 from dermascreen.prediction.forward import Floats
 
 K = 10  # the distance to the k-th nearest training image is the novelty score
@@ -78,6 +80,8 @@ class Reference:
         if embeddings.ndim != 2 or len(embeddings) != len(images):  # noqa: PLR2004
             raise BadTableError(file, f"does not have a row for each image of {table}")
         about = NoveltyLimit.read(folder / NoveltyLimit.PATH.name)
+        if about.embeddings not in (None, sha256_of(file)):
+            raise BadTableError(file, f"does not belong to {folder / NoveltyLimit.PATH.name}", AGAIN)
         return cls(images, _unit(embeddings), about.limit, about.network)
 
     def write(self, folder: Path = REFERENCE) -> None:
@@ -85,7 +89,10 @@ class Reference:
             temporary.mkdir()
             (temporary / EMBEDDINGS).write_bytes(serialise({"features": self.embeddings.astype(np.float16)}))
             self.images.write(temporary / ReferenceImages.PATH.name)
-            limit = NoveltyLimit(limit=self.limit, k=self._k, quantile=QUANTILE, network=self.network)
+            limit = NoveltyLimit(
+                limit=self.limit, k=self._k, quantile=QUANTILE, network=self.network,
+                embeddings=sha256_of(temporary / EMBEDDINGS),
+            )  # fmt: skip
             limit.write(temporary / NoveltyLimit.PATH.name)
 
     @property

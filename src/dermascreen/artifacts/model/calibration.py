@@ -21,6 +21,7 @@ class Calibration(Record):
     fitted_on: Literal["val"] = "val"
     tta: bool  # whether logits are means over the eight symmetries of an image
     network: str | None = None  # sha256 of the exported network that made the logits; models made before lack it
+    intervals: str | None = None  # sha256 of the file of ProbabilityIntervals; likewise
 
 
 @dataclass(frozen=True)

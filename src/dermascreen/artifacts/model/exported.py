@@ -19,6 +19,7 @@ PIXELS = "pixels"  # its input, uint8 (1, size, size, 3)
 OUTPUTS = ("logit", "embedding")  # of shapes (1,) and (1, d)
 BROKEN = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 WEIGHTS_KEY = "weights"  # of the file's metadata: the sha256 of the weights that it was made from
+DESCRIPTION_KEY = "description"  # likewise, of the description
 AGAIN = "run `dvc repro`, or fetch the model again"
 SILENT = 4  # ONNX Runtime logs nothing: what it says of a broken file would come before our sentence
 

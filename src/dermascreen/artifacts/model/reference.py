@@ -32,3 +32,4 @@ class NoveltyLimit(Record):
     k: int
     quantile: float
     network: str | None = None  # sha256 of the exported network that made the embeddings; older files lack it
+    embeddings: str | None = None  # sha256 of the file of the embeddings; likewise
