@@ -12,6 +12,7 @@ from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
 from dermascreen.core.files import fingerprint
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.params import SyntheticParams
 from dermascreen.data.sources.synthetic import photographs
 from dermascreen.experiments.workspace import override_params
@@ -134,6 +135,7 @@ def test_points_are_those_of_the_operating_points_file(finished) -> None:
     points = json.loads((finished / "models/operating_points.json").read_text())
     threshold = details(finished, "threshold")
     assert points.pop("abstention") is None
+    assert points.pop("network") == sha256_of(finished / "models/network.onnx")
     assert {name: point["threshold"] for name, point in points.items()} == {
         name: threshold[name]["threshold"] for name in points
     }
