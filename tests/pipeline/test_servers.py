@@ -52,7 +52,8 @@ def test_a_registered_model_is_served_and_judges_an_ordinary_photograph(project)
 def test_the_page_of_runs_opens_where_models_are_compared(project, browser) -> None:
     port = free_port()
     with serving(project, f"dermascreen ui --port {port}", f"http://127.0.0.1:{port}/health"):
-        printed_address = re.search(r"^Open (\S+) in a browser", (project / "server.log").read_text(), re.MULTILINE)
+        log = (project / "server.log").read_text()
+        printed_address = re.search(r"^MLflow is starting; in some seconds, open (\S+) in a browser", log, re.MULTILINE)
         assert printed_address is not None
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.goto(printed_address[1])

@@ -33,7 +33,7 @@ def serve_runs(root: Path, host: str, port: int) -> NoReturn:
     with answering(uri):
         move_in(root)
         address = _address(root, uri, f"http://{host}:{port}")
-    print(f"Open {address} in a browser; Ctrl-C ends.", flush=True)
+    print(f"MLflow is starting; in some seconds, open {address} in a browser; Ctrl-C ends.", flush=True)
     if _has_screen() and os.fork() == 0:
         _open(address, host, port)
     # In the environment, because an address may hold a password, which a command line would show to everyone.
