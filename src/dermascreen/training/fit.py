@@ -39,11 +39,11 @@ def fit(
 ) -> Fitted:
     """Train `network` in place and leave it with the weights of the epoch that had the best val AUC.
 
-    `checkpoints` is a folder for this configuration and data alone: after every epoch the state is saved there, and a
-    run that finds one continues from it, to the same weights. `on_epoch` is called after each epoch with the rows of
-    all that are finished, and only on rank zero. Raises TrainingError for settings that are not possible with this
-    machine or this data, for a loss that is not finite and for a lost process; CheckpointError for a checkpoint that
-    cannot be read.
+    `checkpoints` is a folder for this configuration, data and code alone: after every epoch the state is saved there,
+    and a run that finds one continues from it, to the same weights, or trains no further if that one had ended.
+    `on_epoch` is called after each epoch with the rows of all that are finished, and only on rank zero. Raises
+    TrainingError for settings that are not possible with this machine or this data, for a loss that is not finite and
+    for a lost process; CheckpointError for a checkpoint that cannot be read.
     """
     keep_freed_memory()
     # Nothing reads it, and filling it takes time.
