@@ -225,8 +225,30 @@ def test_a_model_that_is_better_is_called_so_and_the_other_worse(projects, capsy
     better.to_csv(first, index=False)
     said = verdict_of(capsys, first, second, "--common")
     assert said[0].startswith("- A ranks better than B on 64 images of 32 lesions: its AUC is higher by 0.079 (0.0")
-    assert ": A raises fewer (p = 0.0" in said[1]
+    assert said[1].startswith(
+        "- A's probabilities are nearer to the truth than B's: A's Brier score is lower by 0.117 (0.0"
+    )
+    assert ": A raises fewer (p = 0.0" in said[2]
     assert verdict_of(capsys, second, first)[0].startswith("- A ranks worse than B on 64 images of 32 lesions")
+
+
+def test_probabilities_that_are_wrong_alone_are_told_from_ranks_that_are(projects, capsys) -> None:
+    first, second = projects(points(0.2), points(0.2))
+    good = predictions(1)
+    bad = good.assign(probability=good["probability"] ** 4)  # in the same order
+    good.to_csv(first, index=False)
+    bad.to_csv(second, index=False)
+    scores = [
+        brier_score_loss(*one[one["split"] == "test"][["label", "probability"]].T.to_numpy()) for one in (bad, good)
+    ]
+    apart = f"{scores[0] - scores[1]:.3f} (0."
+    said = verdict_of(capsys, first, second)
+    assert said[0].startswith("- No difference in AUC can be shown on 64 images of 32 lesions: A's is the same")
+    start = "- A's probabilities are nearer to the truth than B's: A's Brier score is lower by "
+    assert said[1].startswith(start + apart)
+    said = verdict_of(capsys, second, first)
+    start = "- B's probabilities are nearer to the truth than A's: A's Brier score is higher by "
+    assert said[1].startswith(start + apart)
 
 
 def test_what_must_be_known_beside_a_verdict_is_said(projects, capsys) -> None:

@@ -31,11 +31,12 @@ from dermascreen.experiments.sources import read_all_predictions, read_points, r
 from dermascreen.report.numbers import by, counted, missed_range, p_value, percent
 from dermascreen.report.wording import caveat_of
 
+BRIER = "Brier score (lower is better)"
 MEASURES = {
     "ROC AUC": resampling.roc_auc,
     "ROC AUC above 80 % sensitivity": resampling.partial_roc_auc,
     "average precision": resampling.average_precision,
-    "Brier score (lower is better)": resampling.brier,
+    BRIER: resampling.brier,
 }
 DEFAULT = "default"  # beside HIGH_RECALL, the point at which errors are compared
 GIVEN = "the given threshold"  # instead of HIGH_RECALL
@@ -149,7 +150,7 @@ def errors_at(table: pd.DataFrame, thresholds: tuple[float, float]) -> PairedErr
 
 
 def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, PairedErrors]) -> list[str]:
-    """What was shown about the AUC and the errors at each operating point, in sentences.
+    """What was shown about the AUC, the probabilities and the errors at each operating point, in sentences.
 
     Parameters: `table` as `pair` makes it; `found` as `compare` makes it; `errors` from `errors_at` for each point.
     """
@@ -168,6 +169,11 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
         sentences = [f"A ranks worse than B {where}: its AUC is {difference}."]
     else:
         sentences = [f"No difference in AUC can be shown {where}: A's is {difference}."]
+    brier = found[found["measure"].eq(BRIER)].iloc[0]
+    if brier["low"] > 0 or brier["high"] < 0:
+        apart = by(Difference(brier["difference"], brier["low"], brier["high"]))
+        nearer, less = ("A", "B") if brier["high"] < 0 else ("B", "A")
+        sentences.append(f"{nearer}'s probabilities are nearer to the truth than {less}'s: A's Brier score is {apart}.")
     for point, (missed, alarms) in errors.items():
         ranges = [
             missed_range(Confusion(tn=alarms.n - called, fp=called, fn=count, tp=missed.n - count))
