@@ -109,7 +109,7 @@ def test_a_saved_model_that_does_not_fit_is_one_sentence(tmp_path) -> None:
     with pytest.raises(BadTableError, match=r"w\.safetensors does not fit"):
         load_model(weights, description)
     description.write_text(json.dumps(described | {"architecture": "resnet0"}))
-    with pytest.raises(BadTableError, match="cannot be built here: resnet0 is neither resnet50 nor an image model"):
+    with pytest.raises(BadTableError, match="cannot be built here: resnet0 is neither resnet50 nor one of timm's"):
         load_model(weights, description)
     description.write_text(json.dumps(described | {"architecture": None}))
     with pytest.raises(BadTableError, match="has a wrong value for architecture"):

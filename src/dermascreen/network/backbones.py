@@ -158,7 +158,8 @@ def _timm(architecture: str) -> Backbone:
         known = timm.list_models()
         similar = difflib.get_close_matches(name, known, n=3, cutoff=0.6) or ["tf_efficientnet_lite0"]
         raise ArchitectureError(
-            f"{architecture} is neither resnet50 nor an image model of timm, which has {', '.join(similar)}"
+            f"{architecture} is neither resnet50 nor one of timm's {len(known):,} image models, such as "
+            f"{', '.join(similar)}"
         )
     try:
         module: Any = timm.create_model(architecture, pretrained=False, num_classes=0)
