@@ -69,6 +69,7 @@ def main() -> None:
             return
         run.clear_step()
         save(network)
+        print("train: writes the network as ONNX, as which it predicts, and compares the two", flush=True)
         export(load_model(), weights=WEIGHTS, description=Description.PATH)  # what was saved, of which maps are made
         write_table(pd.DataFrame(fitted.epochs), curves)
         for path in (Description.PATH, curves.parent):

@@ -60,7 +60,7 @@ def test_one_seed_gives_equal_bits_and_another_gives_others(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("killed_in", [1, 2])
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, killed_in: int) -> None:
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, capsys, killed_in: int) -> None:
     whole, history = train(tmp_path / "whole")
 
     def kill(rows: list[dict[str, float]]) -> None:
@@ -72,6 +72,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, killed_in: int) -> None
     resumed = []
     network, rows = train(tmp_path / "killed", network=small(seed=9), on_epoch=resumed.append)
     assert resumed == [history[: epoch + 1] for epoch in range(killed_in, 3)]  # with those before
+    said = [line for line in capsys.readouterr().out.splitlines() if "goes on" in line]
+    assert said == [f"train: goes on after epoch {killed_in - 1}, where it was interrupted"]
     assert rows == history
     assert equal(network, whole)
 

@@ -52,6 +52,8 @@ def fit(
         trainer = make_trainer(params, checkpoints, network)
         resume = usable(checkpoints)
         fitted = _so_far(resume)
+        if fitted.epochs and trainer.is_global_zero:
+            print(f"train: goes on after epoch {fitted.epochs[-1]['epoch']}, where it was interrupted", flush=True)
         if not _ended(fitted.epochs, params):
             place = (trainer.global_rank, trainer.world_size)
             schedule = Schedule(len(train.rows), params, seed, *place)
