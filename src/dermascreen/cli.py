@@ -184,15 +184,17 @@ def _at_least(least: int) -> Callable[[str], int]:
 def _predict(wanted: argparse.Namespace) -> int:
     from dermascreen.serving import output  # noqa: PLC0415 - pandas and onnxruntime are slow to import
     from dermascreen.serving.inputs import find_photographs  # noqa: PLC0415
-    from dermascreen.serving.maps import make_new, saving_maps  # noqa: PLC0415
+    from dermascreen.serving.maps import require_new, saving_maps  # noqa: PLC0415
     from dermascreen.serving.photographs import PhotographPredictor  # noqa: PLC0415
 
     photographs, passed_over = find_photographs(wanted.paths, _standard_input())
+    if wanted.explain is not None:
+        require_new(wanted.explain)  # before the model is read, which takes a while
     bundle = _bundle(wanted.model, wanted.verify, explained=wanted.explain is not None)
     if wanted.point is not None and wanted.point not in list(bundle.points):
         raise InputError(f"--point: {wanted.point} is not one of {', '.join(bundle.points)}.")
     if wanted.explain is not None:
-        make_new(wanted.explain)
+        wanted.explain.mkdir(parents=True, exist_ok=True)
     for sentence in passed_over:
         print(f"dermascreen predict: passed over {sentence}.", file=sys.stderr)
     for_people = not (wanted.json or wanted.csv)
@@ -205,7 +207,7 @@ def _predict(wanted: argparse.Namespace) -> int:
         # On a terminal the lines themselves show the progress.
         bar = tqdm(shown, "predict", len(photographs), unit="image", disable=sys.stdout.isatty() or None)
         failed = output.write_all(bar, make(sys.stdout))
-    if for_people:
+    if for_people and failed < len(photographs):
         about_maps = f"\n{output.maps_in_words(bundle)}" if wanted.explain is not None else ""
         print(f"\n{output.point_in_words(bundle, predictor.point)}{about_maps}\n{output.NOT_A_DEVICE}")
     if failed:

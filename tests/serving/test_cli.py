@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -137,13 +138,30 @@ def test_another_operating_point(capsys, models, photographs) -> None:
     assert predicted["decision"] == ("malignant" if predicted["probability"] >= 0.5 else "benign")
 
 
+def test_no_operating_point_is_explained_where_nothing_was_predicted(capsys, models, tmp_path) -> None:
+    code, out, err = run(capsys, "predict", "--model", models, tmp_path / "gone.jpg")
+    assert code == 3
+    assert out.splitlines()[-1].startswith("failed ")
+    assert err.endswith("dermascreen predict: 1 of 1 could not be predicted.\n")
+
+
+def test_of_a_part_of_a_model_it_is_said_that_a_whole_one_is_needed(capsys, models, photographs, tmp_path) -> None:
+    part = shutil.copytree(models, tmp_path / "part")
+    (part / "sweep.csv").unlink()
+    code, out, err = run(capsys, "predict", "--model", part, *photographs("a.jpg"))
+    assert (code, out, err) == (
+        1, "", f"dermascreen predict: {part}/sweep.csv does not exist; a model is all that the pipeline leaves in its "
+        "folder models, so copy that as a whole.\n",
+    )  # fmt: skip
+
+
 def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_path) -> None:
     files = photographs("deep/a b.jpg", "..;rm.png")
     folder = tmp_path / "maps"
     code, _, _ = run(capsys, "predict", "--model", models, "--explain", folder, *files)
     assert code == 0
     assert sorted(file.name for file in folder.iterdir()) == ["0001-a_b.png", "0002-_rm.png"]
-    code, out, err = run(capsys, "predict", "--model", models, "--explain", folder, *files)
+    code, out, err = run(capsys, "predict", "--model", "nowhere", "--explain", folder, *files)  # before reading a model
     assert (code, out, err) == (
         1, "", f"dermascreen predict: --explain: {folder} already exists; name a new or an empty folder.\n"
     )  # fmt: skip
@@ -153,6 +171,7 @@ def test_maps_are_saved_under_harmless_names(capsys, models, photographs, tmp_pa
     ("arguments", "said"),
     [
         (["--model", "nowhere", "a.jpg"], "check the path, or run the command in the folder that holds dvc.yaml."),
+        (["--model", "models/model.json", "a.jpg"], "is a file; name the folder that holds a model's files."),
         (["--point", "best", "a.jpg"], "--point: best is not one of default, f1_optimal, youden, high_recall."),
         (["*.tif"], "*.tif: no JPEG or PNG file is there."),
         (["--model", "models:/dermascreen@champion", "a.jpg"], "`dermascreen register` makes the first."),

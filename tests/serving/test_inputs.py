@@ -92,6 +92,15 @@ def test_what_is_passed_over_is_counted_and_named(here) -> None:
     assert passed_over("b.jpg", "notes.txt") == []
 
 
+def test_a_name_without_a_photograph_beside_others_is_passed_over(here) -> None:
+    (here / "empty").mkdir()
+    assert passed_over("b.jpg", "empty") == ["1 folder or pattern without a JPEG or PNG file (empty)"]
+    assert passed_over("empty", "b.jpg", "*.tif", "**/*.bmp", "x*\n") == [
+        r"4 folders or patterns without a JPEG or PNG file (empty, *.tif, **/*.bmp, ...)"
+    ]
+    assert passed_over("b.jpg", "*.jpg") == []  # whose photographs are named already
+
+
 @pytest.mark.parametrize(
     ("name", "form"), [("a.webp", "WebP"), ("a.TIF", "TIFF"), ("a.heic", "HEIC"), ("a.gif", "GIF")]
 )

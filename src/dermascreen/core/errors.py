@@ -16,11 +16,13 @@ MADE = ("data", "models", "reports", "metrics")  # folders of the project that t
 
 
 class MissingInputError(DermascreenError):
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, elsewhere: str = "check the path, or run the command in the folder that holds dvc.yaml"
+    ) -> None:
         way_out = (
             "`dvc pull` fetches what others have pushed, `dvc repro` makes it"
             if path.parts and path.parts[0] in MADE and Path("dvc.yaml").is_file()
-            else "check the path, or run the command in the folder that holds dvc.yaml"
+            else elsewhere
         )
         self.path, self.problem = path, "does not exist"
         super().__init__(f"{path} does not exist; {way_out}.")

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from dermascreen.core.errors import (
     BadTableError,
+    InputError,
     MissingInputError,
     ModelError,
 )
@@ -19,6 +20,7 @@ NAME = "dermascreen"  # of the registered model
 CHAMPION = "champion"
 
 NO_ALIAS = "INVALID_PARAMETER_VALUE"  # the error of MLflow's stores for an alias that a model does not have
+WHOLE = "a model is all that the pipeline leaves in its folder models, so copy that as a whole"
 LOST = (
     "put them back there, or give another version the alias with `dermascreen rollback --to VERSION`, or remove it on "
     "MLflow's page"
@@ -32,9 +34,15 @@ def located(model: str) -> Iterator[Path]:
     If the files of a registered version are missing or broken, the error says so.
     """
     if not model.startswith("models:/"):
-        if not Path(model).is_dir():
-            raise MissingInputError(Path(model))
-        yield Path(model)
+        folder = Path(model)
+        if folder.is_file():
+            raise InputError(f"--model: {folder} is a file; name the folder that holds a model's files.")
+        if not folder.is_dir():
+            raise MissingInputError(folder)
+        try:
+            yield folder
+        except MissingInputError as error:
+            raise MissingInputError(error.path, WHOLE) from None
         return
     store = existing_store(Path.cwd())
     with chosen(store):

@@ -2,16 +2,18 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dermascreen.core.errors import ImageError, InputError
+from dermascreen.core.program import visible
 from dermascreen.data.photographs.header import FORMATS
 from dermascreen.data.photographs.photograph import read_bounded
-from dermascreen.data.sources.layouts import Parts, describe, not_a_photograph, unread_format, walk
+from dermascreen.data.sources.layouts import SHOWN, Parts, describe, not_a_photograph, unread_format, walk
+from dermascreen.report.numbers import counted
 from dermascreen.serving.photographs import Photograph
 
 LISTED = "-"
@@ -43,18 +45,30 @@ def find_photographs(arguments: Iterable[str], listing: Iterable[bytes]) -> Foun
     named = list(arguments)
     photographs: dict[str, Photograph] = {}
     passed_over: dict[str, list[Parts]] = {}
-    for argument in named:
-        for name in _listed(listing) if argument == LISTED else [argument]:
-            for found in _expand(name):
-                if isinstance(found, Photograph):
-                    photographs.setdefault(found.name, found)
-                elif found.parts not in passed_over.setdefault(found.reason, []):
-                    passed_over[found.reason].append(found.parts)
+    fruitless: list[str] = []
+    for name in (name for one in named for name in (_listed(listing) if one == LISTED else [one])):
+        fruitful = False
+        for found in _expand(name):
+            if isinstance(found, Photograph):
+                fruitful = True
+                photographs.setdefault(found.name, found)
+            elif found.parts not in passed_over.setdefault(found.reason, []):
+                passed_over[found.reason].append(found.parts)
+        if not fruitful:
+            fruitless.append(name)
     left = describe(passed_over)
     if not photographs:
         but = f", but {', '.join(left)}" if left else ""
         raise InputError(f"{' '.join(named)}: no JPEG or PNG file is there{but}.")
+    if fruitless:
+        left.append(_without_photographs(fruitless))
     return Found([*photographs.values()], left)
+
+
+def _without_photographs(names: Sequence[str]) -> str:
+    several = counted(len(names), "folder or pattern", "folders or patterns")
+    shown = ", ".join([*map(visible, names[:SHOWN]), *(["..."] if len(names) > SHOWN else [])])
+    return f"{several} without a JPEG or PNG file ({shown})"
 
 
 def _listed(listing: Iterable[bytes]) -> Iterator[str]:

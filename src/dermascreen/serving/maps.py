@@ -11,11 +11,10 @@ from dermascreen.explanation.drawing import enlarge, marked, save_image
 from dermascreen.serving.photographs import Failure, Prediction
 
 
-def make_new(folder: Path) -> None:
-    """Create a folder; raises InputError if it exists and is not empty."""
+def require_new(folder: Path) -> None:
+    """Raise InputError if there is such a folder, and it is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--explain: {folder} already exists; name a new or an empty folder.")
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def saving_maps(predicted: Iterable[Prediction | Failure], folder: Path) -> Iterator[Prediction | Failure]:
