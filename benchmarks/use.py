@@ -101,10 +101,10 @@ def prediction_cost(network: Network, folder: Path, count: int, batches: list[Te
         intervals=ProbabilityIntervals.of(probability_intervals(labels, logits)),
         points=OperatingPoints(half, half, half, high_recall, None),
         reference=Reference.build(known, features, features[:200], 0),
+        explanation=Explanation(layer=KIND.layer, variant="grad_cam", checks=[], failed=[]),
     )  # fmt: skip
-    about = Explanation(layer=KIND.layer, variant="grad_cam", checks=[], failed=[])
     none = np.zeros(0, dtype=np.int64)
-    predictor = PhotographPredictor(Bundle(model, Sweep(np.zeros(0), none, none, none, none), about, ""))
+    predictor = PhotographPredictor(Bundle(model, Sweep(np.zeros(0), none, none, none, none), ""))
     (folder / "network.onnx").unlink()
     for number in range(count):
         photograph(folder, number)

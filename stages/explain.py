@@ -6,9 +6,11 @@ from tqdm import tqdm
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.dataset.splits import TEST
 from dermascreen.artifacts.model.explanation import Explanation
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.results.pictures import PICTURES, Pictures
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.files import replacing
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.explanation.drawing import marked, save_image
 from dermascreen.explanation.faithfulness import check
@@ -62,7 +64,10 @@ def main() -> None:
 
         pixels = images.pixels[images.rows(test.path[checked])]
         believable = check(network, kind, pixels, signs[checked], seed=seed, batch_size=batch_size)
-        Explanation(**kind._asdict(), checks=list(believable.checks), failed=list(believable.failed)).write()
+        Explanation(
+            **kind._asdict(), checks=list(believable.checks), failed=list(believable.failed),
+            network=sha256_of(EXPORTED),
+        ).write()  # fmt: skip
         run.report(summarise(kind, energies, shown.outcomes.tolist(), pixels.shape[1:3], believable))
         run.tracking.log_artifact(PICTURES)
 

@@ -11,6 +11,7 @@ from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.artifacts.results.curves import DecisionCurve, curve_file
 from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
 from dermascreen.artifacts.results.predictions import Predictions
+from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.core.tables import write_table
 from dermascreen.evidence.thresholds import choose_points, shortfalls, sweep
@@ -26,8 +27,6 @@ def main() -> None:
         groups, of_test = (divide(metadata, part.path) for part in parts)
         kept_in = {name: groups[name] for name in require_groups(wanted.groups, groups)}
         points = choose_points(val, wanted.target_recall, wanted.confidence, wanted.target_specificity, kept_in)
-        write_operating_points(replace(points, network=Calibration.read().network))
-        run.tracking.log_artifact(OPERATING_POINTS)
         for sentence in shortfalls(points):
             print(sentence)
 
@@ -35,6 +34,9 @@ def main() -> None:
             rates = sweep(sample.label, sample.probability)
             write_table(rates[["threshold", "recall", "specificity"]], curve_file("threshold", "sweep", name))
         Sweep.of(rates).write()
+        network = Calibration.read().network
+        write_operating_points(replace(points, network=network, sweep=sha256_of(Sweep.PATH)))
+        run.tracking.log_artifact(OPERATING_POINTS)
         DecisionCurve.of(decision_curve(test.label, test.probability)).write()
         details = ThresholdDetails.measure(points, val, test, (groups, of_test))
         for sentence in details.subgroups.shortfalls(wanted.groups, points.high_recall):

@@ -83,7 +83,10 @@ def test_a_network_of_another_size_is_refused(models, tmp_path) -> None:
         Bundle.read(folder)
 
 
-@pytest.mark.parametrize("made_for", ["calibration.json", "operating_points.json", "reference/limit.json"])
+MADE_FOR = ["calibration.json", "operating_points.json", "reference/limit.json", "explanation.json"]
+
+
+@pytest.mark.parametrize("made_for", MADE_FOR)
 def test_what_was_made_for_the_network_of_another_training_is_refused(models, tmp_path, made_for: str) -> None:
     folder = shutil.copytree(models, tmp_path / "models")
     file, says = folder / "network.onnx", folder / made_for
@@ -106,6 +109,8 @@ def test_what_was_made_for_the_network_of_another_training_is_refused(models, tm
     [
         ("probability_intervals.csv", "calibration.json", "intervals"),
         ("reference/features.safetensors", "reference/limit.json", "embeddings"),
+        ("reference/images.csv", "reference/limit.json", "images"),
+        ("sweep.csv", "operating_points.json", "sweep"),
     ],
 )
 def test_a_file_of_another_run_is_refused(models, tmp_path, file: str, says: str, key: str) -> None:

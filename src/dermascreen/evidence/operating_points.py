@@ -74,6 +74,7 @@ class OperatingPoints:
     high_recall: HighRecall
     abstention: Band | None
     network: str | None = None  # sha256 of the exported network whose probabilities they are for; older files lack it
+    sweep: str | None = None  # sha256 of the table of all thresholds that was made with them; likewise
 
     def __iter__(self) -> Iterator[str]:
         """The names of the points that there are."""

@@ -9,6 +9,7 @@ import numpy as np
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.model.calibration import Calibration, ProbabilityIntervals
 from dermascreen.artifacts.model.description import Description
+from dermascreen.artifacts.model.explanation import Explanation
 from dermascreen.artifacts.model.exported import AGAIN, EXPORTED
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, read_operating_points
 from dermascreen.artifacts.model.reference import REFERENCE, NoveltyLimit
@@ -76,7 +77,7 @@ class Predictor:
         """The sha256 of the network that files of the folder are for, of those that name one."""
         known = {
             Calibration.PATH: self.calibration.network, OPERATING_POINTS: self.points.network,
-            NoveltyLimit.PATH: self.reference.network,
+            NoveltyLimit.PATH: self.reference.network, Explanation.PATH: self.explanation.network,
         }  # fmt: skip
         return {self.folder / path.relative_to(MODELS): network for path, network in known.items() if network}
 
@@ -103,6 +104,10 @@ class Predictor:
     @cached_property
     def reference(self) -> Reference:
         return Reference.read(self.folder / REFERENCE.name)
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        return Explanation.read(self.folder / Explanation.PATH.name)
 
     @property
     def size(self) -> int:

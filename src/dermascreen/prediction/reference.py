@@ -80,8 +80,9 @@ class Reference:
         if embeddings.ndim != 2 or len(embeddings) != len(images):  # noqa: PLR2004
             raise BadTableError(file, f"does not have a row for each image of {table}")
         about = NoveltyLimit.read(folder / NoveltyLimit.PATH.name)
-        if about.embeddings not in (None, sha256_of(file)):
-            raise BadTableError(file, f"does not belong to {folder / NoveltyLimit.PATH.name}", AGAIN)
+        for part, noted in ((file, about.embeddings), (table, about.images)):
+            if noted not in (None, sha256_of(part)):
+                raise BadTableError(part, f"does not belong to {folder / NoveltyLimit.PATH.name}", AGAIN)
         return cls(images, _unit(embeddings), about.limit, about.network)
 
     def write(self, folder: Path = REFERENCE) -> None:
@@ -92,6 +93,7 @@ class Reference:
             limit = NoveltyLimit(
                 limit=self.limit, k=self._k, quantile=QUANTILE, network=self.network,
                 embeddings=sha256_of(temporary / EMBEDDINGS),
+                images=sha256_of(temporary / ReferenceImages.PATH.name),
             )  # fmt: skip
             limit.write(temporary / NoveltyLimit.PATH.name)
 

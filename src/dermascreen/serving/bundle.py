@@ -10,6 +10,7 @@ from dermascreen.artifacts.model.description import WEIGHTS, Description
 from dermascreen.artifacts.model.explanation import Explanation
 from dermascreen.artifacts.model.exported import AGAIN, EXPORTED
 from dermascreen.artifacts.model.files import MODEL_CARD
+from dermascreen.artifacts.model.operating_points import OPERATING_POINTS
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.hashes import sha256_of
@@ -29,7 +30,6 @@ class Bundle:
 
     predictor: Predictor
     sweep: Sweep
-    explanation: Explanation
     card: str  # the model card, in Markdown
     network: "Network | None" = None  # in torch, of which maps are made
 
@@ -49,10 +49,14 @@ class Bundle:
             predictor.network = _export(network)
         if explained and predictor.network.weights not in (None, sha256_of(weights)):
             raise BadTableError(file, f"is not the network of {weights}", AGAIN)
+        predictor.load()
+        table = folder / Sweep.PATH.name
+        sweep = Sweep.read(table)
+        if predictor.points.sweep not in (None, sha256_of(table)):
+            raise BadTableError(table, f"does not belong to {folder / OPERATING_POINTS.name}", AGAIN)
         return cls(
-            predictor.load(),
-            Sweep.read(folder / Sweep.PATH.name),
-            Explanation.read(folder / Explanation.PATH.name),
+            predictor,
+            sweep,
             _read_text(folder / MODEL_CARD.name),
             network if explained else None,
         )
@@ -60,6 +64,10 @@ class Bundle:
     @property
     def points(self) -> OperatingPoints:
         return self.predictor.points
+
+    @property
+    def explanation(self) -> Explanation:
+        return self.predictor.explanation
 
     @property
     def maps(self) -> MapKind:

@@ -15,3 +15,4 @@ class Explanation(Record):
     variant: Literal["grad_cam", "hires_cam", "guided_grad_cam"]
     checks: list[str]
     failed: list[str]
+    network: str | None = None  # sha256 of the exported network whose weights were explained; older files lack it

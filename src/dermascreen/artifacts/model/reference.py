@@ -33,3 +33,4 @@ class NoveltyLimit(Record):
     quantile: float
     network: str | None = None  # sha256 of the exported network that made the embeddings; older files lack it
     embeddings: str | None = None  # sha256 of the file of the embeddings; likewise
+    images: str | None = None  # sha256 of the table of the images; likewise
