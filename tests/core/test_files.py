@@ -45,6 +45,19 @@ def test_a_folder_is_replaced_and_not_merged(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.parametrize("name", ["folder", ".", ".."])
+def test_a_file_takes_no_folder_s_place(tmp_path: Path, monkeypatch, name: str) -> None:
+    here = tmp_path / "here"
+    (here / "folder").mkdir(parents=True)
+    write(here / "folder/precious", "old")
+    monkeypatch.chdir(here)
+    with pytest.raises(IsADirectoryError) as refused, replacing(Path(name)) as temporary:
+        write(temporary, "new")
+    assert refused.value.filename == name
+    assert (here / "folder/precious").read_text("utf-8") == "old"
+    assert [path.name for path in (*tmp_path.iterdir(), *here.iterdir())] == ["here", "folder"]
+
+
 def test_what_a_killed_process_left_under_the_same_name_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     with replacing(path) as left_over:

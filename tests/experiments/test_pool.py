@@ -78,6 +78,15 @@ def test_a_place_that_cannot_be_written_to_is_named(folds, capsys, tmp_path) -> 
     assert capsys.readouterr().err == "dermascreen pool: file/pooled.csv cannot be written (File exists).\n"
 
 
+def test_the_place_of_a_folder_is_not_taken(folds, capsys, tmp_path) -> None:
+    (tmp_path / "reports").mkdir(exist_ok=True)
+    (tmp_path / "reports/report.html").touch()
+    with pytest.raises(SystemExit, match="1"):
+        main(["pool", *folds, "--draws", "5", "--out", "reports"])
+    assert capsys.readouterr().err == "dermascreen pool: --out: reports is a folder; name a file to write.\n"
+    assert (tmp_path / "reports/report.html").exists()
+
+
 def test_one_fold_is_no_cross_validation() -> None:
     with pytest.raises(FoldsError, match="only one fold"):
         pool(["0.csv"])

@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything is written under a temporary name and moved into place."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -16,20 +17,31 @@ CACHE = Path(".dermascreen")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path` for a file or folder; move it to `path` on success, or delete it."""
+    """Yield a temporary path next to `path` for a file or folder; move it to `path` on success, or delete it.
+
+    Raises IsADirectoryError, and leaves a folder that is at `path` as it is, where a file was written for it.
+    """
+    if not path.name:  # the working folder itself
+        raise _is_a_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _remove(temporary)
     try:
         yield temporary
-        if path.is_dir():  # a folder cannot be replaced in one step
-            shutil.rmtree(path)
+        if path.is_dir():
+            if not temporary.is_dir():
+                raise _is_a_folder(path)
+            shutil.rmtree(path)  # a folder cannot be replaced in one step
         temporary.replace(path)
     except OSError as error:
         error.filename = error.filename or str(path)  # a failed write, such as on a full disk, does not name its file
         raise
     finally:
         _remove(temporary)
+
+
+def _is_a_folder(path: Path) -> IsADirectoryError:
+    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def remove_remnants(path: Path) -> None:

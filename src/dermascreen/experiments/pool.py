@@ -65,6 +65,8 @@ def _check_params(params: dict[str, dict[str, Any]], whole: bool) -> None:
 
 def run(wanted: argparse.Namespace) -> int:
     """`dermascreen pool`: write the pooled predictions, and print their metrics."""
+    if wanted.out.is_dir():
+        raise FoldsError(f"--out: {wanted.out} is a folder; name a file to write.")
     pooled = pool(wanted.folds)
     sample = pooled.sample
     values = classification_metrics(sample.label, sample.probability)
