@@ -8,6 +8,7 @@ import pytest
 import small_training
 import torch
 from commands import main
+from filelock import FileLock
 
 from dermascreen.core.errors import BadTableError, ParamsError
 from dermascreen.core.params import read_params, with_changes
@@ -61,9 +62,20 @@ def test_changes_are_yaml_by_dotted_name() -> None:
         "train.image_sizes": [32, 48],
         "train.pos_weight": "auto",
     }
-    for wrong in ("train.ema", "train.ema=", "ema: 0.9", "a=1,a=2"):
+    for wrong in (
+        "train.ema", "train.ema=", "ema: 0.9", "a=1,a=2", "train.image_sizes=[32", "train.lr=@x", "train.lr='1",
+        "train.lr=2020-13-45", "1=2", "",
+    ):  # fmt: skip
         with pytest.raises(ParamsError, match="is not of the form"):
             parse_change(wrong)
+
+
+@pytest.mark.parametrize(
+    "change", ["preprocess.image_size=320", "seed=7", "split.seed=4", "train.ema=0.9,threshold.x=1"]
+)
+def test_a_change_that_would_not_be_seen_is_refused(change: str) -> None:
+    with pytest.raises(ParamsError, match=r" cannot be tried by ablate, .* in the sections model and train\.$"):
+        parse_change(change)
 
 
 def test_changed_parameters_are_checked() -> None:
@@ -144,6 +156,32 @@ def test_what_it_measures_is_what_the_stage_would_train() -> None:
     )  # fmt: skip
     found = table.loc[table["change"] == "train.mixup=0.3", "val_roc_auc"].tolist()
     assert found == pytest.approx([row["val_roc_auc"] for row in history.epochs])
+
+
+def test_images_that_are_set_aside_to_choose_the_epoch_choose_it_here_too(project, monkeypatch) -> None:
+    table = pd.read_csv(project / "data/splits.csv")
+    table.loc[:9, "split"] = "selection"
+    table.to_csv(project / "data/splits.csv", index=False)
+    given = []
+
+    def measure(_params, train, val, _checkpoints):
+        given.append((train.rows.tolist(), val.rows.tolist()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablate, "measure", measure)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        main(["ablate", "--seeds", "1", "train.ema=0.5"])
+    assert given == [([*range(10, 40)], [*range(10)])]
+
+
+@pytest.mark.usefixtures("project")
+def test_two_at_once_would_lose_what_one_has_finished(capsys) -> None:
+    Path(".dermascreen").mkdir()
+    with FileLock(".dermascreen/ablate.lock"), pytest.raises(SystemExit, match="1"):
+        main(["ablate", "train.ema=0.5"])
+    assert capsys.readouterr().err == (
+        "dermascreen ablate: another `dermascreen ablate` is at work in this project; wait until it ends.\n"
+    )
 
 
 @pytest.mark.usefixtures("project")

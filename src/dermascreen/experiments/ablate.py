@@ -6,9 +6,11 @@ in the table, and the same command continues with those that are missing.
 """
 
 import argparse
+import itertools
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,12 +18,13 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
 from dermascreen.artifacts.dataset.columns import Name, Score, Whole
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
 from dermascreen.core.definition import code_fingerprint
-from dermascreen.core.errors import BadTableError, ParamsError
+from dermascreen.core.errors import BadTableError, InputError, ParamsError
 from dermascreen.core.files import CACHE, fingerprint
 from dermascreen.core.hashes import content_md5
 from dermascreen.core.params import Params, read_params, with_changes
@@ -32,6 +35,7 @@ from dermascreen.training.fit import fit
 from dermascreen.training.module import Epoch
 
 BASE = "as it stands"
+SECTIONS = ("model", "train")  # what a run here reads from params.yaml; images and splits are those that are there
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,23 @@ class Ablation(Table):
 
 
 def parse_change(text: str) -> dict[str, Any]:
-    """`train.ema=0.99,train.image_sizes=[32]` as parameters by dotted name; values are YAML."""
-    changes = yaml.safe_load("{" + text.replace("=", ": ") + "}")
-    if text.count("=") != len(changes) or any(value is None for value in changes.values()):
+    """`train.ema=0.99,train.image_sizes=[32]` as parameters by dotted name; values are YAML.
+
+    Raises ParamsError for what is not of that form, and for a parameter whose change would not be seen here.
+    """
+    try:
+        changes = yaml.safe_load("{" + text.replace("=", ": ") + "}")
+    except (yaml.YAMLError, ValueError):  # the latter for a date that there is not
+        changes = {}
+    whole = text.count("=") == len(changes) and all(isinstance(name, str) for name in changes)
+    if not changes or not whole or any(value is None for value in changes.values()):
         raise ParamsError(f"{text} is not of the form train.ema=0.99, or several of these separated by commas.")
+    for name in changes:
+        if name.partition(".")[0] not in SECTIONS:
+            raise ParamsError(
+                f"{name} cannot be tried by ablate, which takes the images and the split as they are, and seeds of its "
+                f"own; what can is in the sections {' and '.join(SECTIONS)}."
+            )
     return dict(changes)
 
 
@@ -112,6 +129,17 @@ def read_runs(path: Path) -> pd.DataFrame:
         raise BadTableError(path, str(problem), "correct it, or let --table name another file") from None
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Raise InputError if another process is at it here, which would write over the same checkpoints and table."""
+    CACHE.mkdir(exist_ok=True)
+    try:
+        with FileLock(CACHE / "ablate.lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError("another `dermascreen ablate` is at work in this project; wait until it ends.") from None
+
+
 def run(given: argparse.Namespace) -> int:
     """`dermascreen ablate`: train what is missing, and print the comparison."""
     base = read_params()
@@ -119,12 +147,12 @@ def run(given: argparse.Namespace) -> int:
         BASE: base, **{change: with_changes(base, parse_change(change)) for change in given.changes}
     }  # fmt: skip
     images, splits = Images.open(), Splits.read(splits=[TRAIN, VAL])
-    parts = (splits.part(name) for name in (TRAIN, VAL))
+    parts = (splits.part(name) for name in (TRAIN, splits.chooses_epoch))
     train, val = (Split(images.pixels, images.rows(part.path), part.label) for part in parts)
     sections = base.model_dump(include={"model", "train", "preprocess"})
     data = fingerprint([sections, content_md5(PROCESSED), content_md5(Splits.PATH), code_fingerprint("train")])
-    for seed in range(given.seeds):
-        for change, params in settings.items():
+    with _alone():
+        for seed, (change, params) in itertools.product(range(given.seeds), settings.items()):
             runs = read_runs(given.table)
             if (runs["data"].eq(data) & runs["change"].eq(change) & runs["seed"].eq(seed)).any():
                 continue
