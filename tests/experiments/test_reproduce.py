@@ -1,6 +1,7 @@
 """What `dermascreen reproduce` says of a run that it has made again; tests/pipeline makes one."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -191,6 +192,38 @@ def test_other_sites_than_those_of_the_run_are_refused(kept, capsys) -> None:
         f"dermascreen reproduce: kept was made with evaluate.external ../sites with md5 {kept_md5}; "
         f"{Path.cwd()}/.reproduced/../sites has md5 {content_md5(sites)}.\n"
     )
+
+
+def test_what_was_put_into_the_workspace_stays_there(kept, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(module, "run_pipeline", lambda folder, *_: (write_lock(folder, "set.zip", "aaaa", seconds="e"),
+                                                                    write_numbers(folder, KEPT)))  # fmt: skip
+    override_params(kept / "params.yaml", {"data.table.files": "data/tables/mine.csv"})
+    table = Path.cwd() / ".reproduced/data/tables/mine.csv"
+    asked = f"dermascreen reproduce: kept was made with data.table.files data/tables/mine.csv; put that in {table} and"
+    assert refused(capsys, "--archive", "set.zip").startswith(asked)
+    table.write_text("image\n")
+    main(["reproduce", "kept", "--archive", "set.zip"])
+    assert table.read_text() == "image\n"
+
+
+def test_sites_in_the_usual_place_are_copied_if_they_are_those_of_the_run_and_missed_aloud(
+    kept, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(module, "run_pipeline", lambda folder, *_: (write_lock(folder, "set.zip", "aaaa", seconds="e"),
+                                                                    write_numbers(folder, KEPT)))  # fmt: skip
+    project, lock = Path.cwd() / "project", kept / "dvc.lock"
+    shutil.copytree(ROOT / "data/external", project / "data/external")
+    (project / "data/external/hospital.zip").write_bytes(b"theirs")
+    md5 = content_md5(project / "data/external")
+    lock.write_text(lock.read_text().replace("deps: [", f"deps: [{{path: data/external, md5: {md5}}}, ", 1))
+    main(["reproduce", "kept", "--archive", "set.zip"])
+    said = f"kept was made with evaluate.external data/external with md5 {md5}, and {Path.cwd()}/.reproduced/data/ext"
+    assert said in capsys.readouterr().out
+    assert not Path(".reproduced/data/external/hospital.zip").exists()
+    monkeypatch.setattr(module, "ROOT", project)
+    main(["reproduce", "kept", "--archive", "set.zip"])
+    assert said not in capsys.readouterr().out
+    assert Path(".reproduced/data/external/hospital.zip").read_bytes() == b"theirs"
 
 
 @pytest.mark.usefixtures("kept")

@@ -6,6 +6,7 @@ interval, and on which kinds of machine the two runs were made.
 
 import json
 import posixpath
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from dermascreen.core.records import Number
 from dermascreen.evidence.intervals import Interval
 from dermascreen.experiments.kept import LOCK, KeptRun, Lock, read_numbers
 from dermascreen.experiments.machine import Machine
-from dermascreen.experiments.workspace import SHIPPED, make_workspace, require_workspace, run_pipeline
+from dermascreen.experiments.workspace import PLACES, ROOT, make_workspace, require_workspace, run_pipeline
 
 EQUAL, DIFFERS = "equal to the bit", "differs"
 SAME, WITHIN, OUTSIDE, SHOWN = "equal", "within its interval", "outside", "a measurement"
@@ -136,16 +137,29 @@ def _archive_of(kept: KeptRun) -> str:
 
 
 def _require_given(folder: Path, kept: KeptRun, into: Path) -> None:
-    """Raise InputError unless the workspace has what the kept run was given besides the archive."""
+    """Raise InputError unless the workspace has what the kept run was given besides the archive.
+
+    What the run had in one of PLACES is copied from this project if it has that. If not, a sentence says so: the folder
+    may just have had another note in it.
+    """
     given = {
         "data.table.files": kept.params.data.table.files,
         "model.own_weights": kept.params.model.own_weights,
         "evaluate.external": kept.params.evaluate.external,
     }
     for key, path in given.items():
-        if path in SHIPPED:
+        place = posixpath.normpath(path)
+        asked, md5 = f"{folder} was made with {key} {path}", kept.lock.inputs.get(place)
+        if place in PLACES:
+            if md5 not in (None, content_md5(into / place)):
+                if md5 == content_md5(ROOT / place):
+                    shutil.copytree(ROOT / place, into / place, dirs_exist_ok=True)
+                else:
+                    print(
+                        f"{asked} with md5 {md5}, and {into / place} has another: if files of yours were there, stop, "
+                        "put them in, and run the same command again."
+                    )
             continue
-        asked, md5 = f"{folder} was made with {key} {path}", kept.lock.inputs.get(posixpath.normpath(path))
         if not (into / path).exists():
             raise InputError(f"{asked}; put that in {into / path} and run the same command again.")
         if md5 is not None and (found := content_md5(into / path)) != md5:

@@ -15,10 +15,11 @@ from ruamel.yaml import YAML
 from dermascreen.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
+PLACES = ("data/archive", "data/external", "data/tables", "data/weights")  # folders that people put files of theirs in
 SHIPPED = (
-    "dvc.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/archive", "data/external",
-    "data/reviewed_pairs.csv", "data/tables", "data/weights", "models/.gitignore", "reports/.gitignore",
-    "reports/details/.gitignore", "requirements.lock",
+    "dvc.yaml", "stages", "src", ".dvcignore", ".gitignore", "data/.gitignore", "data/reviewed_pairs.csv",
+    *(f"{place}/{file}" for place in PLACES for file in (".gitignore", "README.md")), "models/.gitignore",
+    "reports/.gitignore", "reports/details/.gitignore", "requirements.lock",
 )  # fmt: skip
 IDENTITY = {"user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false"}
 
@@ -34,7 +35,8 @@ def require_workspace(folder: Path) -> None:
 def make_workspace(folder: Path, overrides: Mapping[str, Any], params: Path = ROOT / "params.yaml") -> None:
     """Make `folder` a Git and DVC repository of this pipeline with some of `params` changed; keep its cache.
 
-    What stands in the way is replaced, so `require_workspace` comes first where somebody names the folder.
+    What people have put into PLACES is neither copied nor replaced. What else stands in the way is replaced, so
+    `require_workspace` comes first where somebody names the folder.
     """
     if not (folder / ".dvc/config").exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,24 @@
+import shutil
+from pathlib import Path
+
+from dermascreen.experiments import workspace
+from dermascreen.experiments.workspace import PLACES, ROOT, SHIPPED, make_workspace
+
+
+def test_photographs_of_the_project_are_not_copied_and_those_of_the_workspace_stay(tmp_path, monkeypatch) -> None:
+    project, made = tmp_path / "project", tmp_path / "made"
+    for name in (*SHIPPED, "params.yaml"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            (project / name).mkdir()
+        else:
+            shutil.copy(ROOT / name, project / name)
+    for place in PLACES:
+        (project / place / "patients.zip").touch()
+    monkeypatch.setattr(workspace, "ROOT", project)
+    make_workspace(made, {}, project / "params.yaml")
+    given = {Path(place, name) for place in PLACES for name in (".gitignore", "README.md")}
+    assert {path.relative_to(made) for place in PLACES for path in (made / place).iterdir()} == given
+    (made / "data/tables/mine.csv").touch()
+    make_workspace(made, {}, project / "params.yaml")
+    assert (made / "data/tables/mine.csv").exists()
