@@ -148,6 +148,22 @@ def test_near_duplicates_left_in_train_change_nothing_else() -> None:
     assert leaky.tolist() == purged.replace("excluded", "train").tolist()
 
 
+def test_fewer_patients_than_folds_are_one_sentence() -> None:
+    manifest, lesions = make([*range(40)], [0, 1] * 20, ["none"] * 40)
+    few = Lesions(lesions.path, lesions.lesion, lesions.lesion % 3)
+    sentence = (
+        r"too few patients, who each stay in one split, for 4 folds: 0 benign and 3 malignant, .* lower split\.folds"
+    )
+    with pytest.raises(TooFewLesionsError, match=sentence):
+        split_images(manifest, few, fold(0))
+
+
+def test_a_column_of_infinite_numbers_has_no_range() -> None:
+    column = np.array(["1", "inf"] * 20, dtype=object)
+    table = pd.DataFrame({"dose": column}, index=MANIFEST.path)
+    assert splits._count(table["dose"], np.array(["train"] * 20 + ["test"] * 20)).ranges == {}
+
+
 def test_folds_hold_every_lesion_once_and_each_class_evenly() -> None:
     tables = [split_images(MANIFEST, LESIONS, fold(number)) for number in range(4)]
     tested = [table.loc[table["split"].eq("test"), "lesion"].tolist() for table in tables]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dermascreen.artifacts.dataset.metadata import Metadata
-from dermascreen.core.errors import ArchiveError, BadTableError, DermascreenError, ParamsError
+from dermascreen.core.errors import ArchiveError, BadTableError, DermascreenError, ParamsError, TableError
 from dermascreen.core.params import DataParams, SyntheticParams, TableColumns
 from dermascreen.data.sources.fetch import KNOWN_LAYOUTS, Stored, fetch, summarise, unpack
 from dermascreen.data.sources.layouts import count_left_out
@@ -89,6 +89,12 @@ def test_a_plain_table_is_understood_without_a_parameter_and_nothing_of_it_is_lo
         "Labels taken as malignant: melanoma 1.",
         "Kept of the tables: diagnosis, age, sex.",
     ]
+
+
+def test_a_table_whose_column_of_images_is_blank_is_one_sentence(read, give) -> None:
+    table = "image,filename,label\n,1.jpg,nevus\n,2.jpg,melanoma\n,3.jpg,nevus\n"
+    with pytest.raises(TableError, match=r"^metadata\.csv names no image: .*`-S data\.table\.columns\.image=NAME`\.$"):
+        read(give(table))
 
 
 def test_a_folder_with_zips_and_a_table_in_another_place_give_the_same(read, give, make_folder, tmp_path, jpeg) -> None:

@@ -68,19 +68,42 @@ def test_noise_floor_of_one_bin_is_the_mean_deviation_of_a_binomial() -> None:
     # 10 bins of 40 images at 0.5 each: 10 |B - 20| / 400, of which the mean is E|B - 20| / 40 with B ~ Bin(40, 1/2).
     count = np.arange(41)
     expected = (binom.pmf(count, 40, 0.5) * np.abs(count - 20)).sum() / 40
-    floor = noise_floor(np.full(400, 0.5), seed=0)
+    floor = noise_floor(0.5 + np.linspace(0, 1e-9, 400), np.arange(400), seed=0)
     assert floor.mean == pytest.approx(expected, rel=0.03)
     assert floor.high > floor.mean
 
 
 def test_floor_falls_with_the_number_of_images_and_a_miscalibrated_model_lies_above_it() -> None:
     label, logit = sample(2000, 3.0)
-    before, after = (calibration_report(label, calibrate(logit, t), 0) for t in (1.0, fit_temperature(label, logit)))
+    before, after = (
+        calibration_report(label, calibrate(logit, t), np.arange(2000), 0) for t in (1.0, fit_temperature(label, logit))
+    )
     assert before.ece > before.ece_floor_high
     assert after.ece < after.ece_floor_high
     assert after.log_loss < before.log_loss
-    few = noise_floor(calibrate(logit[:100], 3.0), seed=0)
+    few = noise_floor(calibrate(logit[:100], 3.0), np.arange(100), seed=0)
     assert few.mean > 2 * after.ece_floor
+
+
+def test_a_perfectly_calibrated_model_rarely_lies_above_its_floor_also_where_lesions_have_five_photographs() -> None:
+    rng, lesion = np.random.default_rng(0), np.repeat(np.arange(80), 5)
+    above = {"lesions": 0, "images": 0}
+    for _ in range(60):
+        probability = np.clip(rng.random(80)[lesion] + 0.02 * rng.normal(size=400), 0.001, 0.999)
+        label = (rng.random(80)[lesion] < probability).astype(int)
+        error = expected_calibration_error(label, probability)
+        above["lesions"] += error > noise_floor(probability, lesion, 0).high
+        above["images"] += error > noise_floor(probability, np.arange(400), 0).high
+    assert above["lesions"] <= 0.2 * 60
+    assert above["images"] >= 0.8 * 60  # which is why
+
+
+def test_images_of_equal_probability_may_stand_in_any_order() -> None:
+    label = np.repeat([0, 1], 30)
+    assert expected_calibration_error(label, np.full(60, 0.5)) == pytest.approx(0)
+    probability = np.repeat([0.25, 0.75, 0.25, 0.75], [20, 10, 10, 20])
+    gaps = {0.25: 10 / 30 - 0.25, 0.75: 20 / 30 - 0.75}
+    assert expected_calibration_error(label, probability) == pytest.approx(np.mean([abs(one) for one in gaps.values()]))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def by_hand(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[f
 def test_delong_agrees_with_the_table_of_all_comparisons_and_with_other_libraries() -> None:
     label, first, second = scores()
     a, b, variance = by_hand(label, first, second)
-    aucs, covariance = delong(label, first, second)
+    aucs, covariance = delong(label, np.arange(60), first, second)
     assert aucs == pytest.approx([a, b])
     assert aucs[0] == pytest.approx(roc_auc_score(label, first))
     u = mannwhitneyu(second[label == 1], second[label == 0]).statistic
@@ -84,10 +84,69 @@ def test_delong_agrees_with_the_table_of_all_comparisons_and_with_other_librarie
 def test_delong_by_hand_on_four_images() -> None:
     # Malignant 3 and 1, benign 2 and 0: shares of benign below are 1 and 1/2, of malignant above 1/2 and 1.
     label, score = np.array([1, 1, 0, 0]), np.array([3.0, 1.0, 2.0, 0.0])
-    (auc,), ((variance,),) = delong(label, score)
+    (auc,), ((variance,),) = delong(label, np.arange(4), score)
     assert auc == 0.75
     assert variance == pytest.approx(0.125 / 2 + 0.125 / 2)
-    assert tuple(delong_interval(label, score)) == pytest.approx((0.75 - 1.959964 * variance**0.5, 1.0))
+    assert tuple(delong_interval(label, score, np.arange(4))) == pytest.approx((0.75 - 1.959964 * variance**0.5, 1.0))
+
+
+def test_photographs_of_one_lesion_are_added_up_as_obuchowski_does() -> None:
+    label, first, second = scores()
+    lesion = np.random.default_rng(5).integers(0, 25, 60)  # some of both labels
+    aucs, found = delong(label, lesion, first, second)
+    malignant, benign = label == 1, label == 0
+    expected = np.zeros((2, 2))
+    deviations = []
+    for score in (first, second):
+        table = (score[malignant][:, None] > score[benign]) + (score[malignant][:, None] == score[benign]) / 2
+        above, below, auc = table.mean(1), table.mean(0), table.mean()
+        deviations.append(
+            [
+                (sum(above[lesion[malignant] == one] - auc), sum(below[lesion[benign] == one] - auc))
+                for one in np.unique(lesion)
+            ]
+        )
+    m, n = len(set(lesion[malignant])), len(set(lesion[benign]))
+    for row, ours in enumerate(deviations):
+        for column, theirs in enumerate(deviations):
+            s10 = m / (m - 1) * sum(a[0] * b[0] for a, b in zip(ours, theirs, strict=True)) / malignant.sum() ** 2
+            s01 = n / (n - 1) * sum(a[1] * b[1] for a, b in zip(ours, theirs, strict=True)) / benign.sum() ** 2
+            both = sum(a[0] * b[1] + a[1] * b[0] for a, b in zip(ours, theirs, strict=True))
+            expected[row, column] = s10 + s01 + both / malignant.sum() / benign.sum()
+    assert found == pytest.approx(expected)
+    assert aucs == pytest.approx([roc_auc_score(label, score) for score in (first, second)])
+
+
+def test_a_difference_of_aucs_is_covered_also_where_lesions_have_five_photographs() -> None:
+    rng, covered, as_images = np.random.default_rng(3), 0, 0
+    lesion = np.repeat(np.arange(80), 5)
+    label = (lesion < 40).astype(int)
+    for _ in range(300):
+        first, second = (rng.normal(size=80)[lesion] + 0.3 * rng.normal(size=400) + label for _ in range(2))
+        found, alone = compare_aucs(label, first, second, lesion), compare_aucs(label, first, second)
+        covered += found.low <= 0 <= found.high
+        as_images += alone.low <= 0 <= alone.high
+    assert covered / 300 > 0.91
+    assert as_images / 300 < 0.75  # which is why
+
+
+def test_placements_that_cancel_within_each_lesion_do_not_make_an_auc_certain() -> None:
+    label, lesion = np.repeat([0, 1], 24), np.repeat(np.arange(24), 2)
+    score = np.tile([0.0, 1.0], 24)  # in each lesion one photograph is placed high and one low
+    method, interval = auc_interval(label, score, lesion)
+    assert (method, interval.high - interval.low > 0.5) == ("hoeffding", True)
+    found = compare_aucs(label, score, np.zeros(48), lesion)
+    assert (found.p_value, found.high - found.low > 0.5) == (None, True)
+
+
+def test_a_lesion_of_very_many_photographs_weighs_in_hoeffdings_bound() -> None:
+    rng, covered = np.random.default_rng(0), 0
+    lesion = np.concatenate([np.repeat(0, 50), np.arange(1, 18)])
+    label = np.concatenate([np.ones(58, dtype=int), np.zeros(9, dtype=int)])
+    for _ in range(200):
+        _, (low, high) = auc_interval(label, rng.normal(size=18)[lesion], lesion)
+        covered += low <= 0.5 <= high
+    assert covered == 200
 
 
 def test_paired_comparison() -> None:
@@ -163,7 +222,7 @@ def test_delongs_interval_needs_ten_lesions_of_each_class_ranked_wrongly_and_ten
     label, score = with_errors(FEWEST)
     wrong = placements(label, score) < 1
     assert [wrong[label == one].sum() for one in (0, 1)] == [10, 10]
-    assert auc_interval(label, score) == ("delong", delong_interval(label, score))
+    assert auc_interval(label, score) == ("delong", delong_interval(label, score, np.arange(40)))
     assert auc_interval(label, -score)[0] == "delong"
     label, score = with_errors(FEWEST - 1)
     assert auc_interval(label, score)[0] == auc_interval(label, -score)[0] == "hoeffding"
@@ -192,7 +251,7 @@ def test_the_interval_covers_as_often_as_it_says_also_of_few_images(images, auc)
         score = rng.normal(size=2 * images) + label * norm.ppf(auc) * 2**0.5
         low, high = auc_interval(label, score)[1]
         covered += low <= auc <= high
-        low, high = delong_interval(label, score)
+        low, high = delong_interval(label, score, np.arange(2 * images))
         alone += low <= auc <= high
     assert covered / 400 > 0.92
     assert images == 100 or alone / 400 < 0.9  # which is why
@@ -243,7 +302,7 @@ def test_delong_interval_covers_as_often_as_it_says() -> None:
     rng, true, covered = np.random.default_rng(0), norm.cdf(0.5**0.5), 0
     label = np.r_[np.ones(100, int), np.zeros(100, int)]
     for _ in range(2000):
-        low, high = delong_interval(label, rng.normal(size=200) + label)
+        low, high = delong_interval(label, rng.normal(size=200) + label, np.arange(200))
         covered += low <= true <= high
     assert 0.935 < covered / 2000 < 0.965
 
@@ -264,7 +323,8 @@ def test_copies_of_a_lesion_add_no_certainty() -> None:
     copies = [np.repeat(part, 4) for part in (label, first, np.arange(60))]
     (again,) = cluster_bootstrap(auc, *copies, draws=500, seed=0).values()
     assert tuple(again) == pytest.approx(tuple(once))
-    alone = delong_interval(copies[0], copies[1])
+    assert tuple(delong_interval(*copies)) == pytest.approx(tuple(delong_interval(label, first, np.arange(60))))
+    alone = delong_interval(copies[0], copies[1], np.arange(240))
     assert again.high - again.low > 1.5 * (alone.high - alone.low)
 
 

@@ -45,6 +45,11 @@ def test_lesions_are_drawn_whole_and_within_their_class() -> None:
     assert np.bincount(weights[:, 0]) / 500 == pytest.approx([0.25, 0.5, 0.25], abs=0.06)
 
 
+def test_lesions_that_all_have_a_malignant_photograph_are_drawn_too() -> None:
+    weights = np.concatenate(list(lesion_draws(np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1]), draws=50, seed=0)))
+    assert (weights.sum(axis=1) == 4).all()
+
+
 def test_blocks_hold_all_draws_and_little_at_a_time(monkeypatch) -> None:
     monkeypatch.setattr(resampling, "BLOCK", 100)
     blocks = list(lesion_draws(np.arange(40) % 2, np.arange(40), draws=5, seed=0))

@@ -170,7 +170,7 @@ def test_a_stratum_of_eight_that_is_told_apart_is_not_certain() -> None:
     assert stratum.yes.roc_auc == 1
     assert stratum.yes.intervals.roc_auc == {"hoeffding": Interval(pytest.approx(0.025**0.25), 1)}
     assert stratum.yes.intervals.recall == {"clopper_pearson": clopper_pearson(4, 4)}
-    delong = delong_interval(label[~inside], network[~inside])
+    delong = delong_interval(label[~inside], network[~inside], np.arange(80))
     assert stratum.no.intervals.roc_auc == {"delong": delong}
     # Both photographs of a lesion say no more than one.
     pairs = report_strata(label, network, network > 0.5, np.arange(88) // 2, {"exif": inside})["exif"]

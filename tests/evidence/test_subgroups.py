@@ -108,7 +108,17 @@ def test_the_error_of_calibration_is_a_mean_of_lesions() -> None:
     difference = probability - label
     half = norm.isf(0.025) * difference.std(ddof=1) / 10
     assert alone[0] == pytest.approx(difference.mean())
-    assert tuple(alone[1]) == (pytest.approx(difference.mean() - half), pytest.approx(difference.mean() + half))
+    ends = (pytest.approx(difference.mean() - half), pytest.approx(difference.mean() + half))
+    assert {method: tuple(found) for method, found in alone[1].items()} == {"normal": ends}
+
+
+def test_an_error_of_calibration_has_a_width_also_where_no_lesion_is_on_the_wrong_side() -> None:
+    label = np.repeat([0, 1], 15)
+    error, intervals = calibration_error(Sample(label, np.abs(label - 1e-9), np.arange(30)), confidence=0.95)
+    assert error == pytest.approx(0)
+    assert [*intervals] == ["hoeffding"]
+    half = (1 - 40 ** (-2 / 30)) ** 0.5  # as by hand for hoeffding, of twice the range
+    assert tuple(intervals["hoeffding"]) == pytest.approx((-half, half))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ def around(value, by=0.03):
     return {"low": value - by, "high": value + by}
 
 
+def exact_intervals(value):
+    return {"intervals": {"clopper_pearson": around(value, 0.035)}}
+
+
 def exact(**values):
     return {name: {"clopper_pearson": around(value)} for name, value in values.items()}
 
@@ -200,6 +204,7 @@ def example():
                     **({
                         "target_recall": 0.95, "confidence": 0.9, "guaranteed": True, "reached": True, "lesions": 74,
                         "misses_allowed": 6, "lesions_needed": 59,
+                        "test_lesions": {"lesions": 73, "found": 71, **exact_intervals(0.9594)},
                     } if name == "high_recall" else {}),
                 }
                 for name in POINTS

@@ -9,6 +9,10 @@ from dermascreen.evidence.sample import Sample
 from dermascreen.report.bands import AT, curve_bands
 
 
+def test_the_points_are_whole_hundredths() -> None:
+    assert [*AT] == [number / 100 for number in range(1, 101)]
+
+
 def test_a_curve_that_no_draw_can_move_has_a_band_without_width() -> None:
     label, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
     bands = curve_bands(Sample(label, score, np.arange(4)), draws=20, seed=0)

@@ -26,6 +26,7 @@ SHOWN_ELSEWHERE = (  # leaves that the page does not repeat
     r"threshold\.fn_reduction\.(default|high_recall)_fn$",  # as in the points
     r"explain\.outcomes\.",  # counted from the pictures
     r"external\.sites\.[^.]*\.left_out\.",  # of no lesion
+    r"split\.columns\.(sex|age_approx)\.distinct$",  # the values or their range are shown
     r"threshold\.abstention\.(confidence|lesions|false_alarms_allowed|lesions_needed)$",  # said where not guaranteed
 )
 
@@ -136,7 +137,8 @@ def test_every_number_of_the_metrics_is_written(metrics, abstention, sites, html
         ("threshold.default.test.screening.0.03.ppv", 0.6543, "3 % 0.654 0.130 to 0.330"),
         ("threshold.fn_reduction.relative", 0.6543, "65.4 % of what that misses"),
         ("threshold.source_protocol.test.high_recall.threshold", 0.6543, "Threshold of high recall 0.200 0.654 0.100"),
-        ("shortcuts.baselines.frame.p_value", 0.6543, "frame alone 0.842 0.810 to 0.870 +0.046 +0.026 to +0.066 0.654"),
+        ("shortcuts.baselines.frame.p_value", 0.6543, "frame alone 0.842 0.810 to 0.870, DeLong +0.046 +0.026 "
+         "to +0.066 0.654"),
         ("shortcuts.interventions.reencoded.largest_logit_change", 0.6543, "0.862 \u22120.026 \u22120.046 to "
         "\u22120.006 0.012 0.654 metadata"),
         ("shortcuts.strata.exif.yes.recall", 0.6543, "with 30 30 0.654 0.960 to 1.020"),

@@ -11,20 +11,22 @@ import reported_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermascreen.artifacts.dataset.details import ColumnCounts, PartCounts
 from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
 from dermascreen.evidence import point_reports
-from dermascreen.evidence.intervals import Difference, Interval
+from dermascreen.evidence.intervals import Difference, Interval, share_intervals
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
-from dermascreen.evidence.point_reports import HighRecallReport, MeasuredRates, PointReport, fn_reduction
+from dermascreen.evidence.point_reports import HighRecallReport, LesionsFound, MeasuredRates, PointReport, fn_reduction
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.shortcuts import AucIntervals, AucReport, CovariatesReport, GainReport, InterventionReport
 from dermascreen.report.numbers import (
     amount,
     by,
+    column_of,
     counted,
     literal,
     p_value,
@@ -42,6 +44,7 @@ from dermascreen.report.wording import (
     chance_of,
     compression_of,
     covariates_of,
+    dependence_of,
     kept,
     network_of,
     reduction_of,
@@ -156,8 +159,13 @@ POINT = HighRecall(
 )  # fmt: skip
 
 
-def high_recall(test: MeasuredRates, **change) -> HighRecallReport:
-    return HighRecallReport(**vars(dataclasses.replace(POINT, **change)), val=measured(10, 0, 0, 10), test=test)
+def high_recall(test: MeasuredRates, shown: tuple[int, int] | None = None, **change) -> HighRecallReport:
+    """A report of these rates; `shown`, how many malignant lesions are found, and of how many."""
+    found, of = shown or (test.confusion.tp, test.confusion.malignant)
+    return HighRecallReport(
+        **vars(dataclasses.replace(POINT, **change)), val=measured(10, 0, 0, 10), test=test,
+        test_lesions=LesionsFound(of, found, share_intervals(found, of)),
+    )  # fmt: skip
 
 
 NO_USE = (
@@ -230,6 +238,34 @@ def test_the_verdict(change, test, expected) -> None:
     point = high_recall(measured(*test), **change)
     assert verdict_of(point).replace("\xa0", " ") == expected
     assert kept(point) == (not change and "by more than chance" not in expected)
+
+
+def test_the_verdict_rests_on_lesions_and_not_on_photographs() -> None:
+    test = measured(20, 10, 16, 84)  # 84 % of photographs are found, too few for 95 %
+    few = high_recall(test, (17, 20))
+    said = verdict_of(few).replace("\xa0", " ")
+    assert said.endswith(
+        "On test it finds 84 % of the malignant images (75.3 % to 90.6 %) and calls 10 of 30 benign ones malignant "
+        "as well. Of the 20 malignant lesions that these show, it finds 17 in every photograph, 85 % (62.1 % to "
+        "96.8 %). That is less than 95 %, which chance may explain."
+    )
+    assert kept(few)
+    assert not kept(high_recall(test, (42, 50)))
+
+
+def test_a_split_of_which_a_column_says_nothing_gets_no_words() -> None:
+    named = ColumnCounts(known=4, distinct=3, values={"train": {"I": 1, "II": 2, "III": 1}, "val": {}})
+    assert [column_of(named, split) for split in ("train", "val")] == ["I 1, II 2, III 1", ""]
+    number = ColumnCounts(known=40, distinct=40, values={}, ranges={"train": (1.0, 9.5)})
+    assert [column_of(number, split) for split in ("train", "val")] == ["1 to 9.5", ""]
+    assert column_of(ColumnCounts(known=40, distinct=40, values={}), "val") == "one of 40 values"
+
+
+def test_ranges_that_take_photographs_as_independent_are_said_to() -> None:
+    assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)) == ""
+    assert dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30)).endswith(
+        "too narrow where a lesion has several: the 60 test images show 48 lesions."
+    )
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:

@@ -162,6 +162,11 @@ def _fold(lesions: pd.DataFrame, params: SplitParams) -> Divided:
     if min(_counts(lesions)) < FEWEST * params.folds:
         raise TooFewLesionsError(f"{params.folds} folds", *_counts(lesions), FEWEST * params.folds, "lower split.folds")
     alone = lesions["patient"].is_unique
+    if lesions["patient"].nunique() < params.folds:
+        patients, what = lesions.groupby("patient").agg({"label": "max"}), "patients, who each stay in one split,"
+        raise TooFewLesionsError(
+            f"{params.folds} folds", *_counts(patients), params.folds, "lower split.folds", what=what
+        )
     folds = (StratifiedKFold if alone else StratifiedGroupKFold)(params.folds, shuffle=True, random_state=params.seed)
     groups = None if alone else lesions["patient"]
     rest, test = list(folds.split(lesions, lesions["label"], groups))[params.fold]
@@ -197,6 +202,6 @@ def _count(column: "pd.Series[str]", split: Texts) -> ColumnCounts:
     for name in (TRAIN, VAL, TEST):
         if known.nunique() <= MOST_VALUES:
             values[name] = {str(value): int(count) for value, count in known[of == name].value_counts().items()}
-        if (of == name).any() and not numbers.isna().any():
+        if (of == name).any() and np.isfinite(numbers).all():
             ranges[name] = float(numbers[of == name].min()), float(numbers[of == name].max())
     return ColumnCounts(known=len(known), distinct=known.nunique(), values=values, ranges=ranges)

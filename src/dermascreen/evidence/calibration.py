@@ -16,6 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
+from dermascreen.evidence.sample import Lesions
 
 GRID = 257  # logits at which intervals are stored, at most: evenly spaced quantiles of val's
 TEMPERATURES = (0.05, 20.0)  # the range that is searched; T would go to 0 if val were separated without error
@@ -111,24 +112,35 @@ def expected_calibration_error(label: Labels, probability: Scores) -> float:
     return float(_binned_error(label[order][None], probability[order])[0])
 
 
-def noise_floor(probability: Scores, seed: int) -> NoiseFloor:
-    """The `expected_calibration_error` that chance alone gives: labels are drawn from the probabilities."""
-    ordered = np.sort(probability)
-    drawn = np.random.default_rng(seed).random((SIMULATIONS, len(ordered))) < ordered
-    errors = _binned_error(drawn, ordered)
+def noise_floor(probability: Scores, lesion: Lesions, seed: int) -> NoiseFloor:
+    """The `expected_calibration_error` that chance alone gives: labels are drawn from the probabilities.
+
+    Photographs of one lesion, which share a label, are drawn together: by one number from 0 to 1, below which the
+    probability of each must lie for it to be benign.
+    """
+    order = np.argsort(probability, kind="stable")
+    _, number = np.unique(lesion[order], return_inverse=True)
+    drawn = np.random.default_rng(seed).random((SIMULATIONS, number.max() + 1))[:, number] < probability[order]
+    errors = _binned_error(drawn, probability[order])
     return NoiseFloor(float(errors.mean()), float(np.quantile(errors, 0.95)))
 
 
 def _binned_error(label: npt.NDArray[np.generic], probability: Scores) -> npt.NDArray[np.float64]:
-    """One error for each row of `label`, shape (draws, n); both in order of the probability."""
+    """One error for each row of `label`, shape (draws, n); both in order of the probability.
+
+    Images of equal probability have their mean gap each, so that it does not matter which of them a bin ends with.
+    """
     gaps = np.asarray(label, dtype=np.float64) - probability
+    starts = np.flatnonzero(np.append(True, np.diff(probability) != 0))
+    equal = np.diff(np.append(starts, len(probability)))
+    gaps = np.repeat(np.add.reduceat(gaps, starts, axis=1) / equal, equal, axis=1)
     bins = np.array_split(gaps, min(CALIBRATION_BINS, len(probability)), axis=1)
     return np.asarray(sum(np.abs(part.sum(axis=1)) for part in bins) / len(probability))
 
 
-def calibration_report(label: Labels, probability: Scores, seed: int) -> CalibrationReport:
-    """Brier score, log loss and expected calibration error, with its `noise_floor`."""
-    floor = noise_floor(probability, seed)
+def calibration_report(label: Labels, probability: Scores, lesion: Lesions, seed: int) -> CalibrationReport:
+    """Brier score, log loss and expected calibration error, with its `noise_floor`; each of shape (n,)."""
+    floor = noise_floor(probability, lesion, seed)
     return CalibrationReport(
         brier=float(brier_score_loss(label, probability)),
         log_loss=float(log_loss(label, probability, labels=[0, 1])),

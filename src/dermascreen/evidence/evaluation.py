@@ -34,7 +34,8 @@ def report_split(sample: Sample, uncalibrated: Scores, *, draws: int, seed: int)
     """
     label, probability, lesion = sample
     calibration = CalibrationSteps(
-        before=calibration_report(label, uncalibrated, seed), after=calibration_report(label, probability, seed)
+        before=calibration_report(label, uncalibrated, lesion, seed),
+        after=calibration_report(label, probability, lesion, seed),
     )
     return SplitReport(
         **vars(classification_metrics(label, probability)),

@@ -11,6 +11,7 @@ from dermascreen.evidence.intervals import (
     Interval,
     Intervals,
     RateIntervals,
+    main_interval,
     metric_intervals,
     wilson,
 )
@@ -142,11 +143,6 @@ def _intervals(sample: Sample, draws: int, seed: int) -> MeasureIntervals:
     )
 
 
-def _first(intervals: Intervals) -> Interval | None:
-    """The first of several intervals: DeLong's or Hoeffding's."""
-    return next(iter(intervals.values()), None)
-
-
 def _at(site: Sample, internal: Sample, threshold: float) -> SitePoint:
     there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (site, internal))
     around_there, around_here = _wilson(there.confusion), _wilson(here.confusion)
@@ -178,9 +174,13 @@ def _wilson(counts: Confusion) -> RateIntervals:
 def _falls(here: object, around_here: object, there: object, around_there: object) -> dict[str, Difference]:
     """The fall of each measure that has intervals: `here` minus `there`, and the interval of that difference."""
     return {
-        name: _fall(getattr(here, name), _first(getattr(around_here, name)), getattr(there, name), _first(intervals))
+        name: _fall(getattr(here, name), _main(getattr(around_here, name)), getattr(there, name), _main(intervals))
         for name, intervals in vars(around_there).items()
     }
+
+
+def _main(intervals: Intervals) -> Interval | None:
+    return main_interval(intervals) if intervals else None
 
 
 def _fall(here: float | None, of_here: Interval | None, there: float | None, of_there: Interval | None) -> Difference:

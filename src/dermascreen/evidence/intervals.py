@@ -1,7 +1,7 @@
 """How far a number can be trusted: confidence intervals, and the paired test of two AUCs.
 
-Photographs of one lesion are not independent. Where a lesion has several, DeLong's and the binomial intervals are
-too narrow; those of `cluster_bootstrap` are not.
+Photographs of one lesion are not independent. DeLong's intervals here, Hoeffding's bound and `cluster_bootstrap` take
+that into account; the binomial intervals do not, and are too narrow where lesions have several photographs.
 
 Standard errors and bootstrap samples reflect only the errors that occur in the data. If a score ranks no pair wrongly,
 or only a few, they claim that its AUC is certain: 1.000 to 1.000. So an AUC has DeLong's interval only if at least
@@ -25,14 +25,13 @@ from dermascreen.evidence import resampling
 from dermascreen.evidence.metrics import Confusion, Labels, Scores, confusion
 from dermascreen.evidence.operating_points import HALF, called_malignant
 from dermascreen.evidence.resampling import Measure, Values, lesion_draws
-from dermascreen.evidence.sample import Sample
+from dermascreen.evidence.sample import Lesions, Sample
 
 CONFIDENCE = 0.95  # of every interval, unless stated otherwise
+NOTHING = 1e-9  # of an AUC: a standard error below this is rounding
 FEWEST = 10  # lesions of each class that standard errors and the bootstrap of lesions need
 DELONG, HOEFFDING, LESION_BOOTSTRAP = "delong", "hoeffding", "lesion_bootstrap"  # methods for an AUC's interval
 WILSON = "wilson"  # for the rates at other sites
-
-Lesions = npt.NDArray[np.integer]  # equal for photographs of one lesion; shape (n,)
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def rate_intervals(counts: Confusion) -> RateIntervals:
 
 
 def main_interval(intervals: Intervals) -> Interval:
-    """An AUC's interval by the bootstrap of lesions, as DeLong's ignores lesions; where there is none, the only one."""
+    """The interval to quote: by the bootstrap of lesions, as other measures have; where there is none, the only one."""
     return intervals[LESION_BOOTSTRAP] if LESION_BOOTSTRAP in intervals else next(iter(intervals.values()))
 
 
@@ -144,9 +143,9 @@ def hoeffding(mean: float, n: int, confidence: float = CONFIDENCE) -> Interval:
     """The interval of what a U-statistic with a kernel from 0 to 1, such as an AUC, estimates (Hoeffding 1963).
 
     Parameters: `mean`, the statistic; `n`, how many disjoint sets of its arguments there are: for an AUC, pairs of a
-    malignant and a benign lesion. The chance that the statistic lies this far above, or this far below, the true value
-    t is at most exp(-n KL(mean, t)) (theorem 1 with section 5a), whatever the distribution. At a mean of 0 or 1 this is
-    the interval of Clopper and Pearson for 0 or n of n.
+    malignant and a benign lesion, as `_disjoint_pairs` counts them. The chance that the statistic lies this far above,
+    or this far below, the true value t is at most exp(-n KL(mean, t)) (theorem 1 with section 5a), whatever the
+    distribution. At a mean of 0 or 1 this is the interval of Clopper and Pearson for 0 or n of n.
     """
     bound = np.log(2 / (1 - confidence)) / n
 
@@ -170,21 +169,36 @@ def placements(label: Labels, score: Scores) -> Values:
     return placed
 
 
-def delong(label: Labels, *scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """AUCs and their covariance (DeLong, DeLong and Clarke-Pearson 1988; ranks as in Sun and Xu 2014).
+def delong(label: Labels, lesion: Lesions, *scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """AUCs and their covariance where photographs of one lesion depend on each other (Obuchowski 1997).
 
-    Parameters: `label` of shape (n,), at least two of each class; each of `scores`, of shape (n,), for the same images.
-    Returns AUCs of shape (len(scores),) and the covariance of shape (len(scores), len(scores)).
+    The deviations of the placements are added up within each lesion. With one photograph of each lesion this is the
+    covariance of DeLong, DeLong and Clarke-Pearson (1988).
+
+    Parameters: `label` and `lesion` of shape (n,), at least two lesions of each class; each of `scores`, of shape (n,),
+    for the same images. Returns AUCs of shape (len(scores),), and the covariance of shape (len(scores), len(scores)).
     """
     placed = np.array([placements(label, score) for score in scores])
-    of_malignant, of_benign = placed[:, label == 1], placed[:, label != 1]
-    covariance = sum(np.atleast_2d(np.cov(part)) / part.shape[1] for part in (of_malignant, of_benign))
-    return of_malignant.mean(axis=1), np.asarray(covariance)
+    aucs = placed[:, label == 1].mean(axis=1)
+    _, number = np.unique(lesion, return_inverse=True)
+    covariance = np.zeros((len(scores), len(scores)))
+    deviations = []
+    for one in (1, 0):
+        rows = label == one
+        images = np.bincount(number[rows], minlength=number.max() + 1)
+        summed = [
+            np.bincount(number[rows], part[rows] - auc, len(images)) for part, auc in zip(placed, aucs, strict=True)
+        ]
+        deviations.append(np.array(summed) / rows.sum())
+        lesions = np.count_nonzero(images)
+        covariance += deviations[-1] @ deviations[-1].T * lesions / (lesions - 1)
+    both = deviations[0] @ deviations[1].T  # of lesions with photographs of both labels; 0 where there are none
+    return aucs, covariance + both + both.T
 
 
-def delong_interval(label: Labels, score: Scores, confidence: float = CONFIDENCE) -> Interval:
-    """AUC -+ z standard errors by DeLong, clipped to 0 and 1; far too narrow where `ranks_suffice` is false."""
-    (auc,), ((variance,),) = delong(label, score)
+def delong_interval(label: Labels, score: Scores, lesion: Lesions, confidence: float = CONFIDENCE) -> Interval:
+    """AUC -+ z standard errors by `delong`, clipped to 0 and 1; far too narrow where `ranks_suffice` is false."""
+    (auc,), ((variance,),) = delong(label, lesion, score)
     half = norm.isf((1 - confidence) / 2) * np.sqrt(variance)
     return Interval(float(max(0.0, auc - half)), float(min(1.0, auc + half)))
 
@@ -213,9 +227,19 @@ def _fewer(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> int
     return min(len(np.unique(lesion[chosen & (label == one)])) for one in (0, 1))
 
 
-def _pairs(label: Labels, lesion: Lesions) -> int:
-    """Into how many pairs of a malignant and a benign lesion the images can be divided."""
+def _lesions_of_each(label: Labels, lesion: Lesions) -> int:
+    """How many lesions there are of the class that has fewer."""
     return _fewer(label, lesion, np.ones(len(label), dtype=bool))
+
+
+def _disjoint_pairs(label: Labels, lesion: Lesions) -> int:
+    """As how many independent pairs of a malignant and a benign lesion the images count in an AUC, at least.
+
+    A mean whose largest weight is 1 / k is no less certain than that of k equal ones. A lesion weighs as much as it has
+    photographs: without that, one with very many would count no more than any other.
+    """
+    images = (np.unique(lesion[label == one], return_counts=True)[1] for one in (0, 1))
+    return min(int(of_class.sum() // of_class.max()) for of_class in images)
 
 
 def auc_interval(
@@ -228,9 +252,11 @@ def auc_interval(
     """
     lesion = np.arange(len(label)) if lesion is None else lesion
     if ranks_suffice(label, score, lesion):
-        return DELONG, delong_interval(label, score, confidence)
+        found = delong_interval(label, score, lesion, confidence)
+        if found.high - found.low > NOTHING:  # placements may differ within lesions, and add up to the same in each
+            return DELONG, found
     auc = float(placements(label, score)[label == 1].mean())
-    return HOEFFDING, hoeffding(auc, _pairs(label, lesion), confidence)
+    return HOEFFDING, hoeffding(auc, _disjoint_pairs(label, lesion), confidence)
 
 
 def compare_aucs(
@@ -239,9 +265,9 @@ def compare_aucs(
     """The AUCs of two scores of the same images, and their difference.
 
     If at least FEWEST lesions of each class have different placements by the two scores, this is DeLong's test,
-    two-sided. With fewer, its standard error rests on too little: the interval is then Hoeffding's bound of the share
-    of pairs that the first score ranks better minus that of those that the second does, each at half the risk
-    (Bonferroni). If the scores are equal for every image, the difference is 0 and p is 1.
+    two-sided, by the covariance of `delong`. With fewer, its standard error rests on too little: the interval is then
+    Hoeffding's bound of the share of pairs that the first score ranks better minus that of those that the second does,
+    each at half the risk (Bonferroni). If the scores are equal for every image, the difference is 0 and p is 1.
 
     Parameters: as for `auc_interval`.
     """
@@ -250,18 +276,19 @@ def compare_aucs(
     if np.array_equal(first, second):
         return AucComparison(ours, theirs, 0.0, 0.0, 0.0, 1.0)
     lesion, moved = np.arange(len(label)) if lesion is None else lesion, placed[0] - placed[1]
-    alike = all(np.ptp(moved[label == one]) == 0 for one in (0, 1))  # as of a perfect and a constant score
-    if alike or not differ_enough(label, lesion, moved != 0):
-        better, worse = (
-            hoeffding(pairs, _pairs(label, lesion), (1 + confidence) / 2)
-            for pairs in _ranked_better(label, first, second)
-        )
-        return AucComparison(ours, theirs, ours - theirs, better.low - worse.high, better.high - worse.low, None)
-    _, covariance = delong(label, first, second)
-    difference, error = ours - theirs, float(np.sqrt(np.array([1, -1]) @ covariance @ np.array([1, -1])))
-    half = float(norm.isf((1 - confidence) / 2)) * error
-    p_value = float(2 * norm.sf(abs(difference) / error))
-    return AucComparison(ours, theirs, difference, difference - half, difference + half, p_value)
+    difference = ours - theirs
+    if differ_enough(label, lesion, moved != 0):
+        _, covariance = delong(label, lesion, first, second)
+        error = math.sqrt(max(0.0, float(np.array([1, -1]) @ covariance @ np.array([1, -1]))))
+        if error > NOTHING:  # unlike that of a perfect and a constant score
+            half = float(norm.isf((1 - confidence) / 2)) * error
+            p_value = float(2 * norm.sf(abs(difference) / error))
+            return AucComparison(ours, theirs, difference, difference - half, difference + half, p_value)
+    better, worse = (
+        hoeffding(pairs, _disjoint_pairs(label, lesion), (1 + confidence) / 2)
+        for pairs in _ranked_better(label, first, second)
+    )
+    return AucComparison(ours, theirs, difference, better.low - worse.high, better.high - worse.low, None)
 
 
 def _ranked_better(label: Labels, first: Scores, second: Scores) -> tuple[float, float]:
@@ -290,7 +317,7 @@ def cluster_bootstrap(
     Parameters: `label` and `lesion` of shape (n,); `score`, passed to each measure unchanged; `draws`, `seed`.
     """
     drawn: dict[str, list[Values]] = {name: [] for name in measures}
-    for weights in lesion_draws(label, lesion, draws=draws, seed=seed):
+    for weights in lesion_draws(label, lesion, draws=draws, seed=seed) if measures else ():
         for name, measure in measures.items():
             drawn[name].append(measure(label, score, weights))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
@@ -312,7 +339,7 @@ def metric_intervals(sample: Sample, *, draws: int, seed: int) -> MetricInterval
             "partial_roc_auc": resampling.partial_roc_auc,
             "average_precision": resampling.average_precision,
         }
-    if _pairs(label, lesion) >= FEWEST:
+    if _lesions_of_each(label, lesion) >= FEWEST:
         measures["brier"] = resampling.brier
     drawn = cluster_bootstrap(measures, label, probability, lesion, draws=draws, seed=seed)
     redrawn: dict[str, Intervals] = {name: {} for name in ("roc_auc", "partial_roc_auc", "average_precision", "brier")}

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from dermascreen.evidence.intervals import Lesions
+from dermascreen.evidence.sample import Lesions
 
 
 class Errors(NamedTuple):

@@ -6,10 +6,10 @@ from sklearn.metrics import roc_auc_score
 
 from dermascreen.evidence.intervals import Intervals, RateIntervals, rate_intervals, share_intervals
 from dermascreen.evidence.metrics import Confusion, Rates, at_threshold, confusion, rates, ratio
-from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, Band, HighRecall, Point
+from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, Band, HighRecall, Point, called_malignant
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.screening import Screening, screening
-from dermascreen.evidence.thresholds import EMPIRICAL_RULE, best_points, empirical_threshold, spares_some
+from dermascreen.evidence.thresholds import EMPIRICAL_RULE, best_points, empirical_threshold, lesion_scores, spares_some
 
 OPTIMISTIC = "Optimistic: these thresholds were chosen on the very test images that they are scored on."
 
@@ -31,8 +31,23 @@ class PointReport(Point):
 
 
 @dataclass(frozen=True)
+class LesionsFound:
+    """Malignant lesions, and how many of them are found in each of their photographs: what a recall is promised of."""
+
+    lesions: int
+    found: int
+    intervals: Intervals  # of the share
+
+    @property
+    def share(self) -> float:
+        return self.found / self.lesions
+
+
+@dataclass(frozen=True)
 class HighRecallReport(HighRecall, PointReport):
     """The high-recall point, and its rates on both splits."""
+
+    test_lesions: LesionsFound
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,12 @@ def report_point(point: Point, val: Sample, test: Sample) -> PointReport:
 
 def report_high_recall(point: HighRecall, val: Sample, test: Sample) -> HighRecallReport:
     """Apply the high-recall point to both splits."""
-    return HighRecallReport(**vars(point), val=measured(val, point), test=measured(test, point))
+    lesions = lesion_scores(test, label=1)
+    found = int(called_malignant(lesions, point.threshold).sum())
+    return HighRecallReport(
+        **vars(point), val=measured(val, point), test=measured(test, point),
+        test_lesions=LesionsFound(len(lesions), found, share_intervals(found, len(lesions))),
+    )  # fmt: skip
 
 
 def measured(sample: Sample, point: Point) -> MeasuredRates:

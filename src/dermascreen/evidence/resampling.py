@@ -34,8 +34,8 @@ def lesion_draws(label: Labels, lesion: npt.NDArray[np.intp], *, draws: int, see
     for start in range(0, draws, size):
         drawn = np.empty((min(size, draws - start), len(malignant)), dtype=np.intp)
         for members in (malignant, ~malignant):
-            count = int(members.sum())
-            drawn[:, members] = rng.multinomial(count, np.full(count, 1 / max(count, 1)), size=len(drawn))
+            if count := int(members.sum()):  # none where every lesion has a malignant photograph
+                drawn[:, members] = rng.multinomial(count, np.full(count, 1 / count), size=len(drawn))
         yield drawn[:, number]
 
 

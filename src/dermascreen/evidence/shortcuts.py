@@ -18,8 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from dermascreen.evidence.intervals import Difference, Intervals, Lesions, auc_interval, compare_aucs, share_intervals
+from dermascreen.evidence.intervals import Difference, Intervals, auc_interval, compare_aucs, share_intervals
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
+from dermascreen.evidence.sample import Lesions
 
 Flags = npt.NDArray[np.bool_]  # shape (n,)
 

@@ -16,8 +16,17 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from dermascreen.evidence.intervals import CONFIDENCE, FEWEST, Interval, Intervals, auc_interval, clopper_pearson
-from dermascreen.evidence.operating_points import HighRecall, called_malignant
+from dermascreen.evidence.intervals import (
+    CONFIDENCE,
+    FEWEST,
+    HOEFFDING,
+    Interval,
+    Intervals,
+    auc_interval,
+    clopper_pearson,
+    hoeffding,
+)
+from dermascreen.evidence.operating_points import HALF, HighRecall, called_malignant
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import Groups, lesion_scores, misses_allowed
 
@@ -157,8 +166,7 @@ def _report(val: Sample, test: Sample, point: HighRecall, confidence: float) -> 
         method, interval = auc_interval(lesions.label, lesions.probability, confidence=confidence)
         found["roc_auc"] = float(roc_auc_score(lesions.label, lesions.probability))
         around["roc_auc"] = {method: interval}
-        error, interval = calibration_error(lesions, confidence)
-        found["calibration_error"], around["calibration_error"] = error, {NORMAL: interval}
+        found["calibration_error"], around["calibration_error"] = calibration_error(lesions, confidence)
     return GroupReport(
         images=len(test.label), benign=benign, malignant=malignant, **found,
         intervals=GroupIntervals(**around), promise=promise(val, point),
@@ -172,12 +180,18 @@ def _means(sample: Sample) -> Sample:
     return Sample(rows["label"].to_numpy(), rows["probability"].to_numpy(), rows["lesion"].to_numpy())
 
 
-def calibration_error(lesions: Sample, confidence: float = CONFIDENCE) -> tuple[float, Interval]:
-    """Mean probability minus the share of malignant lesions, and its normal interval.
+def calibration_error(lesions: Sample, confidence: float = CONFIDENCE) -> tuple[float, Intervals]:
+    """Mean probability minus the share of malignant lesions, and its interval.
+
+    The interval is the normal one if at least FEWEST lesions lie on the wrong side of 1/2. With fewer, the standard
+    error knows too little of the large differences that make the mean, and it is Hoeffding's bound.
 
     Parameters: `lesions`, at least two, one row each.
     """
     differences = lesions.probability - lesions.label
     error = float(differences.mean())
+    if np.count_nonzero(np.abs(differences) > HALF) < FEWEST:
+        low, high = hoeffding((1 + error) / 2, len(differences), confidence)  # of what is from 0 to 1
+        return error, {HOEFFDING: Interval(2 * low - 1, 2 * high - 1)}
     half = float(norm.isf((1 - confidence) / 2) * differences.std(ddof=1) / math.sqrt(len(differences)))
-    return error, Interval(error - half, error + half)
+    return error, {NORMAL: Interval(error - half, error + half)}

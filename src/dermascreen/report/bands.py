@@ -8,7 +8,7 @@ from dermascreen.evidence.intervals import CONFIDENCE
 from dermascreen.evidence.resampling import Values, counts, lesion_draws, precisions
 from dermascreen.evidence.sample import Sample
 
-AT = np.linspace(0.01, 1, 100)  # at 0 nothing is called malignant, and precision is not defined
+AT = np.arange(1, 101) / 100  # at 0 nothing is called malignant, and precision is not defined
 
 
 class CurveBand(NamedTuple):

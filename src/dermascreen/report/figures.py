@@ -17,7 +17,7 @@ from dermascreen.artifacts.dataset.splits import TEST, VAL
 from dermascreen.artifacts.results.curves import DecisionCurve, TrainingCurves
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
-from dermascreen.evidence.intervals import CONFIDENCE, Intervals
+from dermascreen.evidence.intervals import CONFIDENCE, Intervals, main_interval
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 from dermascreen.evidence.operating_points import Band
 from dermascreen.report.bands import CurveBand, curve_bands
@@ -154,8 +154,7 @@ def draw(
 
 
 def _auc_row(name: str, auc: float, intervals: Intervals) -> Estimate:
-    """An AUC with the first of its intervals."""
-    return Estimate(name, auc, *next(iter(intervals.values())))
+    return Estimate(name, auc, *main_interval(intervals))
 
 
 def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: CurveBand | None) -> Figure:

@@ -109,7 +109,7 @@ def ranges(rates: Measured, measure: str, style: str = "share") -> list[tuple[st
     intervals: Intervals = getattr(rates.intervals, measure)
     if not intervals:
         return [] if getattr(rates, measure) is None else [(TOO_FEW, "")]
-    named = len(intervals) > 1 or not {HOEFFDING, WILSON}.isdisjoint(intervals)
+    named = len(intervals) > 1 or not {DELONG, HOEFFDING, WILSON}.isdisjoint(intervals)
     return [(span(interval, style), METHODS[method] if named else "") for method, interval in intervals.items()]
 
 
@@ -172,7 +172,7 @@ def column_of(counts: ColumnCounts, split: str) -> str:
         low, high = counts.ranges[split]
         return f"{low:g} to {high:g}"
     if not values:
-        return f"one of {counts.distinct} values" if counts.known else ""
+        return f"one of {counts.distinct} values" if counts.known and not (counts.values or counts.ranges) else ""
     return ", ".join(values[:FEW_VALUES] + ([f"{len(values) - FEW_VALUES} more"] if len(values) > FEW_VALUES else []))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dermascreen.artifacts.dataset.details import AuditDetails
+from dermascreen.artifacts.dataset.details import AuditDetails, PartCounts
 from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import IMAGENET, NOTHING, Start
 from dermascreen.artifacts.model.training import TrainDetails
@@ -116,6 +116,16 @@ def separation_of(protocol: str) -> str:
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
 
+def dependence_of(test: PartCounts) -> str:
+    """That ranges by the exact binomial are too narrow where lesions have several photographs, in a sentence."""
+    if test.lesions == test.images:
+        return ""
+    return (
+        "The exact binomial takes photographs as independent, so its ranges are too narrow where a lesion has several: "
+        f"the {test.images} test images show {test.lesions} lesions."
+    )
+
+
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
     """How many images of the source's test folder show a lesion of its train folder, in a sentence."""
     number = audit.test_near_duplicates_of_train
@@ -193,16 +203,16 @@ def beats_chance(at: Rates) -> bool:
 
 def kept(high_recall: HighRecallReport) -> bool:
     """Whether the target is guaranteed, and test does not contradict it."""
-    test = high_recall.test
-    most = main_interval(test.intervals.recall).high
-    return caveat_of(high_recall) is None and beats_chance(test) and most >= high_recall.target_recall
+    most = main_interval(high_recall.test_lesions.intervals).high
+    return caveat_of(high_recall) is None and beats_chance(high_recall.test) and most >= high_recall.target_recall
 
 
 def verdict_of(high_recall: HighRecallReport) -> str:
     """What the high_recall point guarantees and what it did on test, in sentences."""
     target, test = percent(high_recall.target_recall), high_recall.test
     counts, interval = test.confusion, main_interval(test.intervals.recall)
-    recall = counts.tp / counts.malignant
+    lesions = high_recall.test_lesions
+    by_lesion = main_interval(lesions.intervals)
     price = f"and calls {alarms(counts)} benign ones malignant as well"
     caveat = caveat_of(high_recall)
     promise = f"High recall: {caveat}"
@@ -215,11 +225,16 @@ def verdict_of(high_recall: HighRecallReport) -> str:
             f"the high-recall point finds at least {target} of all lesions like them, with "
             f"{percent(high_recall.confidence)} confidence."
         )
-    found = f"On test it finds {percent(recall)} of the malignant images ({span(interval, 'percent')}) {price}"
-    sentences = [promise, f"{found}."]
-    if interval.high < high_recall.target_recall:
+    found = f"On test it finds {percent(counts.tp / counts.malignant)} of the malignant images"
+    sentences = [promise, f"{found} ({span(interval, 'percent')}) {price}."]
+    if lesions.lesions < counts.malignant:
+        sentences.append(
+            f"Of the {lesions.lesions} malignant lesions that these show, it finds {lesions.found} in every "
+            f"photograph, {percent(lesions.share)} ({span(by_lesion, 'percent')})."
+        )
+    if by_lesion.high < high_recall.target_recall:
         sentences.append(f"That is less than {target}, and by more than chance explains.")
-    elif recall < high_recall.target_recall:
+    elif lesions.share < high_recall.target_recall:
         sentences.append(f"That is less than {target}, which chance may explain.")
     if not beats_chance(test):
         sentences.append("Calling as many images malignant at random would do no worse.")

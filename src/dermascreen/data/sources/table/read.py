@@ -71,6 +71,11 @@ def read_table(
     if not any(meaning.labelled for meaning in meanings):
         raise _no_table(archive.path, tables, unused, meanings)
     named = join(meanings)
+    if named.empty:
+        where = " and ".join(meaning.rows.name for meaning in meanings)
+        raise TableError(
+            where, "names no image: the cells of the column that was taken for it are blank", MAP.format("image")
+        )
     files, left_out = _photographs(archive)
     found = match(dict(zip(named[IMAGE], named[WHERE], strict=True)), files, params.max_unmatched, archive.path)
     chosen, left_out["copies"] = files.choose(found.files)
