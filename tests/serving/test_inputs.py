@@ -40,6 +40,8 @@ def passed_over(*arguments: str) -> list[str]:
         (["*e*"], ["deep/er/c.jpeg", "notes.txt"]),  # a folder that a pattern matches is a folder
         (["**/*.jp*"], ["b.jpg", "deep/er/c.jpeg", "odd [1].jpg"]),
         (["**/er/*.jp*"], ["deep/er/c.jpeg"]),
+        (["**/er"], ["deep/er/c.jpeg"]),
+        (["**/d*p"], ["deep/er/c.jpeg"]),
         (["deep/**"], ["deep/d_mask.png", "deep/er/c.jpeg"]),
         (["de?p/**/c.*"], ["deep/er/c.jpeg"]),
         (["odd [1].jpg"], ["odd [1].jpg"]),  # a file of that name is no pattern

@@ -156,6 +156,31 @@ def test_what_speaks_against_relying_on_a_prediction_is_said(bundle, image, said
     assert said in " ".join(predict_one(bundle, encoded(image)).warnings)
 
 
+def with_preprocess(bundle: Bundle, **changes) -> Bundle:
+    return with_predictor(bundle, description=bundle.predictor.description.model_copy(update=changes))
+
+
+def surrounded(width: int, height: int, left: int, upper: int) -> Image.Image:
+    """A bright field of that size in a black surround."""
+    image = Image.new("RGB", (width + 2 * left, height + 2 * upper))
+    image.paste(Image.new("RGB", (width, height), (190, 140, 120)), (left, upper))
+    return image
+
+
+def test_what_is_said_of_the_shape_is_of_the_field_of_view(bundle) -> None:
+    cropping = with_preprocess(bundle, field_of_view="crop")
+    wide, small = encoded(surrounded(680, 280, 60, 60)), encoded(surrounded(52, 52, 20, 20))
+    said = predict_one(cropping, wide).warnings
+    assert "Its black surround was cut off." in said
+    assert any(one.endswith(" pixels and was squeezed to a square.") and "What is left is 6" in one for one in said)
+    [named] = [one for one in predict_one(cropping, small).warnings if one.startswith("What is left is ")]
+    assert named.endswith(" pixels, and the network was made for 64 a side.")
+    middle = predict_one(with_preprocess(bundle, field_of_view="crop", fit="crop"), wide).warnings
+    assert any(one.endswith(", and only its middle was looked at.") for one in middle)
+    padded = predict_one(with_preprocess(bundle, fit="pad"), encoded(Image.new("RGB", (200, 100), (190, 140, 120))))
+    assert not any("200 x 100" in one for one in padded.warnings)
+
+
 def test_an_image_beyond_the_limit_is_unlike_the_training_images(bundle) -> None:
     content, said = encoded(pixels(1, 0)[0]), "It is unlike the photographs that the model was trained on"
     for limit, expected in ((-1.0, True), (2.1, False)):

@@ -102,8 +102,13 @@ def _is_folder(path: Path) -> bool:
 
 def _in_folder(folder: Path) -> Iterator[Photograph | _PassedOver]:
     for parts, reason in _below(folder):
-        path = folder.joinpath(*parts)
-        yield _photograph(path) if reason is None else _PassedOver(reason, path.parts)
+        yield _found(folder, parts, reason)
+
+
+def _found(folder: Path, parts: Parts, reason: str | None) -> Photograph | _PassedOver:
+    """A file of a folder that stands for its photographs."""
+    path = folder.joinpath(*parts)
+    return _photograph(path) if reason is None else _PassedOver(reason, path.parts)
 
 
 def _matching(pattern: Parts) -> Iterator[Photograph | _PassedOver]:
@@ -111,9 +116,11 @@ def _matching(pattern: Parts) -> Iterator[Photograph | _PassedOver]:
     fixed = next(number for number, part in enumerate(pattern) if glob.has_magic(part))
     folder, pattern = Path(*pattern[:fixed]), pattern[fixed:]
     if _is_folder(folder):
-        for parts, _ in _below(folder):
+        for parts, reason in _below(folder):
             if _matches(parts, pattern):
                 yield _photograph(folder.joinpath(*parts))
+            elif any(_matches(parts[:depth], pattern) for depth in range(1, len(parts))):  # of a folder above it
+                yield _found(folder, parts, reason)
 
 
 def _matches(parts: Parts, pattern: Parts) -> bool:

@@ -12,9 +12,10 @@ import numpy as np
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.core.errors import ImageError
+from dermascreen.core.params import PreprocessParams
 from dermascreen.core.threads import cores
 from dermascreen.data.photographs.framing import DARK, field_of_view, to_input
-from dermascreen.data.photographs.photograph import show
+from dermascreen.data.photographs.photograph import Picture, show
 from dermascreen.evidence.frame import frame_share
 from dermascreen.evidence.operating_points import BENIGN, Decisions
 from dermascreen.explanation.maps import Map, frame_energy
@@ -99,17 +100,8 @@ class PhotographPredictor:
             return Failure(photograph.name, error.problem)
         except OSError as error:
             return Failure(photograph.name, f"cannot be read ({error.strerror or error})")
-        params, sides = self.bundle.predictor.description.preprocess, (shown.width, shown.height)
-        size = params.image_size
-        warnings = list(shown.warnings)
-        if min(sides) < size:
-            warnings.append(f"It is {shown.width} x {shown.height} pixels, and the network was made for {size} a side.")
-        if params.field_of_view == "crop" and field_of_view(shown.image) != (0, 0, *shown.image.size):
-            warnings.append("Its black surround was cut off.")
-        elif params.fit == "squash" and max(sides) > SQUEEZED * min(sides):
-            warnings.append(f"It is {shown.width} x {shown.height} pixels and was squeezed to a square.")
-        elif params.fit == "crop" and max(sides) > SQUEEZED * min(sides):
-            warnings.append(f"It is {shown.width} x {shown.height} pixels, and only its middle was looked at.")
+        params = self.bundle.predictor.description.preprocess
+        warnings = [*shown.warnings, *_about_shape(shown, params)]
         pixels = to_input(shown.image, params)
         dark = float(np.mean(pixels.max(axis=2) <= DARK))
         if dark > MUCH_DARK:
@@ -165,3 +157,22 @@ class PhotographPredictor:
         rows = np.arange(len(pixels))
         with self._one_at_a_time:
             return list(explain(bundle.network, bundle.maps, pixels, rows, signs, batch_size=self._batch_size))
+
+
+def _about_shape(shown: Picture, params: PreprocessParams) -> Iterator[str]:
+    """What is lost when a photograph becomes the network's input, in sentences."""
+    whole = (0, 0, *shown.image.size)
+    left, upper, right, lower = field_of_view(shown.image) if params.field_of_view == "crop" else whole
+    halved = shown.width / shown.image.width  # 2 of a very large one
+    width, height = round((right - left) * halved), round((lower - upper) * halved)
+    what = "It is"
+    if (left, upper, right, lower) != whole:
+        yield "Its black surround was cut off."
+        what = "What is left is"
+    if min(width, height) < params.image_size:
+        yield f"{what} {width} x {height} pixels, and the network was made for {params.image_size} a side."
+    if max(width, height) > SQUEEZED * min(width, height):
+        if params.fit == "squash":
+            yield f"{what} {width} x {height} pixels and was squeezed to a square."
+        elif params.fit == "crop":
+            yield f"{what} {width} x {height} pixels, and only its middle was looked at."

@@ -92,8 +92,12 @@ def _read(name: str, path: str) -> bytes:
     folder = os.environ.get(ALLOWED)
     if not folder:
         raise ImageError(name, f"is a path, and no folder is open to requests ({ALLOWED} is not set)")
-    file = Path(folder, path).resolve()
-    if not file.is_relative_to(Path(folder).resolve()) or not file.is_file():
+    try:
+        file = Path(folder, path).resolve()
+        inside = file.is_relative_to(Path(folder).resolve()) and file.is_file()
+    except (ValueError, RuntimeError):  # a name that no file can have, or a circle of links
+        inside = False
+    if not inside:
         raise ImageError(name, f"is not a file in the folder that {ALLOWED} names")
     with file.open("rb") as opened:
         return read_bounded(opened)
