@@ -251,6 +251,22 @@ def test_probabilities_that_are_wrong_alone_are_told_from_ranks_that_are(project
     assert said[1].startswith(start + apart)
 
 
+@pytest.mark.parametrize(("read", "compared"), [("aa", True), ("bb", False)])
+def test_points_that_were_chosen_on_other_predictions_are_not_taken_for_a_model_s_own(
+    projects, capsys, read: str, compared: bool
+) -> None:
+    first, second = projects(points(0.2), points(0.3))
+    lock = (
+        "stages: {evaluate: {outs: [{path: reports/predictions.csv, md5: aa}]}, "
+        f"threshold: {{deps: [{{path: reports/predictions.csv, md5: {read}}}]}}}}"
+    )
+    Path("a/dvc.lock").write_text(lock)
+    main(["compare", first, second, "--draws", "20"])
+    said = capsys.readouterr().out
+    assert ("Each at its own high_recall point" in said) == compared
+    assert ("No operating point of A was found" in said) == (not compared)
+
+
 def test_what_must_be_known_beside_a_verdict_is_said(projects, capsys) -> None:
     chosen = points(0.0, reached=False), points(0.3, guaranteed=False, lesions=4, confidence=0.9)
     first, second = projects(*chosen)

@@ -1,5 +1,6 @@
 """Predictions and parameters of finished runs: of a file, or of a DVC experiment or Git revision of this project."""
 
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, parse
 from dermascreen.artifacts.results.predictions import PREDICTIONS, ImagePredictions
 from dermascreen.core.errors import ExperimentError, PredictionsError
 from dermascreen.evidence.operating_points import OperatingPoints
+
+LOCK = "dvc.lock"
 
 
 def is_file(source: str) -> bool:
@@ -51,7 +54,10 @@ def read_points(source: str) -> OperatingPoints | None:
     path, name = Path(source), OPERATING_POINTS.name
     places = [path.with_name(name), path.parent / "bundle" / name]
     if path.resolve().parent.name == PREDICTIONS.parent.name:
-        places.append(path.resolve().parents[1] / OPERATING_POINTS)
+        project = path.resolve().parents[1]
+        lock = project / LOCK
+        if not lock.is_file() or _hands_over(_parsed(lock.read_bytes()), PREDICTIONS, "evaluate", "threshold"):
+            places.append(project / OPERATING_POINTS)
     if path.name != PREDICTIONS.name:
         return None
     found = next((place for place in places if place.is_file()), None)
@@ -59,6 +65,9 @@ def read_points(source: str) -> OperatingPoints | None:
 
 
 def _points_of(name: str) -> OperatingPoints | None:
+    """Those of an experiment, unless they were chosen on other predictions, as after `dvc exp run evaluate`."""
+    if not _hands_over(_stages(name), PREDICTIONS, "evaluate", "threshold"):
+        return None
     try:
         return parse_operating_points(dvc.api.read(str(OPERATING_POINTS), rev=name))
     except (DvcException, FileNotFoundError, ValueError):
@@ -78,16 +87,34 @@ def _require_evaluated(name: str) -> None:
 
     It then has those of the commit that it started from.
     """
-    try:
-        stages = yaml.safe_load(dvc.api.read("dvc.lock", rev=name))["stages"]
-    except (DvcException, FileNotFoundError):  # nothing was run there
-        return
-    made, used = (
-        {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(kind, [])}
-        for stage, kind in (("train", "outs"), ("evaluate", "deps"))
-    )
-    if any(made.get(str(file)) != used.get(str(file)) for file in (WEIGHTS, EXPORTED)):
+    stages = _stages(name)
+    if not all(_hands_over(stages, file, "train", "evaluate") for file in (WEIGHTS, EXPORTED)):
         raise PredictionsError(name, "was trained and not evaluated, so its predictions are another model's")
+
+
+def _stages(name: str) -> dict[str, Any]:
+    """What dvc.lock of an experiment says of its stages; nothing where none was run."""
+    try:
+        return _parsed(dvc.api.read(LOCK, rev=name))
+    except (DvcException, FileNotFoundError):
+        return {}
+
+
+def _parsed(lock: str | bytes) -> dict[str, Any]:
+    """The stages of a dvc.lock; none of one that is broken."""
+    try:
+        return dict(yaml.safe_load(lock)["stages"])
+    except (yaml.YAMLError, LookupError, TypeError):
+        return {}
+
+
+def _hands_over(stages: Mapping[str, Any], file: Path, maker: str, reader: str) -> bool:
+    """Whether a stage last read the file that another one wrote last."""
+    made, used = (
+        {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(kind, [])}.get(str(file))
+        for stage, kind in ((maker, "outs"), (reader, "deps"))
+    )
+    return bool(made == used)
 
 
 def _read(name: str) -> str:
