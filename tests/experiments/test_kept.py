@@ -125,6 +125,12 @@ def test_a_path_that_leads_out_of_the_project_is_kept_as_a_name_and_all_else_as_
     assert [line.partition(" # ")[2] for line in Path("mine/params.yaml").read_text().splitlines()] == comments
 
 
+def test_two_paths_of_one_name_cannot_both_be_kept() -> None:
+    module._require_names_apart(["/a/photos", "/a/photos/", "data/photos", "../weights"])
+    with pytest.raises(InputError, match=r"^/a/photos and /b/photos have one name, and only names are kept; rename"):
+        module._require_names_apart(["/a/photos", "data/tables", "/b/photos"])
+
+
 @pytest.mark.usefixtures("project")
 def test_files_without_such_a_path_are_kept_to_the_byte() -> None:
     inside = {"data.archive": "data/archive", "evaluate.external": "data/external", "model.weights": "none"}

@@ -56,6 +56,12 @@ def test_numbers_are_rounded_and_stay_within_their_interval() -> None:
     found = space.suggest(FixedTrial({"train.lr": 0.0023456, "train.image_sizes": "[96, 160]"}))
     assert found == {"train.lr": 0.00235, "train.image_sizes": [96, 160]}
     assert space.suggest(FixedTrial({"train.lr": 0.00012345, "train.image_sizes": "[]"}))["train.lr"] == 0.00012345
+    narrow = Space(["train.ema=interval(0.999, 0.9999)"], BASE)
+    assert narrow.suggest(FixedTrial({"train.ema": 0.99941234})) == {"train.ema": 0.999412}
+    from_zero = Space(["train.mixup=interval(0, 1)"], BASE)
+    assert [from_zero.suggest(FixedTrial({"train.mixup": value}))["train.mixup"] for value in (0.0, 0.12345, 1.0)] == [
+        0, 0.123, 1,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,7 @@ def test_numbers_are_rounded_and_stay_within_their_interval() -> None:
         (["train.epochs=tag(log, range(2, 9))"], "log is for intervals"),
         (["train.lr=glob(*)"], "glob"),
         (["train.epochs=interval(2.5, 9)"], "its ends must be whole numbers"),
+        (["train.epochs=range(1, 3, 0.5)"], "its values must be whole numbers"),
         (["train.lr=choice(0.1, 0.2)", "train.lr=choice(0.3)"], "train.lr is named twice"),
     ],
 )

@@ -223,7 +223,7 @@ def test_rollback_that_fails_anywhere_leaves_a_champion_and_the_way_back(
         else:
             assert (code, out) == (1, "")
             assert err.startswith("dermascreen rollback: MLflow at sqlite:///")
-            assert ("version 3 is champion again" if appointed else "so the champion stays; ") in err
+            assert ("version 3 is champion, and only" if appointed else "so the champion stays; ") in err
             assert err.count("\n") == 1
         assert now_champion(root) == ("3" if appointed or code == 0 else "2")
         back = {"3": "2", "2": "1"}[now_champion(root)]
@@ -320,7 +320,8 @@ def test_a_version_that_never_was_champion_can_be_left_again(project, capfd) -> 
     command(capfd, "register")
     predict(project, 0.5)
     command(capfd, "register")
-    command(capfd, "rollback", "--to", "3")
+    said = command(capfd, "rollback", "--to", "3")[1]
+    assert said == "Version 3 of dermascreen is champion; it was version 2.\n"
     assert command(capfd, "rollback")[1].startswith("Version 2 of dermascreen is champion again; it was version 3.")
     store = client(project)
     store.delete_model_version_tag("dermascreen", "2", "before")

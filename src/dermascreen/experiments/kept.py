@@ -160,6 +160,7 @@ def keep(folder: Path) -> int:
     details = (EvaluateDetails.read(), ThresholdDetails.read(), ShortcutsDetails.read())
     params = read_params()
     given = [params.data.archive, params.data.table.files, params.model.own_weights, params.evaluate.external]
+    _require_names_apart(given)
     with replacing(folder) as made:
         (made / METRICS).mkdir(parents=True)
         for name in (PARAMS, LOCK):
@@ -180,6 +181,14 @@ def _require_own(folder: Path) -> None:
     others = found and {path for path in found - {*FILES} if path.parent != METRICS or path.suffix != ".json"}
     if found is None or others or (found and Machine.PATH not in found):
         raise InputError(f"{folder} is neither empty nor a run that was kept; name another folder.")
+
+
+def _require_names_apart(given: list[str]) -> None:
+    """Raise InputError if two paths that lead out of the project end with the same name, which alone is kept."""
+    by_name: dict[str, str] = {}
+    for path in map(posixpath.normpath, filter(_leads_out, given)):
+        if (other := by_name.setdefault(PurePath(path).name, path)) != path:
+            raise InputError(f"{other} and {path} have one name, and only names are kept; rename one of them.")
 
 
 def _require_finished() -> None:

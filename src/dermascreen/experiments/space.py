@@ -1,6 +1,7 @@
 """The parameters that a search may choose from, in the notation of Hydra, which DVC's `-S` has too."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,12 +50,16 @@ class Space:
         if isinstance(found, IntDistribution):
             return trial.suggest_int(name, found.low, found.high, log=found.log)
         value = trial.suggest_float(name, found.low, found.high, log=found.log)
-        return min(max(float(f"{value:.{DIGITS}g}"), found.low), found.high)
+        coarsest = min(value, found.high - found.low)  # an interval such as 0.999 to 0.9999 is told apart too
+        decimals = DIGITS - 1 - math.floor(math.log10(coarsest)) if coarsest > 0 else DIGITS
+        return min(max(round(value, decimals), found.low), found.high)
 
 
 def options(values: Mapping[str, Any]) -> list[str]:
     """Values as options of `dvc exp run`."""
-    return [part for name, value in values.items() for part in ("-S", f"{name}={json.dumps(value)}")]
+    return [
+        part for name, value in values.items() for part in ("-S", f"{name}={json.dumps(value, ensure_ascii=False)}")
+    ]
 
 
 def _parsed(text: str, base: Params) -> tuple[str, Distribution]:
@@ -94,6 +99,8 @@ def _distribution(override: Override, whole: bool) -> Distribution:
         numbers = sorted(round(_number(value), 12) for value in sweep.range())
         if not numbers:
             raise ValueError("the range is empty")
+        if whole and any(value != int(value) for value in numbers):
+            raise ValueError("its values must be whole numbers")
         return CategoricalDistribution([json.dumps(int(value) if whole else value) for value in numbers])
     if isinstance(sweep, ChoiceSweep):
         values = (_plain(value) for value in override.sweep_iterator(Transformer.identity))

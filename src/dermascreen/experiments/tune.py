@@ -33,7 +33,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLA
 
 from dermascreen.artifacts.dataset.splits import Splits
 from dermascreen.artifacts.model.training import TrainDetails
-from dermascreen.core.errors import SearchError
+from dermascreen.core.errors import MissingInputError, SearchError
 from dermascreen.core.files import CACHE, fingerprint
 from dermascreen.core.hashes import content_md5
 from dermascreen.core.params import Params, read_params
@@ -51,6 +51,7 @@ DEAD = 300.0  # seconds without a sign after which a worker is taken for dead
 ATTEMPTS = 3  # to open a database that others may be making
 GIVE_UP = 3  # trials in a row that fail
 VAL_AUC = "training/val_roc_auc"
+TAKEN_FOR_DEAD = "this worker was taken for dead, so the search does not count it"
 LOST = (  # the errors of a storage
     SQLAlchemyError, ArgumentError, optuna.exceptions.StorageInternalError, ImportError, json.JSONDecodeError,
     UnicodeDecodeError,
@@ -66,6 +67,8 @@ def run(given: argparse.Namespace) -> int:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     root, base = Path.cwd().resolve(), read_params()
     space = Space(given.space, base)
+    if not Splits.PATH.exists():
+        raise MissingInputError(Splits.PATH)
     if _uncommitted():
         raise SearchError(
             "params.yaml has changes that are not committed, which the winner's command would lack; commit them first."
@@ -236,14 +239,13 @@ def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> 
         print(f"{name}: {shown}", flush=True)
         pruned_after = _train(trial, name, values, root)
         if pruned_after is not None:
-            _tell(study, trial, TrialState.PRUNED)
-            print(f"{name}: stopped after epoch {pruned_after}", flush=True)
-            return True
-        auc = _val_auc(name)
-        _tell(study, trial, TrialState.COMPLETE, auc)
-        print(f"{name}: val AUC {auc:.4f}", flush=True)
+            told, ended = _tell(study, trial, TrialState.PRUNED), f"stopped after epoch {pruned_after}"
+        else:
+            auc = _val_auc(name)
+            told, ended = _tell(study, trial, TrialState.COMPLETE, auc), f"val AUC {auc:.4f}"
+        print(f"{name}: {ended}{'' if told else f'; {TAKEN_FOR_DEAD}'}", flush=True)
     except optuna.exceptions.UpdateFinishedTrialError:
-        print(f"{name}: given up, as this worker was taken for dead", flush=True)
+        print(f"{name}: given up, as {TAKEN_FOR_DEAD}", flush=True)
     except SearchError as error:
         _tell(study, trial, TrialState.FAIL)
         print(f"{name}: {error}", flush=True)
@@ -255,9 +257,10 @@ def _try(study: optuna.Study, trial: optuna.Trial, space: Space, root: Path) -> 
     return True
 
 
-def _tell(study: optuna.Study, trial: optuna.Trial, state: TrialState, auc: float | None = None) -> None:
-    """Say what came of a trial, unless others took this worker for dead and have said that it failed."""
-    study.tell(trial, auc if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+def _tell(study: optuna.Study, trial: optuna.Trial, state: TrialState, auc: float | None = None) -> bool:
+    """Say what came of a trial; False if others took this worker for dead and have said that it failed."""
+    told = study.tell(trial, auc if state == TrialState.COMPLETE else None, state, skip_if_finished=True)
+    return bool(told.state == state)
 
 
 def _same(study: optuna.Study, number: int, values: Mapping[str, Any]) -> FrozenTrial | None:

@@ -126,12 +126,14 @@ def rollback(project: Path, to: int | None) -> str:
                 f"{NAME} has no version {target}; it has {', '.join(sorted(known, key=int))}: name one with --to."
             )
         with answering(store.uri, STAYS):
+            again = " again"
             if "before" not in client.get_model_version(NAME, target).tags:  # it has never been champion
+                again = ""
                 client.set_model_version_tag(NAME, target, "before", now)
         _appoint(store, target, STAYS)
-        with answering(store.uri, f"version {target} is champion again, and only the reason is not noted"):
+        with answering(store.uri, f"version {target} is champion{again}, and only the reason is not noted"):
             client.set_model_version_tag(NAME, target, "champion", f"Rolled back from version {now}.")
-    return f"Version {target} of {NAME} is champion again; it was version {now}."
+    return f"Version {target} of {NAME} is champion{again}; it was version {now}."
 
 
 def _require_current(project: Path) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -140,16 +141,21 @@ def sync(root: Path) -> str:
         return f"Nothing waits: {root} has no {journal.FOLDER}."
     answer = Sender().send(root)
     if waiting := _waiting(root):
-        listed = ", ".join(f"{entry.events()[0]['stage']} of {_time(entry.events()[0]['at'])}" for entry in waiting)
+        listed = ", ".join(f"{opening['stage']} of {_time(opening['at'])}" for opening in waiting)
         why = " ".join(answer.said).replace(LATER, "run `dermascreen sync` again")
         raise StoreError(f"{why} Waiting: {listed}.")
     sent = f"{len(before)} run{'s' * (len(before) != 1)} sent" if before else "Nothing waited"
     return " ".join([f"{sent}; MLflow has all that was logged.", *answer.said])
 
 
-def _waiting(root: Path) -> list[Entry]:
-    """The runs that have ended and are not sent."""
-    return [entry for entry in journal.entries(root) if not entry.is_alive()]
+def _waiting(root: Path) -> list[Event]:
+    """The event that opens each run that has ended and is not sent."""
+    found: list[Event] = []
+    for entry in journal.entries(root):
+        with suppress(FileNotFoundError):  # another process has just sent and removed it
+            if not entry.is_alive():
+                found += entry.events()[:1]
+    return found
 
 
 def _time(at: int) -> str:
