@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dermascreen.evidence.calibration import expected_calibration_error, noise_floor
 from dermascreen.evidence.intervals import compare_aucs
 
-LESIONS, RUNS = 80, 400
+LESIONS, RUNS = 80, 2000
 WITHIN = 0.3  # standard deviation of the score among photographs of a lesion, where that among lesions is 1
 PHOTOGRAPHS = (1, 2, 3, 5)
 
