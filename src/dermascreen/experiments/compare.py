@@ -285,7 +285,7 @@ def _measures(found: pd.DataFrame) -> str:
 def _methods(found: pd.DataFrame, draws: int, seed: int) -> str:
     drawn = f"percentiles of {draws} draws of lesions (seed {seed})"
     if found["method"].iloc[0] == "DeLong":
-        return f"DeLong's, and {drawn}."
+        return f"DeLong's, with photographs of one lesion kept together, and {drawn}."
     return (
         "too few lesions are ranked differently for DeLong's and for a bootstrap of lesions, so those of the AUC are "
         f"Hoeffding's bound, and the others are left out or {drawn}."
