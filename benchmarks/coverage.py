@@ -1,19 +1,22 @@
 """How often intervals hold what they say where lesions have several photographs: python benchmarks/coverage.py.
 
-Simulated: 80 lesions, half of them malignant, and two scores that are equally good. A row for each number of
-photographs of a lesion: how often the interval of the difference of the AUCs contains 0, which it should 95 times in
-100, and how often a perfectly calibrated model lies above the calibration error that chance is said to give at most 95
-times in 100. The peer, beside it, takes each photograph as a lesion of its own.
+Simulated: 80 lesions, half of them malignant, and two scores that are equally good. A row for each
+number of photographs of a lesion: how often the interval of the difference of the AUCs contains 0, which it should 95
+times in 100, and how often a perfectly calibrated model, which gives each photograph the chance of malignant at its
+score, lies above the calibration error that chance is said to give at most 95 times in 100. The peer, beside it, takes
+each photograph as a lesion of its own.
 """
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from tqdm import tqdm
 
 from dermascreen.evidence.calibration import expected_calibration_error, noise_floor
 from dermascreen.evidence.intervals import compare_aucs
 
 LESIONS, RUNS = 80, 2000
+APART = 2.0  # the mean score of malignant lesions, where that of benign ones is 0
 WITHIN = 0.3  # standard deviation of the score among photographs of a lesion, where that among lesions is 1
 PHOTOGRAPHS = (1, 2, 3, 5)
 
@@ -32,12 +35,12 @@ def main() -> None:
 
 
 def _once(rng: np.random.Generator, lesion: np.ndarray, units: dict[str, np.ndarray]) -> dict[str, bool]:
-    images = len(lesion)
-    label = (lesion < LESIONS // 2).astype(int)
-    first, second = (rng.normal(size=LESIONS)[lesion] + WITHIN * rng.normal(size=images) + label for _ in range(2))
-    probability = np.clip(rng.random(LESIONS)[lesion] + 0.02 * rng.normal(size=images), 0.001, 0.999)
-    drawn = (rng.random(LESIONS)[lesion] < probability).astype(int)
-    error, found = expected_calibration_error(drawn, probability), {}
+    label = rng.permutation(np.arange(LESIONS) % 2)[lesion]
+    first, second = (
+        APART * label + rng.normal(size=LESIONS)[lesion] + WITHIN * rng.normal(size=len(lesion)) for _ in range(2)
+    )
+    probability = expit(APART * (first - APART / 2) / (1 + WITHIN**2))
+    error, found = expected_calibration_error(label, probability), {}
     for name, unit in units.items():
         compared = compare_aucs(label, first, second, unit)
         found[f"{name}: covers"] = compared.low <= 0 <= compared.high

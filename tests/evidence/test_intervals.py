@@ -112,7 +112,8 @@ def test_photographs_of_one_lesion_are_added_up_as_obuchowski_does() -> None:
             s10 = m / (m - 1) * sum(a[0] * b[0] for a, b in zip(ours, theirs, strict=True)) / malignant.sum() ** 2
             s01 = n / (n - 1) * sum(a[1] * b[1] for a, b in zip(ours, theirs, strict=True)) / benign.sum() ** 2
             both = sum(a[0] * b[1] + a[1] * b[0] for a, b in zip(ours, theirs, strict=True))
-            expected[row, column] = s10 + s01 + both / malignant.sum() / benign.sum()
+            total = len(set(lesion))
+            expected[row, column] = s10 + s01 + both / malignant.sum() / benign.sum() * total / (total - 1)
     assert found == pytest.approx(expected)
     assert aucs == pytest.approx([roc_auc_score(label, score) for score in (first, second)])
 
@@ -137,6 +138,20 @@ def test_placements_that_cancel_within_each_lesion_do_not_make_an_auc_certain() 
     assert (method, interval.high - interval.low > 0.5) == ("hoeffding", True)
     found = compare_aucs(label, score, np.zeros(48), lesion)
     assert (found.p_value, found.high - found.low > 0.5) == (None, True)
+
+
+def test_a_lesion_of_very_many_photographs_leaves_no_standard_error() -> None:
+    rng, covered = np.random.default_rng(0), 0
+    lesion = np.concatenate([np.repeat(0, 50), np.arange(1, 80)])
+    label = (lesion < 40).astype(int)
+    for _ in range(100):
+        score = rng.normal(size=80)[lesion] + 0.3 * rng.normal(size=len(lesion))
+        method, (low, high) = auc_interval(label, score, lesion)
+        compared = compare_aucs(label, score, rng.normal(size=80)[lesion], lesion)
+        assert (method, compared.p_value) == ("hoeffding", None)
+        covered += (low <= 0.5 <= high) + (compared.low <= 0 <= compared.high)
+    assert covered == 200
+    assert [*metric_intervals(Sample(label, score, lesion), draws=5, seed=0).roc_auc] == ["hoeffding"]
 
 
 def test_a_lesion_of_very_many_photographs_weighs_in_hoeffdings_bound() -> None:

@@ -226,7 +226,7 @@ def test_a_model_that_is_better_is_called_so_and_the_other_worse(projects, capsy
     said = verdict_of(capsys, first, second, "--common")
     assert said[0].startswith("- A ranks better than B on 64 images of 32 lesions: its AUC is higher by 0.079 (0.0")
     assert said[1].startswith(
-        "- A's probabilities are nearer to the truth than B's: A's Brier score is lower by 0.117 (0.0"
+        "- A's probabilities are nearer to the truth than B's: its Brier score is lower by 0.1170 (0.0"
     )
     assert ": A raises fewer (p = 0.0" in said[2]
     assert verdict_of(capsys, second, first)[0].startswith("- A ranks worse than B on 64 images of 32 lesions")
@@ -241,13 +241,13 @@ def test_probabilities_that_are_wrong_alone_are_told_from_ranks_that_are(project
     scores = [
         brier_score_loss(*one[one["split"] == "test"][["label", "probability"]].T.to_numpy()) for one in (bad, good)
     ]
-    apart = f"{scores[0] - scores[1]:.3f} (0."
+    apart = f"{scores[0] - scores[1]:.4f} (0."
     said = verdict_of(capsys, first, second)
     assert said[0].startswith("- No difference in AUC can be shown on 64 images of 32 lesions: A's is the same")
-    start = "- A's probabilities are nearer to the truth than B's: A's Brier score is lower by "
+    start = "- A's probabilities are nearer to the truth than B's: its Brier score is lower by "
     assert said[1].startswith(start + apart)
     said = verdict_of(capsys, second, first)
-    start = "- B's probabilities are nearer to the truth than A's: A's Brier score is higher by "
+    start = "- B's probabilities are nearer to the truth than A's: its Brier score is lower by "
     assert said[1].startswith(start + apart)
 
 
@@ -264,7 +264,7 @@ def test_points_that_were_chosen_on_other_predictions_are_not_taken_for_a_model_
     main(["compare", first, second, "--draws", "20"])
     said = capsys.readouterr().out
     assert ("Each at its own high_recall point" in said) == compared
-    assert ("No operating point of A was found" in said) == (not compared)
+    assert ("No operating point that was chosen on these predictions was found for A, so" in said) == (not compared)
 
 
 def test_what_must_be_known_beside_a_verdict_is_said(projects, capsys) -> None:
@@ -286,7 +286,7 @@ def test_without_operating_points_the_aucs_alone_are_compared_unless_thresholds_
     projects(points(0.2), points(0.3))
     main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "20"])
     said = capsys.readouterr().out
-    assert "No operating point of A was found, so the AUCs alone are compared; --threshold-a and" in said
+    assert "was chosen on these predictions was found for A, so no errors are compared; --threshold-a and" in said
     assert "missed cancers" not in said
     main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "20", "--threshold-a", "0.4"])
     said = capsys.readouterr().out
@@ -301,7 +301,7 @@ def test_a_pooled_table_has_no_operating_point_of_its_own(projects, capsys, file
     projects(points(0.2), points(0.3))
     predictions(0).to_csv(files / "a/reports/pooled_predictions.csv", index=False)
     main(["compare", "a/reports/pooled_predictions.csv", "b/reports/predictions.csv", "--draws", "20"])
-    assert "No operating point of A was found" in capsys.readouterr().out
+    assert "No operating point that was chosen on these predictions was found for A" in capsys.readouterr().out
 
 
 def test_operating_points_that_are_none_are_named(projects, capsys) -> None:

@@ -188,7 +188,7 @@ def test_a_project_with_a_champion_can_be_copied_and_moved_to_any_name(registere
     done = dermascreen(moved, *asked)
     assert (done.stdout, done.stderr) == (answer, "")
     assert "version 1 stays champion" in dermascreen(moved, "register").stdout
-    assert dermascreen(moved, "rollback", "--to", "3").stdout.startswith("Version 3 of dermascreen is champion again")
+    assert dermascreen(moved, "rollback", "--to", "3").stdout.startswith("Version 3 of dermascreen is champion; ")
     assert dermascreen(moved, *asked).stdout == answer
     assert [*copy.parent.iterdir()] == [moved]
     assert sorted((registered / "mlartifacts").rglob("*")) == before

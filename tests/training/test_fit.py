@@ -73,7 +73,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, capsys, killed_in: int)
     network, rows = train(tmp_path / "killed", network=small(seed=9), on_epoch=resumed.append)
     assert resumed == [history[: epoch + 1] for epoch in range(killed_in, 3)]  # with those before
     said = [line for line in capsys.readouterr().out.splitlines() if "goes on" in line]
-    assert said == [f"train: goes on after epoch {killed_in - 1}, where it was interrupted"]
+    assert said == [f"train: was interrupted, and goes on after epoch {killed_in - 1}"]
     assert rows == history
     assert equal(network, whole)
 

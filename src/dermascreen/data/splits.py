@@ -162,10 +162,10 @@ def _fold(lesions: pd.DataFrame, params: SplitParams) -> Divided:
     if min(_counts(lesions)) < FEWEST * params.folds:
         raise TooFewLesionsError(f"{params.folds} folds", *_counts(lesions), FEWEST * params.folds, "lower split.folds")
     alone = lesions["patient"].is_unique
-    if lesions["patient"].nunique() < params.folds:
-        patients, what = lesions.groupby("patient").agg({"label": "max"}), "patients, who each stay in one split,"
-        raise TooFewLesionsError(
-            f"{params.folds} folds", *_counts(patients), params.folds, "lower split.folds", what=what
+    if (patients := lesions["patient"].nunique()) < params.folds:
+        raise ParamsError(
+            f"split.folds is {params.folds}, but there are {patients} patients, who each stay in one fold; lower "
+            "split.folds or add images."
         )
     folds = (StratifiedKFold if alone else StratifiedGroupKFold)(params.folds, shuffle=True, random_state=params.seed)
     groups = None if alone else lesions["patient"]

@@ -1,7 +1,7 @@
 """How far a number can be trusted: confidence intervals, and the paired test of two AUCs.
 
 Photographs of one lesion are not independent. DeLong's intervals here, Hoeffding's bound and `cluster_bootstrap` take
-that into account; the binomial intervals do not, and are too narrow where lesions have several photographs.
+that into account; those of shares do not, and are too narrow where lesions have several photographs.
 
 Standard errors and bootstrap samples reflect only the errors that occur in the data. If a score ranks no pair wrongly,
 or only a few, they claim that its AUC is certain: 1.000 to 1.000. So an AUC has DeLong's interval only if at least
@@ -172,6 +172,8 @@ def placements(label: Labels, score: Scores) -> Values:
 def delong(label: Labels, lesion: Lesions, *scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """AUCs and their covariance where photographs of one lesion depend on each other (Obuchowski 1997).
 
+    It takes no lesion to have many more photographs than the others, which `differ_enough` sees to.
+
     The deviations of the placements are added up within each lesion. With one photograph of each lesion this is the
     covariance of DeLong, DeLong and Clarke-Pearson (1988).
 
@@ -192,14 +194,15 @@ def delong(label: Labels, lesion: Lesions, *scores: Scores) -> tuple[npt.NDArray
         deviations.append(np.array(summed) / rows.sum())
         lesions = np.count_nonzero(images)
         covariance += deviations[-1] @ deviations[-1].T * lesions / (lesions - 1)
-    both = deviations[0] @ deviations[1].T  # of lesions with photographs of both labels; 0 where there are none
+    total = number.max() + 1
+    both = deviations[0] @ deviations[1].T * total / (total - 1)  # of lesions with both labels; 0 where none has
     return aucs, covariance + both + both.T
 
 
 def delong_interval(label: Labels, score: Scores, lesion: Lesions, confidence: float = CONFIDENCE) -> Interval:
     """AUC -+ z standard errors by `delong`, clipped to 0 and 1; far too narrow where `ranks_suffice` is false."""
     (auc,), ((variance,),) = delong(label, lesion, score)
-    half = norm.isf((1 - confidence) / 2) * np.sqrt(variance)
+    half = norm.isf((1 - confidence) / 2) * math.sqrt(max(0.0, variance))
     return Interval(float(max(0.0, auc - half)), float(min(1.0, auc + half)))
 
 
@@ -207,8 +210,8 @@ def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
     """Whether the ranks of a score suffice to estimate how they would vary with other lesions.
 
     They do if at least FEWEST lesions of each class are in a pair ranked wrongly, and as many in one ranked correctly
-    (a tie is both), and the placements in at least one class differ. Likewise, the normal approximation of a share
-    needs some number of hits and of misses.
+    (a tie is both), counted by `differ_enough`, and the placements in at least one class differ. Likewise, the normal
+    approximation of a share needs some number of hits and of misses.
 
     Parameters: `label`, `score` and `lesion`, each of shape (n,).
     """
@@ -218,18 +221,18 @@ def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
 
 
 def differ_enough(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> bool:
-    """Whether at least FEWEST lesions of each class have one of the `chosen` images; each of shape (n,)."""
-    return _fewer(label, lesion, chosen) >= FEWEST
+    """Whether at least FEWEST lesions of each class have one of the `chosen` images; each of shape (n,).
 
-
-def _fewer(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> int:
-    """How many lesions have one of the `chosen` images, in the class that has fewer of them."""
-    return min(len(np.unique(lesion[chosen & (label == one)])) for one in (0, 1))
-
-
-def _lesions_of_each(label: Labels, lesion: Lesions) -> int:
-    """How many lesions there are of the class that has fewer."""
-    return _fewer(label, lesion, np.ones(len(label), dtype=bool))
+    Where one of them has many more photographs than the others, they count for as many of equal weight as would vary
+    as much (Kish 1965): (sum of photographs)^2 / (sum of their squares).
+    """
+    for one in (0, 1):
+        of_class = lesion[label == one]
+        number, photographs = np.unique(of_class, return_counts=True)
+        weights = photographs[np.isin(number, lesion[chosen & (label == one)])]
+        if not len(weights) or weights.sum() ** 2 / (weights**2).sum() < FEWEST:
+            return False
+    return True
 
 
 def _disjoint_pairs(label: Labels, lesion: Lesions) -> int:
@@ -339,7 +342,7 @@ def metric_intervals(sample: Sample, *, draws: int, seed: int) -> MetricInterval
             "partial_roc_auc": resampling.partial_roc_auc,
             "average_precision": resampling.average_precision,
         }
-    if _lesions_of_each(label, lesion) >= FEWEST:
+    if differ_enough(label, lesion, np.ones(len(label), dtype=bool)):
         measures["brier"] = resampling.brier
     drawn = cluster_bootstrap(measures, label, probability, lesion, draws=draws, seed=seed)
     redrawn: dict[str, Intervals] = {name: {} for name in ("roc_auc", "partial_roc_auc", "average_precision", "brier")}

@@ -171,9 +171,12 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
         sentences = [f"No difference in AUC can be shown {where}: A's is {difference}."]
     brier = found[found["measure"].eq(BRIER)].iloc[0]
     if brier["low"] > 0 or brier["high"] < 0:
-        apart = by(Difference(brier["difference"], brier["low"], brier["high"]))
         nearer, less = ("A", "B") if brier["high"] < 0 else ("B", "A")
-        sentences.append(f"{nearer}'s probabilities are nearer to the truth than {less}'s: A's Brier score is {apart}.")
+        value, *ends = (f"{abs(brier[name]):.4f}" for name in ("difference", "low", "high"))
+        sentences.append(
+            f"{nearer}'s probabilities are nearer to the truth than {less}'s: its Brier score is lower by {value} "
+            f"({' to '.join(sorted(ends))})."
+        )
     for point, (missed, alarms) in errors.items():
         ranges = [
             missed_range(Confusion(tn=alarms.n - called, fp=called, fn=count, tp=missed.n - count))
@@ -254,8 +257,8 @@ def run(wanted: argparse.Namespace) -> int:
     if points[0] is None or points[1] is None:
         lacking = " or ".join(name for name, known in zip("AB", points, strict=True) if known is None)
         print(
-            f"No operating point of {lacking} was found, so the AUCs alone are compared; --threshold-a and "
-            "--threshold-b give one.\n"
+            f"No operating point that was chosen on these predictions was found for {lacking}, so no errors are "
+            "compared; --threshold-a and --threshold-b give one.\n"
         )
     else:
         at = _thresholds((points[0], points[1]))

@@ -15,6 +15,7 @@ from dermascreen.evidence.intervals import (
     clopper_pearson,
 )
 from dermascreen.evidence.metrics import Confusion
+from dermascreen.evidence.subgroups import NORMAL
 
 METHODS = {
     DELONG: "DeLong",
@@ -23,6 +24,7 @@ METHODS = {
     "clopper_pearson": "exact binomial",
     "clopper_pearson_box": "exact binomial, of both rates",
     WILSON: "Wilson",
+    NORMAL: "normal",
 }
 UNDEFINED = {  # why a rate is undefined
     "recall": "no malignant image",

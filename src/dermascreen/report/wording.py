@@ -117,13 +117,9 @@ def separation_of(protocol: str) -> str:
 
 
 def dependence_of(test: PartCounts) -> str:
-    """That ranges by the exact binomial are too narrow where lesions have several photographs, in a sentence."""
-    if test.lesions == test.images:
-        return ""
-    return (
-        "The exact binomial takes photographs as independent, so its ranges are too narrow where a lesion has several: "
-        f"the {test.images} test images show {test.lesions} lesions."
-    )
+    """That ranges of shares are too narrow where lesions have several photographs, in a sentence."""
+    shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions} lesions"
+    return f"Those of shares take photographs as independent, so they are too narrow where a lesion has several{shown}."
 
 
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:

@@ -52,9 +52,11 @@ def fit(
         trainer = make_trainer(params, checkpoints, network)
         resume = usable(checkpoints)
         fitted = _so_far(resume)
+        ended = _ended(fitted.epochs, params)
         if fitted.epochs and trainer.is_global_zero:
-            print(f"train: goes on after epoch {fitted.epochs[-1]['epoch']}, where it was interrupted", flush=True)
-        if not _ended(fitted.epochs, params):
+            what = "had ended with" if ended else "was interrupted, and goes on after"
+            print(f"train: {what} epoch {fitted.epochs[-1]['epoch']}", flush=True)
+        if not ended:
             place = (trainer.global_rank, trainer.world_size)
             schedule = Schedule(len(train.rows), params, seed, *place)
             schedule.set_epoch(len(fitted.epochs))  # Lightning says it only after its loaders have begun to read ahead
