@@ -136,6 +136,7 @@ def test_points_are_those_of_the_operating_points_file(finished) -> None:
     threshold = details(finished, "threshold")
     assert points.pop("abstention") is None
     assert points.pop("network") == sha256_of(finished / "models/network.onnx")
+    assert points.pop("sweep") == sha256_of(finished / "models/sweep.csv")
     assert {name: point["threshold"] for name, point in points.items()} == {
         name: threshold[name]["threshold"] for name in points
     }
