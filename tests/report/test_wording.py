@@ -263,7 +263,7 @@ def test_a_split_of_which_a_column_says_nothing_gets_no_words() -> None:
 
 def test_ranges_that_take_photographs_as_independent_are_said_to() -> None:
     assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)).endswith(
-        "so they are too narrow where a lesion has several."
+        "and are too narrow where a lesion has several."
     )
     assert dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30)).endswith(
         "too narrow where a lesion has several: the 60 test images show 48 lesions."

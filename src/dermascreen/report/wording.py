@@ -119,7 +119,7 @@ def separation_of(protocol: str) -> str:
 def dependence_of(test: PartCounts) -> str:
     """That ranges of shares are too narrow where lesions have several photographs, in a sentence."""
     shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions} lesions"
-    return f"Those of shares take photographs as independent, so they are too narrow where a lesion has several{shown}."
+    return f"Ranges of shares take photographs as independent, and are too narrow where a lesion has several{shown}."
 
 
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
