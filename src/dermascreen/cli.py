@@ -26,6 +26,7 @@ SOME_FAILED = 3
 LOCAL = "127.0.0.1"
 PORT = 8501
 UI_PORT = 5000
+FEWEST_DRAWS = 100  # of fewer, the percentiles of 95 % are one or two draws
 POOLED = Path("reports/pooled_predictions.csv")
 ABLATION = Path("reports/ablation.csv")
 DEMO = Path(".demo")
@@ -114,7 +115,9 @@ def _add_experiments(command: Callable[..., argparse.ArgumentParser]) -> None:
     pool.add_argument("folds", metavar="FOLD", nargs="+", help="a predictions.csv, or a DVC experiment or revision")
     pool.add_argument("--out", type=Path, default=POOLED, help=f"default: {POOLED}")
     for parts in (compare, pool):
-        parts.add_argument("--draws", type=_at_least(1), default=2000, help="draws of lesions (default: 2000)")
+        parts.add_argument(
+            "--draws", type=_at_least(FEWEST_DRAWS), default=2000, help="draws of lesions (default: 2000)"
+        )
         parts.add_argument("--seed", type=_at_least(0), default=0, help="seed of the draws (default: 0)")
 
     ablate = command("ablate", "Train with changed parameters and several seeds, and compare on val", _ablate,

@@ -85,7 +85,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 
 def test_the_command_prints_every_measure(capsys) -> None:
-    main(["compare", "a.csv", "b.csv", "--split", "val", "--draws", "20"])
+    main(["compare", "a.csv", "b.csv", "--split", "val", "--draws", "100"])
     said = capsys.readouterr().out
     assert "16 val images, 8 of them malignant, of 8 lesions" in said
     assert said.count("lesions  ") + said.count("lesions 0") == 4
@@ -100,7 +100,7 @@ def test_models_of_different_tests_are_compared_only_on_request(capsys) -> None:
     assert said == (
         "a.csv predicts 64 test images and fewer.csv 54, of which they share 54; --common compares them on those."
     )
-    main(["compare", "a.csv", "fewer.csv", "--common", "--draws", "20"])
+    main(["compare", "a.csv", "fewer.csv", "--common", "--draws", "100"])
     assert "54 test images" in capsys.readouterr().out
     predictions(1).assign(path=lambda table: "x" + table["path"]).to_csv("others.csv", index=False)
     assert sentence(capsys, "a.csv", "others.csv", "--common").endswith("share 0; there is nothing to compare.")
@@ -141,7 +141,7 @@ def test_what_is_no_file_and_no_experiment_is_named(files, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "least"), [("--draws", "0", 1), ("--draws", "many", 1), ("--seed", "-1", 0)]
+    ("option", "value", "least"), [("--draws", "99", 100), ("--draws", "many", 100), ("--seed", "-1", 0)]
 )
 def test_an_option_that_is_no_such_number_is_named(capsys, option: str, value: str, least: int) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -261,7 +261,7 @@ def test_points_that_were_chosen_on_other_predictions_are_not_taken_for_a_model_
         f"threshold: {{deps: [{{path: reports/predictions.csv, md5: {read}}}]}}}}"
     )
     Path("a/dvc.lock").write_text(lock)
-    main(["compare", first, second, "--draws", "20"])
+    main(["compare", first, second, "--draws", "100"])
     said = capsys.readouterr().out
     assert ("Each at its own high_recall point" in said) == compared
     assert ("No operating point that was chosen on these predictions was found for A, so" in said) == (not compared)
@@ -284,11 +284,11 @@ def test_what_must_be_known_beside_a_verdict_is_said(projects, capsys) -> None:
 
 def test_without_operating_points_the_aucs_alone_are_compared_unless_thresholds_are_given(projects, capsys) -> None:
     projects(points(0.2), points(0.3))
-    main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "20"])
+    main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "100"])
     said = capsys.readouterr().out
     assert "was chosen on these predictions was found for A, so no errors are compared; --threshold-a and" in said
     assert "missed cancers" not in said
-    main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "20", "--threshold-a", "0.4"])
+    main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "100", "--threshold-a", "0.4"])
     said = capsys.readouterr().out
     assert "the given threshold and high_recall       0.4000       0.3000 missed cancers" in said
     assert "- At the thresholds given: of 32 malignant images A misses" in said
@@ -300,7 +300,7 @@ def test_without_operating_points_the_aucs_alone_are_compared_unless_thresholds_
 def test_a_pooled_table_has_no_operating_point_of_its_own(projects, capsys, files) -> None:
     projects(points(0.2), points(0.3))
     predictions(0).to_csv(files / "a/reports/pooled_predictions.csv", index=False)
-    main(["compare", "a/reports/pooled_predictions.csv", "b/reports/predictions.csv", "--draws", "20"])
+    main(["compare", "a/reports/pooled_predictions.csv", "b/reports/predictions.csv", "--draws", "100"])
     assert "No operating point that was chosen on these predictions was found for A" in capsys.readouterr().out
 
 
@@ -310,7 +310,7 @@ def test_operating_points_that_are_none_are_named(projects, capsys) -> None:
     lacking = {name: point for name, point in json.loads(path.read_text()).items() if name != "high_recall"}
     path.write_text(json.dumps(lacking))
     with pytest.raises(SystemExit, match="1"):
-        main(["compare", first, second, "--draws", "20"])
+        main(["compare", first, second, "--draws", "100"])
     assert "operating_points.json lacks 'high_recall'" in capsys.readouterr().err
 
 
@@ -329,13 +329,13 @@ def test_a_revision_brings_its_own_operating_points(projects, files, monkeypatch
     write_operating_points(points(0.35), files / "a" / OPERATING_POINTS)
     git("add", "--all")
     git("commit", "--quiet", "--message", "Two")
-    main(["compare", "HEAD~1", "HEAD", "--draws", "20"])
+    main(["compare", "HEAD~1", "HEAD", "--draws", "100"])
     said = capsys.readouterr().out
     assert "high_recall       0.2000       0.3500 missed cancers" in said
     assert "- A and B give each of 64 images the same probability: they differ in their thresholds alone.\n" in said
     assert "- Each at its own high_recall point: of 32 malignant images A misses" in said
     assert "Both at 0.5" not in said.partition("Verdict:")[2]
-    main(["compare", "HEAD", "HEAD", "--draws", "20"])
+    main(["compare", "HEAD", "HEAD", "--draws", "100"])
     assert "the same probability: there is no difference.\n" in capsys.readouterr().out
 
 

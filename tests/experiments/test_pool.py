@@ -37,7 +37,7 @@ def test_the_test_images_of_all_folds_are_pooled(folds) -> None:
 
 
 def test_the_command_writes_a_table_that_can_be_compared_and_prints_its_auc(folds, capsys) -> None:
-    main(["pool", *folds, "--draws", "20"])
+    main(["pool", *folds, "--draws", "100"])
     said = capsys.readouterr().out
     written = pd.read_csv("reports/pooled_predictions.csv")
     auc = roc_auc_score(written["label"], written["probability"])
@@ -54,7 +54,7 @@ def test_folds_of_few_lesions_have_no_interval_without_a_width(tmp_path, capsys)
         table["path"] = [f"{fold}/{path}" for path in table["path"]]
         table["probability"] = 0.1 + 0.2 * table["label"]  # told apart, and none is called malignant
         table.to_csv(tmp_path / f"few{fold}.csv", index=False)
-    main(["pool", "few0.csv", "few1.csv", "--draws", "20"])
+    main(["pool", "few0.csv", "few1.csv", "--draws", "100"])
     said = capsys.readouterr().out
     assert said.count("1.0000 hoeffding 0.1581 1.0000") == 2  # two malignant lesions and three benign ones: 0.025 ^ 1/2
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line.strip()}
@@ -74,7 +74,7 @@ def test_a_lesion_in_two_folds_is_refused_and_nothing_written(capsys, tmp_path) 
 def test_a_place_that_cannot_be_written_to_is_named(folds, capsys, tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match="1"):
-        main(["pool", *folds, "--draws", "5", "--out", "file/pooled.csv"])
+        main(["pool", *folds, "--draws", "100", "--out", "file/pooled.csv"])
     assert capsys.readouterr().err == "dermascreen pool: file/pooled.csv cannot be written (File exists).\n"
 
 
@@ -82,9 +82,20 @@ def test_the_place_of_a_folder_is_not_taken(folds, capsys, tmp_path) -> None:
     (tmp_path / "reports").mkdir(exist_ok=True)
     (tmp_path / "reports/report.html").touch()
     with pytest.raises(SystemExit, match="1"):
-        main(["pool", *folds, "--draws", "5", "--out", "reports"])
+        main(["pool", *folds, "--draws", "100", "--out", "reports"])
     assert capsys.readouterr().err == "dermascreen pool: --out: reports is a folder; name a file to write.\n"
     assert (tmp_path / "reports/report.html").exists()
+
+
+def test_a_file_of_something_else_is_not_replaced_and_pooled_predictions_are(folds, capsys, tmp_path) -> None:
+    (tmp_path / "splits.csv").write_text("path,label,lesion,split\n")
+    with pytest.raises(SystemExit, match="1"):
+        main(["pool", *folds, "--draws", "100", "--out", "splits.csv"])
+    said = "dermascreen pool: --out: splits.csv exists and holds no pooled predictions; name another file.\n"
+    assert capsys.readouterr().err == said
+    assert (tmp_path / "splits.csv").read_text() == "path,label,lesion,split\n"
+    for _ in range(2):
+        main(["pool", *folds, "--draws", "100", "--out", "pooled.csv"])
 
 
 def test_one_fold_is_no_cross_validation() -> None:

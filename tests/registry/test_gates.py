@@ -19,9 +19,9 @@ def test_a_model_that_passes_every_gate() -> None:
     assert [gate.found for gate in found] == [
         "The network's AUC less that of colour is +0.060, at least +0.010, where more than 0 is asked for.",
         "With all test files saved again alike its AUC changes by \N{MINUS SIGN}0.010 (\N{MINUS SIGN}0.041 to "
-        "+0.021), where it may fall by 0.02.",
+        "+0.021), where it may fall by 0.02, as measured.",
         "A sensitivity of 95\N{NO-BREAK SPACE}% is guaranteed.",
-        "1 checks of the maps failed (symmetry), of which 1 may.",
+        "1 check of the maps failed (symmetry), where 1 may.",
     ]
 
 

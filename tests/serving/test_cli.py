@@ -220,6 +220,22 @@ def test_export_replaces_no_folder(capsys, models, tmp_path) -> None:
     assert (tmp_path / "kept").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("splits.csv", "already exists; name another file, or remove it."),
+        ("model.onnx", "already exists; name another file, or remove it."),
+        ("new.txt", "does not end with .onnx; name a file that does."),
+    ],
+)
+def test_export_replaces_no_file(capsys, models, tmp_path, name: str, said: str) -> None:
+    for kept in ("splits.csv", "model.onnx"):
+        (tmp_path / kept).write_text("kept")
+    code, out, err = run(capsys, "export", "--model", models, tmp_path / name)
+    assert (code, out, err) == (1, "", f"dermascreen export: {tmp_path / name} {said}\n")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"splits.csv": "kept", "model.onnx": "kept"}
+
+
 def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
     code, out, _ = run(capsys, "export", "--model", models, tmp_path / "model.onnx")
     assert code == 0

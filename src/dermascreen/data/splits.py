@@ -164,8 +164,8 @@ def _fold(lesions: pd.DataFrame, params: SplitParams) -> Divided:
     alone = lesions["patient"].is_unique
     if (patients := lesions["patient"].nunique()) < params.folds:
         raise ParamsError(
-            f"split.folds is {params.folds}, but there are {patients} patients, who each stay in one fold; lower "
-            "split.folds or add images."
+            f"split.folds is {params.folds}, but photographs of one patient stay in one fold, as do patients with "
+            f"photographs of one lesion, and there are {patients} to divide; lower split.folds or add images."
         )
     folds = (StratifiedKFold if alone else StratifiedGroupKFold)(params.folds, shuffle=True, random_state=params.seed)
     groups = None if alone else lesions["patient"]

@@ -73,5 +73,5 @@ def demo(folder: Path) -> int:
     print(f"First:    cd {shlex.quote(str(folder))} && export PATH={programs}:$PATH")  # stages call python by its name
     print("Runs:     dermascreen ui")
     print("Next:     dvc exp run --name other -S train.lr=3e-3 && dermascreen compare other HEAD")
-    print(f"Then:     {COMPARE}")
+    print(f"Then:     {COMPARE}  # in a window of 200 columns")
     return 0

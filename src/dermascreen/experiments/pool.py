@@ -6,6 +6,7 @@ never saw it. Each fold's model is calibrated on its own val, which makes their 
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def pool(sources: list[str]) -> PooledPredictions:
     Raises a DermascreenError if two share a lesion, or if experiments are not all folds of one cross-validation.
     """
     if len(sources) < 2:  # noqa: PLR2004
+        read_predictions(sources[0], TEST)  # says so if it is none
         raise FoldsError("There is only one fold; give each fold of one cross-validation.")
     experiments = [source for source in sources if not is_file(source)]
     if experiments:
@@ -67,6 +69,8 @@ def run(wanted: argparse.Namespace) -> int:
     """`dermascreen pool`: write the pooled predictions, and print their metrics."""
     if wanted.out.is_dir():
         raise FoldsError(f"--out: {wanted.out} is a folder; name a file to write.")
+    if wanted.out.exists() and not _is_pooled(wanted.out):
+        raise FoldsError(f"--out: {wanted.out} exists and holds no pooled predictions; name another file.")
     pooled = pool(wanted.folds)
     sample = pooled.sample
     values = classification_metrics(sample.label, sample.probability)
@@ -94,6 +98,14 @@ def run(wanted: argparse.Namespace) -> int:
         f"predictions to {wanted.out}."
     )
     return 0
+
+
+def _is_pooled(file: Path) -> bool:
+    try:
+        PooledPredictions.parse(file)
+    except ValueError:
+        return False
+    return True
 
 
 def _by_fold(pooled: PooledPredictions, sources: list[str]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
 from dermascreen.artifacts.results.details.explanation import ExplainDetails
 from dermascreen.core.params import RegistryParams
-from dermascreen.report.numbers import percent, signed
+from dermascreen.report.numbers import counted, percent, signed
 
 
 class Gate(NamedTuple):
@@ -30,7 +30,7 @@ def gates(
         Gate(
             again.fall <= params.max_reencoded_fall,
             f"With all test files saved again alike its AUC changes by {signed(-again.fall)} ({signed(-again.high)} to "
-            f"{signed(-again.low)}), where it may fall by {params.max_reencoded_fall:g}.",
+            f"{signed(-again.low)}), where it may fall by {params.max_reencoded_fall:g}, as measured.",
         ),
     ]
     high_recall = threshold.high_recall
@@ -43,7 +43,8 @@ def gates(
     checked.append(
         Gate(
             len(failed) <= params.max_failed_checks,
-            f"{len(failed)} checks of the maps failed{named}, of which {params.max_failed_checks} may.",
+            f"{counted(len(failed), 'check', 'checks')} of the maps failed{named}, where "
+            f"{params.max_failed_checks} may.",
         )
     )
     return checked

@@ -33,10 +33,14 @@ def export(bundle: Bundle, file: Path) -> str:
 
     Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,), of
     the image as it is: without TTA. Thresholds are in operating_points.json. Raises ExportError if logits differ from
-    torch's, and InputError if `file` is a folder.
+    torch's, and InputError if `file` exists or does not end with .onnx.
     """
     if file.is_dir():
         raise InputError(f"{file} is a folder; name a file to write.")
+    if file.exists():
+        raise InputError(f"{file} already exists; name another file, or remove it.")
+    if file.suffix != ".onnx":
+        raise InputError(f"{file} does not end with .onnx; name a file that does.")
     if bundle.network is None:
         raise ValueError("The bundle was read without its network.")
     model = _Calibrated(bundle.network, bundle.predictor.calibration.temperature).cpu().eval()
