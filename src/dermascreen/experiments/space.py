@@ -50,7 +50,7 @@ class Space:
         if isinstance(found, IntDistribution):
             return trial.suggest_int(name, found.low, found.high, log=found.log)
         value = trial.suggest_float(name, found.low, found.high, log=found.log)
-        coarsest = min(value, found.high - found.low)  # an interval such as 0.999 to 0.9999 is told apart too
+        coarsest = min(abs(value), found.high - found.low)  # an interval such as 0.999 to 0.9999 is told apart too
         decimals = DIGITS - 1 - math.floor(math.log10(coarsest)) if coarsest > 0 else DIGITS
         return min(max(round(value, decimals), found.low), found.high)
 

@@ -2,17 +2,16 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dermascreen.core.errors import ImageError, InputError
-from dermascreen.core.program import visible
 from dermascreen.data.photographs.header import FORMATS
 from dermascreen.data.photographs.photograph import read_bounded
-from dermascreen.data.sources.layouts import SHOWN, Parts, describe, not_a_photograph, unread_format, walk
+from dermascreen.data.sources.layouts import Parts, describe, examples, not_a_photograph, unread_format, walk
 from dermascreen.report.numbers import counted
 from dermascreen.serving.photographs import Photograph
 
@@ -61,14 +60,9 @@ def find_photographs(arguments: Iterable[str], listing: Iterable[bytes]) -> Foun
         but = f", but {', '.join(left)}" if left else ""
         raise InputError(f"{' '.join(named)}: no JPEG or PNG file is there{but}.")
     if fruitless:
-        left.append(_without_photographs(fruitless))
+        several = counted(len(fruitless), "folder or pattern", "folders or patterns")
+        left.append(f"{several} without a JPEG or PNG file ({examples(fruitless)})")
     return Found([*photographs.values()], left)
-
-
-def _without_photographs(names: Sequence[str]) -> str:
-    several = counted(len(names), "folder or pattern", "folders or patterns")
-    shown = ", ".join([*map(visible, names[:SHOWN]), *(["..."] if len(names) > SHOWN else [])])
-    return f"{several} without a JPEG or PNG file ({shown})"
 
 
 def _listed(listing: Iterable[bytes]) -> Iterator[str]:

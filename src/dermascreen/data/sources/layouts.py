@@ -289,7 +289,7 @@ def count_left_out(left_out: LeftOut) -> dict[str, int]:
 def describe(left_out: LeftOut) -> list[str]:
     """What was left out, in words, with a few examples of each reason."""
     return [
-        f"{_counted(reason, left_out[reason])} ({_examples(left_out[reason])})"
+        f"{_counted(reason, left_out[reason])} ({examples([Path(*parts).as_posix() for parts in left_out[reason]])})"
         for reason in REASONS
         if left_out.get(reason)
     ]
@@ -308,6 +308,7 @@ def unread_format(name: str) -> str | None:
     return FORMAT_OF.get(os.path.splitext(name)[1].casefold())  # noqa: PTH122
 
 
-def _examples(entries: Sequence[Parts]) -> str:
-    shown = ", ".join(visible(Path(*parts).as_posix()) for parts in entries[:SHOWN])
-    return shown if len(entries) <= SHOWN else f"{shown}, ..."
+def examples(names: Sequence[str]) -> str:
+    """The first SHOWN of several names, as a person can read them."""
+    shown = ", ".join(map(visible, names[:SHOWN]))
+    return shown if len(names) <= SHOWN else f"{shown}, ..."
