@@ -98,6 +98,13 @@ def test_a_file_of_something_else_is_not_replaced_and_pooled_predictions_are(fol
         main(["pool", *folds, "--draws", "100", "--out", "pooled.csv"])
 
 
+@pytest.mark.usefixtures("folds")
+def test_a_fold_that_is_none_is_named_before_it_is_counted(capsys) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        main(["pool", "nope.csv"])
+    assert capsys.readouterr().err.startswith("dermascreen pool: nope.csv cannot be read (No such file or directory)")
+
+
 def test_one_fold_is_no_cross_validation() -> None:
     with pytest.raises(FoldsError, match="only one fold"):
         pool(["0.csv"])
