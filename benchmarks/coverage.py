@@ -1,24 +1,27 @@
 """How often intervals hold what they say where lesions have several photographs: python benchmarks/coverage.py.
 
-Simulated: 80 lesions, half of them malignant, and two scores that are equally good. A row for each
-number of photographs of a lesion: how often the interval of the difference of the AUCs contains 0, which it should 95
-times in 100, and how often a perfectly calibrated model, which gives each photograph the chance of malignant at its
-score, lies above the calibration error that chance is said to give at most 95 times in 100. The peer, beside it, takes
-each photograph as a lesion of its own.
+Simulated: 80 lesions, half of them malignant, and two scores that are equally good. A row for each number of
+photographs of a lesion: how often the interval of the difference of the AUCs contains 0, and that of the sensitivity
+the true one, both of which should be 95 times in 100 at least; and how often a perfectly calibrated model, which gives
+each photograph the chance of malignant at its score, lies above the calibration error that chance is said to give at
+most 95 times in 100. The peer, beside it, takes each photograph as a lesion of its own.
 """
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
+from scipy.stats import norm
 from tqdm import tqdm
 
 from dermascreen.evidence.calibration import expected_calibration_error, noise_floor
-from dermascreen.evidence.intervals import compare_aucs
+from dermascreen.evidence.intervals import compare_aucs, share_intervals
 
 LESIONS, RUNS = 80, 2000
 APART = 2.0  # the mean score of malignant lesions, where that of benign ones is 0
 WITHIN = 0.3  # standard deviation of the score among photographs of a lesion, where that among lesions is 1
 PHOTOGRAPHS = (1, 2, 3, 5)
+CALLED_FROM = 0.0  # the score from which a photograph is called malignant
+SENSITIVITY = float(norm.sf(CALLED_FROM, APART, (1 + WITHIN**2) ** 0.5))
 
 
 def main() -> None:
@@ -43,7 +46,9 @@ def _once(rng: np.random.Generator, lesion: np.ndarray, units: dict[str, np.ndar
     error, found = expected_calibration_error(label, probability), {}
     for name, unit in units.items():
         compared = compare_aucs(label, first, second, unit)
-        found[f"{name}: covers"] = compared.low <= 0 <= compared.high
+        found[f"{name}: covers AUC"] = compared.low <= 0 <= compared.high
+        (share,) = share_intervals(first[label == 1] >= CALLED_FROM, unit[label == 1]).values()
+        found[f"{name}: covers sensitivity"] = share.low <= SENSITIVITY <= share.high
         found[f"{name}: accuses"] = error > noise_floor(probability, unit, 0).high
     return found
 

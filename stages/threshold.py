@@ -14,6 +14,7 @@ from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.core.tables import write_table
+from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.thresholds import choose_points, shortfalls, sweep
 from dermascreen.evidence.utility import decision_curve
 
@@ -35,7 +36,8 @@ def main() -> None:
             write_table(rates[["threshold", "recall", "specificity"]], curve_file("threshold", "sweep", name))
         Sweep.of(rates).write()
         network = Calibration.read().network
-        write_operating_points(replace(points, network=network, sweep=sha256_of(Sweep.PATH)))
+        tested = Worth.of(test.label, test.lesion)
+        write_operating_points(replace(points, network=network, sweep=sha256_of(Sweep.PATH), tested=tested))
         run.tracking.log_artifact(OPERATING_POINTS)
         DecisionCurve.of(decision_curve(test.label, test.probability)).write()
         details = ThresholdDetails.measure(points, val, test, (groups, of_test))

@@ -67,10 +67,13 @@ def test_falls_of_rates_are_newcombes(found) -> None:
     at = found.points["default"]
     there, here = sample(1, 80, 1), sample(0, 200, 2)
     hits = [int(((place.probability >= 0.5) & (place.label == 1)).sum()) for place in (here, there)]
-    expected = confint_proportions_2indep(hits[0], 100, hits[1], 40, method="newcomb", compare="diff")
+    expected = confint_proportions_2indep(  # of lesions, of which each has two images
+        hits[0] / 2, 50, hits[1] / 2, 20, method="newcomb", compare="diff"
+    )
     assert at.recall == hits[1] / 40
     assert at.internal.recall == hits[0] / 100
     assert (at.fall.recall.low, at.fall.recall.high) == pytest.approx(expected)
+    assert [*at.intervals.recall] == ["wilson"]
 
 
 def test_thresholds_are_applied_as_they_are(found) -> None:

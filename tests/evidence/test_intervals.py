@@ -26,7 +26,7 @@ from dermascreen.evidence.intervals import (
     share_intervals,
     wilson,
 )
-from dermascreen.evidence.metrics import Confusion
+from dermascreen.evidence.lesions import worth
 from dermascreen.evidence.sample import Sample
 
 
@@ -49,8 +49,38 @@ def test_no_images_say_nothing() -> None:
 
 
 def test_a_share_of_nothing_has_no_interval() -> None:
-    assert share_intervals(0, 0) == {}
-    assert share_intervals(3, 4) == {"clopper_pearson": clopper_pearson(3, 4)}
+    nothing = np.array([], dtype=bool)
+    assert share_intervals(nothing, np.array([], dtype=int)) == {}
+    hit = np.array([True, True, False, True])
+    assert share_intervals(hit, np.arange(4)) == {"clopper_pearson": clopper_pearson(3, 4)}
+    assert share_intervals(hit, np.arange(4), "wilson", 0.9) == {"wilson": wilson(3, 4, 0.9)}
+
+
+def test_a_share_is_of_as_many_lesions_as_its_photographs_count() -> None:
+    lesion = np.repeat(np.arange(20), 5)
+    hit = lesion >= 2
+    assert share_intervals(hit, lesion) == {"clopper_pearson": clopper_pearson(18, 20)}
+    uneven = np.array([0, 0, 0, 1, 2])
+    assert worth(uneven) == 25 / 11
+    for method, name in (("clopper_pearson", "beta"), ("wilson", "wilson")):
+        (found,) = share_intervals(uneven == 0, uneven, method).values()
+        assert tuple(found) == pytest.approx(proportion_confint(0.6 * 25 / 11, 25 / 11, 0.05, name))
+
+
+@pytest.mark.parametrize("within", [0.2, 1.0])
+@pytest.mark.parametrize("chance", [0.7, 0.95])
+def test_the_interval_of_a_share_covers_though_lesions_have_several_photographs(chance, within) -> None:
+    rng = np.random.default_rng(0)
+    found, alone = [], []
+    for _ in range(300):
+        lesion = np.repeat(np.arange(60), np.minimum(rng.geometric(0.4, 60), 8))
+        score = rng.normal(size=60)[lesion] + within * rng.normal(size=len(lesion))
+        hit = score < norm.ppf(chance) * np.sqrt(1 + within**2)
+        for covers, of in ((found, lesion), (alone, np.arange(len(lesion)))):
+            (interval,) = share_intervals(hit, of).values()
+            covers.append(interval.low <= chance <= interval.high)
+    assert np.mean(found) >= 0.95
+    assert np.mean(alone) < 0.94
 
 
 def test_thirteen_misses_of_three_hundred() -> None:
@@ -378,11 +408,15 @@ def test_measures_of_few_lesions_have_no_interval_that_has_no_width() -> None:
 
 
 def test_rates_have_exact_intervals() -> None:
-    intervals = rate_intervals(Confusion(tn=80, fp=20, fn=10, tp=90))
+    label, called = np.repeat([0, 0, 1, 1], [80, 20, 10, 90]), np.repeat([False, True, False, True], [80, 20, 10, 90])
+    intervals = rate_intervals(label, called, np.arange(200))
     for name, count, total in (("recall", 90, 100), ("specificity", 80, 100), ("precision", 90, 110)):
         expected = proportion_confint(count, total, method="beta")
         assert tuple(getattr(intervals, name)["clopper_pearson"]) == pytest.approx(expected)
+    halved = rate_intervals(label.repeat(2), called.repeat(2), np.arange(200).repeat(2))
+    for name, of in vars(halved).items():
+        assert tuple(of["clopper_pearson"]) == pytest.approx(tuple(getattr(intervals, name)["clopper_pearson"]))
 
 
 def test_where_nothing_is_called_precision_has_no_interval() -> None:
-    assert rate_intervals(Confusion(tn=5, fp=0, fn=5, tp=0)).precision == {}
+    assert rate_intervals(np.repeat([0, 1], 5), np.zeros(10, dtype=bool), np.arange(10)).precision == {}

@@ -8,11 +8,17 @@ from scipy.stats import binom
 from sklearn.metrics import f1_score, precision_score
 from statsmodels.stats.proportion import proportion_confint
 
+from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.metrics import Confusion
-from dermascreen.evidence.screening import screened, screening
+from dermascreen.evidence.screening import Screening, screened, screening
 
 COUNTS = Confusion(tn=80, fp=20, fn=10, tp=90)
 MEASURES = ["ppv", "npv", "f1", "missed_per_1000", "false_alarms_per_1000"]
+
+
+def of_lesions(counts: Confusion) -> Screening:
+    """Where each image shows a lesion of its own."""
+    return screening(counts, Worth(counts.malignant, counts.benign))
 
 
 def test_worked_by_hand() -> None:
@@ -20,7 +26,7 @@ def test_worked_by_hand() -> None:
     assert vars(screened(0.9, 0.8, 0.01)) == pytest.approx(
         {"ppv": 9 / 207, "npv": 792 / 793, "f1": 18 / 217, "missed_per_1000": 1, "false_alarms_per_1000": 198}
     )
-    at = screening(COUNTS)["0.01"]
+    at = of_lesions(COUNTS)["0.01"]
     assert at.prevalence == 0.01
     assert {name: getattr(at, name) for name in MEASURES} == pytest.approx(vars(screened(0.9, 0.8, 0.01)))
 
@@ -28,7 +34,7 @@ def test_worked_by_hand() -> None:
 def test_at_the_images_own_share_the_measures_are_those_of_the_images() -> None:
     label = np.repeat([0, 0, 1, 1], [80, 20, 10, 90])
     called = np.repeat([0, 1, 0, 1], [80, 20, 10, 90])
-    own = screening(COUNTS)["own"]
+    own = of_lesions(COUNTS)["own"]
     assert own.prevalence == 0.5
     assert own.ppv == pytest.approx(precision_score(label, called))
     assert own.npv == pytest.approx(precision_score(1 - label, 1 - called))
@@ -43,7 +49,7 @@ def test_the_box_worked_by_hand() -> None:
 
     joint, plain = 1 - 0.95**0.5, 0.05
     (low_sensitivity, high_sensitivity), (low_specificity, high_specificity) = exact(90, joint), exact(80, joint)
-    intervals = screening(COUNTS)["0.03"].intervals
+    intervals = of_lesions(COUNTS)["0.03"].intervals
     assert list(vars(intervals)) == MEASURES
 
     ppv = intervals.ppv["clopper_pearson_box"]
@@ -56,6 +62,14 @@ def test_the_box_worked_by_hand() -> None:
     assert tuple(missed) == pytest.approx(tuple(30 * share for share in exact(10, plain)))
     alarms = intervals.false_alarms_per_1000["clopper_pearson_box"]
     assert tuple(alarms) == pytest.approx(tuple(970 * share for share in exact(20, plain)))
+
+
+def test_the_box_is_of_as_many_lesions_as_the_images_count() -> None:
+    many = screening(Confusion(tn=160, fp=40, fn=20, tp=180), Worth(malignant=100.0, benign=100.0))["0.03"]
+    once = of_lesions(COUNTS)["0.03"]
+    for name in MEASURES:
+        found, expected = (getattr(one.intervals, name)["clopper_pearson_box"] for one in (many, once))
+        assert tuple(found) == pytest.approx(tuple(expected))
 
 
 SHARE = st.floats(0, 1)
@@ -76,7 +90,7 @@ def test_all_are_monotone(first, second, third, fourth, prevalence) -> None:
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
 def test_an_interval_holds_its_measure_and_no_ratio_leaves_its_range(tn, fp, fn, tp) -> None:
     assume(tn + fp + fn + tp)
-    for at in screening(Confusion(tn, fp, fn, tp)).values():
+    for at in of_lesions(Confusion(tn, fp, fn, tp)).values():
         for name in MEASURES:
             if getattr(at, name) is None:
                 assert getattr(at.intervals, name) == {}
@@ -87,17 +101,17 @@ def test_an_interval_holds_its_measure_and_no_ratio_leaves_its_range(tn, fp, fn,
 
 
 def test_what_nobody_is_called_has_no_predictive_value() -> None:
-    nothing = screening(Confusion(tn=30, fp=0, fn=24, tp=0))["0.03"]
+    nothing = of_lesions(Confusion(tn=30, fp=0, fn=24, tp=0))["0.03"]
     assert (nothing.ppv, nothing.f1) == (None, 0)
     assert nothing.intervals.ppv == {}
     assert nothing.npv == pytest.approx(0.97)
-    everything = screening(Confusion(tn=0, fp=30, fn=0, tp=24))["0.03"]
+    everything = of_lesions(Confusion(tn=0, fp=30, fn=0, tp=24))["0.03"]
     assert everything.npv is None
     assert everything.ppv == pytest.approx(0.03)
 
 
 def test_without_malignant_images_nothing_is_known_of_cancers() -> None:
-    at = screening(Confusion(tn=8, fp=2, fn=0, tp=0))
+    at = of_lesions(Confusion(tn=8, fp=2, fn=0, tp=0))
     assert [getattr(at["0.1"], name) for name in MEASURES[:4]] == [None] * 4
     assert at["0.1"].false_alarms_per_1000 == pytest.approx(180)
     assert at["own"].prevalence == 0
@@ -108,7 +122,7 @@ def test_without_malignant_images_nothing_is_known_of_cancers() -> None:
 def outcomes():
     """Everything that 12 malignant and 15 benign lesions can show."""
     pairs = product(range(13), range(16))
-    return {(tp, tn): screening(Confusion(tn, 15 - tn, 12 - tp, tp)) for tp, tn in pairs}
+    return {(tp, tn): of_lesions(Confusion(tn, 15 - tn, 12 - tp, tp)) for tp, tn in pairs}
 
 
 @pytest.mark.parametrize(("sensitivity", "specificity"), [(0.9, 0.8), (0.95, 0.5), (0.6, 0.97)])

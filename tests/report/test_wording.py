@@ -17,7 +17,7 @@ from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ThresholdDetails
 from dermascreen.evidence import point_reports
-from dermascreen.evidence.intervals import Difference, Interval, share_intervals
+from dermascreen.evidence.intervals import Difference, Interval, clopper_pearson
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, LesionsFound, MeasuredRates, PointReport, fn_reduction
@@ -164,7 +164,7 @@ def high_recall(test: MeasuredRates, shown: tuple[int, int] | None = None, **cha
     found, of = shown or (test.confusion.tp, test.confusion.malignant)
     return HighRecallReport(
         **vars(dataclasses.replace(POINT, **change)), val=measured(10, 0, 0, 10), test=test,
-        test_lesions=LesionsFound(of, found, share_intervals(found, of)),
+        test_lesions=LesionsFound(of, found, {"clopper_pearson": clopper_pearson(found, of)}),
     )  # fmt: skip
 
 
@@ -261,12 +261,12 @@ def test_a_split_of_which_a_column_says_nothing_gets_no_words() -> None:
     assert column_of(ColumnCounts(known=40, distinct=40, values={}), "val") == "one of 40 values"
 
 
-def test_ranges_that_take_photographs_as_independent_are_said_to() -> None:
+def test_what_ranges_of_shares_make_of_photographs_of_one_lesion_is_said() -> None:
     assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)).endswith(
-        "and are too narrow where a lesion has several."
+        "and are wider where lesions have several."
     )
     assert dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30)).endswith(
-        "too narrow where a lesion has several: the 60 test images show 48 lesions."
+        "wider where lesions have several: the 60 test images show 48 lesions."
     )
 
 

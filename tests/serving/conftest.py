@@ -17,6 +17,7 @@ from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write
 from dermascreen.artifacts.model.reference import REFERENCE, ReferenceImages
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.evidence.calibration import probability_intervals
+from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.network.export import export
 from dermascreen.network.model import build, save
@@ -45,7 +46,7 @@ def models(tmp_path_factory) -> Path:
     middle = float(1 / (1 + np.exp(-np.median(logit) / 2)))
     high_recall = HighRecall(middle, "the middle", 0.95, 0.9, False, True, 24, None, 45)
     half = Point(0.5, "a half")
-    points = OperatingPoints(default=half, f1_optimal=half, youden=half, high_recall=high_recall, abstention=None)
+    points = OperatingPoints(half, half, half, high_recall, abstention=None, tested=Worth(malignant=50.0, benign=50.0))
     write_operating_points(points, folder / OPERATING_POINTS.name)
     steps, up = np.linspace(0, 1, 101).round(2), np.arange(101)
     Sweep(steps, tn=up, fp=100 - up, fn=up, tp=100 - up).write(folder / Sweep.PATH.name)

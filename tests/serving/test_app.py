@@ -17,6 +17,7 @@ from programs import PATIENCE, free_port, wait_for
 from serving_samples import encoded, pixels
 from warmth import warm_environment
 
+from dermascreen.evidence.intervals import clopper_pearson
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import Photograph, PhotographPredictor
 
@@ -107,6 +108,8 @@ def test_the_slider_says_what_a_threshold_costs_and_answers_to_the_keyboard(page
     missed, alarms = figures.nth(0), figures.nth(1)
     playwright.expect(missed).to_have_text("0.0", timeout=WAIT)
     playwright.expect(alarms).to_have_text("970.0", timeout=WAIT)  # 3 % are malignant, and all others are called so
+    of_fifty = f"95 % interval: 0.0 to {30 * clopper_pearson(0, 50).high:.1f}"  # the 100 images count as 50 lesions
+    playwright.expect(page.get_by_text(of_fifty)).to_be_visible()
     page.keyboard.press("End")
     playwright.expect(missed).to_have_text("30.0", timeout=WAIT)
     playwright.expect(alarms).to_have_text("0.0", timeout=WAIT)

@@ -15,8 +15,8 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
+from dermascreen.evidence.lesions import Lesions
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
-from dermascreen.evidence.sample import Lesions
 
 GRID = 257  # logits at which intervals are stored, at most: evenly spaced quantiles of val's
 TEMPERATURES = (0.05, 20.0)  # the range that is searched; T would go to 0 if val were separated without error

@@ -13,9 +13,10 @@ from dermascreen.evidence.intervals import (
     RateIntervals,
     main_interval,
     metric_intervals,
-    wilson,
+    rate_intervals,
 )
 from dermascreen.evidence.metrics import Confusion, at_threshold, classification_metrics
+from dermascreen.evidence.operating_points import called_malignant
 from dermascreen.evidence.sample import Sample
 
 FEWEST = 2  # images of each class: with only one, an AUC is no more than its rank
@@ -145,7 +146,10 @@ def _intervals(sample: Sample, draws: int, seed: int) -> MeasureIntervals:
 
 def _at(site: Sample, internal: Sample, threshold: float) -> SitePoint:
     there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (site, internal))
-    around_there, around_here = _wilson(there.confusion), _wilson(here.confusion)
+    around_there, around_here = (  # Wilson's, from which those of the falls are computed (Newcombe's)
+        rate_intervals(sample.label, called_malignant(sample.probability, threshold), sample.lesion, WILSON)
+        for sample in (site, internal)
+    )
     return SitePoint(
         threshold=threshold,
         recall=there.recall,
@@ -155,19 +159,6 @@ def _at(site: Sample, internal: Sample, threshold: float) -> SitePoint:
         intervals=around_there,
         internal=PointRates(recall=here.recall, specificity=here.specificity, precision=here.precision),
         fall=PointFalls(**_falls(here, around_here, there, around_there)),
-    )
-
-
-def _wilson(counts: Confusion) -> RateIntervals:
-    """Wilson's intervals, from which those of the falls are computed (Newcombe's); none where the denominator is 0."""
-
-    def of_share(count: int, n: int) -> Intervals:
-        return {WILSON: wilson(count, n)} if n else {}
-
-    return RateIntervals(
-        recall=of_share(counts.tp, counts.malignant),
-        specificity=of_share(counts.tn, counts.benign),
-        precision=of_share(counts.tp, counts.called),
     )
 
 

@@ -1,7 +1,7 @@
 """How far a number can be trusted: confidence intervals, and the paired test of two AUCs.
 
-Photographs of one lesion are not independent. DeLong's intervals here, Hoeffding's bound and `cluster_bootstrap` take
-that into account; those of shares do not, and are too narrow where lesions have several photographs.
+Photographs of one lesion are not independent, and all intervals here take that into account. Those of a share take
+photographs of one lesion to be alike, as if it were of so many lesions as `worth` says: too wide where they are not.
 
 Standard errors and bootstrap samples reflect only the errors that occur in the data. If a score ranks no pair wrongly,
 or only a few, they claim that its AUC is certain: 1.000 to 1.000. So an AUC has DeLong's interval only if at least
@@ -11,27 +11,28 @@ measure for which there is no such bound has no interval.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import bisect
 from scipy.special import rel_entr
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import beta, norm, rankdata
 
 from dermascreen.evidence import resampling
-from dermascreen.evidence.metrics import Confusion, Labels, Scores, confusion
+from dermascreen.evidence.lesions import Lesions, worth
+from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.operating_points import HALF, called_malignant
 from dermascreen.evidence.resampling import Measure, Values, lesion_draws
-from dermascreen.evidence.sample import Lesions, Sample
+from dermascreen.evidence.sample import Sample
 
 CONFIDENCE = 0.95  # of every interval, unless stated otherwise
 NOTHING = 1e-9  # of an AUC: a standard error below this is rounding
 FEWEST = 10  # lesions of each class that standard errors and the bootstrap of lesions need
 DELONG, HOEFFDING, LESION_BOOTSTRAP = "delong", "hoeffding", "lesion_bootstrap"  # methods for an AUC's interval
-WILSON = "wilson"  # for the rates at other sites
+CLOPPER_PEARSON, WILSON = "clopper_pearson", "wilson"  # methods for a share's interval; Wilson's, at other sites
 
 
 @dataclass(frozen=True)
@@ -103,34 +104,58 @@ class AucComparison(NamedTuple):
     p_value: float | None
 
 
-def clopper_pearson(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """The exact binomial interval of a share (Clopper and Pearson 1934); (0, 1) where `n` is 0."""
-    return _binomial(count, n, confidence, "exact")
+def clopper_pearson(count: float, n: float, confidence: float = CONFIDENCE) -> Interval:
+    """The exact binomial interval of a share (Clopper and Pearson 1934); (0, 1) where `n` is 0.
+
+    `count` of `n` need not be whole: by the beta distribution, as for surveys (Korn and Graubard 1998).
+    """
+    tail = (1 - confidence) / 2
+    return Interval(
+        low=float(beta.ppf(tail, count, n - count + 1)) if count > 0 else 0.0,
+        high=float(beta.isf(tail, count + 1, n - count)) if count < n else 1.0,
+    )
 
 
-def wilson(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """Wilson's score interval of a share (Wilson 1927): shorter than the exact one, but not always conservative."""
-    return _binomial(count, n, confidence, "wilson")
+def wilson(count: float, n: float, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's score interval of a share (Wilson 1927): shorter than the exact one, but not always conservative.
 
-
-def _binomial(count: int, n: int, confidence: float, method: Literal["exact", "wilson"]) -> Interval:
+    (0, 1) where `n` is 0; `count` of `n` need not be whole.
+    """
     if n == 0:
         return Interval(0.0, 1.0)
-    found = binomtest(count, n).proportion_ci(confidence, method=method)
-    return Interval(float(found.low), float(found.high))
+    squared = float(norm.isf((1 - confidence) / 2)) ** 2
+    middle = (count + squared / 2) / (n + squared)
+    half = math.sqrt(squared * (count * (1 - count / n) + squared / 4)) / (n + squared)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
-def share_intervals(count: int, n: int) -> Intervals:
-    """`clopper_pearson` under its name; none where `n` is 0 and the share is undefined."""
-    return {"clopper_pearson": clopper_pearson(count, n)} if n else {}
+BINOMIAL: dict[str, Callable[[float, float, float], Interval]] = {CLOPPER_PEARSON: clopper_pearson, WILSON: wilson}
 
 
-def rate_intervals(counts: Confusion) -> RateIntervals:
-    """95 % Clopper-Pearson intervals of recall, specificity and precision."""
+def share_intervals(
+    hit: npt.NDArray[np.bool_], lesion: Lesions, method: str = CLOPPER_PEARSON, confidence: float = CONFIDENCE
+) -> Intervals:
+    """The interval of the share of photographs that are a `hit`, under the name of its method: one of BINOMIAL.
+
+    That of the same share of so many lesions as `worth` says. None where there are no photographs and the share is
+    undefined. Parameters: `hit` and `lesion`, each of shape (n,).
+    """
+    n = worth(lesion)
+    return {method: BINOMIAL[method](float(hit.mean()) * n, n, confidence)} if n else {}
+
+
+def rate_intervals(
+    label: Labels, called: npt.NDArray[np.bool_], lesion: Lesions, method: str = CLOPPER_PEARSON
+) -> RateIntervals:
+    """95 % `share_intervals` of recall, specificity and precision.
+
+    Parameters: `label`, what is `called` malignant, and `lesion`, each of shape (n,).
+    """
+    malignant = label == 1
     return RateIntervals(
-        recall=share_intervals(counts.tp, counts.malignant),
-        specificity=share_intervals(counts.tn, counts.benign),
-        precision=share_intervals(counts.tp, counts.called),
+        recall=share_intervals(called[malignant], lesion[malignant], method),
+        specificity=share_intervals(~called[~malignant], lesion[~malignant], method),
+        precision=share_intervals(malignant[called], lesion[called], method),
     )
 
 
@@ -223,14 +248,11 @@ def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
 def differ_enough(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> bool:
     """Whether at least FEWEST lesions of each class have one of the `chosen` images; each of shape (n,).
 
-    Where one of them has many more photographs than the others, they count for as many of equal weight as would vary
-    as much (Kish 1965): (sum of photographs)^2 / (sum of their squares).
+    Where one of them has many more photographs than the others, they count for as many as `worth` says.
     """
     for one in (0, 1):
         of_class = lesion[label == one]
-        number, photographs = np.unique(of_class, return_counts=True)
-        weights = photographs[np.isin(number, lesion[chosen & (label == one)])]
-        if not len(weights) or weights.sum() ** 2 / (weights**2).sum() < FEWEST:
+        if worth(of_class[np.isin(of_class, lesion[chosen & (label == one)])]) < FEWEST:
             return False
     return True
 
@@ -350,12 +372,12 @@ def metric_intervals(sample: Sample, *, draws: int, seed: int) -> MetricInterval
         if not math.isclose(interval.low, interval.high, abs_tol=1e-9):  # identical draws tell nothing
             redrawn[name] = {LESION_BOOTSTRAP: interval}
     method, of_auc = auc_interval(label, probability, lesion)
-    counts = confusion(label, called_malignant(probability, HALF))
+    called = called_malignant(probability, HALF)
     return MetricIntervals(
         roc_auc={method: of_auc, **redrawn["roc_auc"]},
         partial_roc_auc=redrawn["partial_roc_auc"],
         average_precision=redrawn["average_precision"],
         brier=redrawn["brier"],
-        accuracy=share_intervals(counts.tn + counts.tp, counts.total),
-        **vars(rate_intervals(counts)),
+        accuracy=share_intervals(called == (label == 1), lesion),
+        **vars(rate_intervals(label, called, lesion)),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from dermascreen.evidence.sample import Lesions
+from dermascreen.evidence.lesions import Lesions, worth
 
 
 class Errors(NamedTuple):
@@ -19,6 +19,7 @@ class Errors(NamedTuple):
     second_alone: int
     p_value: float
     p_by_lesion: float
+    worth: float  # as how many lesions the images count
 
 
 def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], lesion: Lesions) -> Errors:
@@ -43,6 +44,7 @@ def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], 
         second_alone,
         _of_a_coin(first_alone, second_alone),
         _of_a_coin(int((more > 0).sum()), int((more < 0).sum())),
+        worth(lesion),
     )
 
 

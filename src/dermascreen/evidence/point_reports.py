@@ -4,9 +4,17 @@ from dataclasses import dataclass
 
 from sklearn.metrics import roc_auc_score
 
-from dermascreen.evidence.intervals import Intervals, RateIntervals, rate_intervals, share_intervals
+from dermascreen.evidence.intervals import (
+    CLOPPER_PEARSON,
+    Intervals,
+    RateIntervals,
+    clopper_pearson,
+    rate_intervals,
+    share_intervals,
+)
+from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.metrics import Confusion, Rates, at_threshold, confusion, rates, ratio
-from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, Band, HighRecall, Point, called_malignant
+from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, REFER, Band, HighRecall, Point, called_malignant
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.screening import Screening, screening
 from dermascreen.evidence.thresholds import EMPIRICAL_RULE, best_points, empirical_threshold, lesion_scores, spares_some
@@ -134,16 +142,22 @@ def report_high_recall(point: HighRecall, val: Sample, test: Sample) -> HighReca
     """Apply the high-recall point to both splits."""
     lesions = lesion_scores(test, label=1)
     found = int(called_malignant(lesions, point.threshold).sum())
+    of_lesions = {CLOPPER_PEARSON: clopper_pearson(found, len(lesions))}
     return HighRecallReport(
         **vars(point), val=measured(val, point), test=measured(test, point),
-        test_lesions=LesionsFound(len(lesions), found, share_intervals(found, len(lesions))),
+        test_lesions=LesionsFound(len(lesions), found, of_lesions),
     )  # fmt: skip
 
 
 def measured(sample: Sample, point: Point) -> MeasuredRates:
     """Rates at a point with their intervals, and what they mean in screening."""
-    at = at_threshold(sample.label, sample.probability, point.threshold)
-    return MeasuredRates(**vars(at), intervals=rate_intervals(at.confusion), screening=screening(at.confusion))
+    called = called_malignant(sample.probability, point.threshold)
+    at = rates(confusion(sample.label, called))
+    return MeasuredRates(
+        **vars(at),
+        intervals=rate_intervals(sample.label, called, sample.lesion),
+        screening=screening(at.confusion, Worth.of(sample.label, sample.lesion)),
+    )
 
 
 def report_band(band: Band, val: Sample, test: Sample) -> BandReport:
@@ -153,25 +167,26 @@ def report_band(band: Band, val: Sample, test: Sample) -> BandReport:
 
 def decided(sample: Sample, band: Band) -> DecidedRates:
     """How many images the band decides, and how well."""
-    label, decision = sample.label, band.decide(sample.probability)
-    flagged, called = confusion(label, decision != BENIGN), confusion(label, decision == MALIGNANT)
+    decision = band.decide(sample.probability)
+    flagged, called = (confusion(sample.label, calls) for calls in (decision != BENIGN, decision == MALIGNANT))
     counts = Confusion(tn=flagged.tn, fp=called.fp, fn=flagged.fn, tp=called.tp)
-    at, of_rates = rates(counts), rate_intervals(counts)
-    images, total, wrong = len(label), counts.total, counts.fp + counts.fn
+    rows = decision != REFER
+    label, lesion, malignant = sample.label[rows], sample.lesion[rows], decision[rows] == MALIGNANT
+    at, of_rates = rates(counts), rate_intervals(label, malignant, lesion)
     return DecidedRates(
-        coverage=total / images,
-        referred=images - total,
-        decided=total,
+        coverage=float(rows.mean()),
+        referred=int((~rows).sum()),
+        decided=counts.total,
         recall=at.recall,
         specificity=at.specificity,
         precision=at.precision,
-        error=ratio(wrong, total),
+        error=ratio(counts.fp + counts.fn, counts.total),
         confusion=counts,
         intervals=DecidedIntervals(
-            coverage=share_intervals(total, images),
+            coverage=share_intervals(rows, sample.lesion),
             recall=of_rates.recall,
             specificity=of_rates.specificity,
-            error=share_intervals(wrong, total),
+            error=share_intervals(malignant != (label == 1), lesion),
         ),
     )
 

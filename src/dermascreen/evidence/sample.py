@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from dermascreen.evidence.metrics import Labels, Scores
 
-Lesions = npt.NDArray[np.integer]  # equal for photographs of one lesion; shape (n,)
-
 
 class Sample(NamedTuple):
     """Images: label, calibrated probability, and a number that is equal for photographs of one lesion; each (n,)."""

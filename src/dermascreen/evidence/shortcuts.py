@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from dermascreen.evidence.intervals import Difference, Intervals, auc_interval, compare_aucs, share_intervals
+from dermascreen.evidence.intervals import Difference, Intervals, auc_interval, compare_aucs, rate_intervals
+from dermascreen.evidence.lesions import Lesions
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
-from dermascreen.evidence.sample import Lesions
 
 Flags = npt.NDArray[np.bool_]  # shape (n,)
 
@@ -246,7 +246,7 @@ def report_strata(
 def _side(label: Labels, network: Scores, called: Flags, lesion: Lesions) -> SideReport:
     """Counts, and recall, specificity and AUC where there are enough images of the classes that they need."""
     counts = confusion(label, called)
-    at, auc = rates(counts), None
+    at, around, auc = rates(counts), rate_intervals(label, called, lesion), None
     if min(counts.malignant, counts.benign) >= FEWEST:
         auc = report_auc(label, network, lesion)
     return SideReport(
@@ -256,8 +256,8 @@ def _side(label: Labels, network: Scores, called: Flags, lesion: Lesions) -> Sid
         specificity=at.specificity,
         roc_auc=auc.roc_auc if auc else None,
         intervals=StratumIntervals(
-            recall=share_intervals(counts.tp, counts.malignant),
-            specificity=share_intervals(counts.tn, counts.benign),
+            recall=around.recall,
+            specificity=around.specificity,
             roc_auc=auc.intervals.roc_auc if auc else {},
         ),
     )

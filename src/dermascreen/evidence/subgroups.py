@@ -17,6 +17,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from dermascreen.evidence.intervals import (
+    CLOPPER_PEARSON,
     CONFIDENCE,
     FEWEST,
     HOEFFDING,
@@ -30,7 +31,7 @@ from dermascreen.evidence.operating_points import HALF, HighRecall, called_malig
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import Groups, lesion_scores, misses_allowed
 
-CLOPPER_PEARSON, NORMAL = "clopper_pearson", "normal"  # methods of intervals
+NORMAL = "normal"  # a method of intervals
 
 Split = tuple[Sample, Mapping[str, Groups]]  # images, and their groups by the name of a column
 

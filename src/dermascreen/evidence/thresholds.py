@@ -55,7 +55,8 @@ def choose_points(
     band = None
     if target_specificity is not None:
         band = choose_band(val, high_recall.threshold, target_specificity, confidence)
-    return OperatingPoints(**best_points(val), high_recall=high_recall, abstention=band, network=None, sweep=None)
+    best = best_points(val)
+    return OperatingPoints(**best, high_recall=high_recall, abstention=band, network=None, sweep=None, tested=None)
 
 
 def choose_high_recall(

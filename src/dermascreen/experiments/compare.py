@@ -19,16 +19,16 @@ from dermascreen.evidence.intervals import (
     CONFIDENCE,
     Difference,
     Interval,
+    clopper_pearson,
     cluster_bootstrap,
     compare_aucs,
     differ_enough,
 )
-from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import HALF, HIGH_RECALL, OperatingPoints, Point, called_malignant
 from dermascreen.evidence.paired import Errors, compare_errors
 from dermascreen.evidence.resampling import Measure, Values
 from dermascreen.experiments.sources import read_all_predictions, read_points, read_predictions
-from dermascreen.report.numbers import by, counted, missed_range, p_value, percent
+from dermascreen.report.numbers import by, counted, p_value, percent, span
 from dermascreen.report.wording import caveat_of
 
 BRIER = "Brier score (lower is better)"
@@ -179,8 +179,8 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
         )
     for point, (missed, alarms) in errors.items():
         ranges = [
-            missed_range(Confusion(tn=alarms.n - called, fp=called, fn=count, tp=missed.n - count))
-            for count, called in ((missed.first, alarms.first), (missed.second, alarms.second))
+            span(clopper_pearson(count / missed.n * missed.worth, missed.worth), "percent")
+            for count in (missed.first, missed.second)
         ]
         sentences.append(
             f"{AT.get(point, 'At the thresholds given')}: of {_images(missed, 'malignant')} A misses {missed.first} "

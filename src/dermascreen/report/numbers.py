@@ -5,6 +5,7 @@ from typing import Protocol
 
 from dermascreen.artifacts.dataset.details import ColumnCounts
 from dermascreen.evidence.intervals import (
+    CLOPPER_PEARSON,
     DELONG,
     HOEFFDING,
     LESION_BOOTSTRAP,
@@ -12,7 +13,7 @@ from dermascreen.evidence.intervals import (
     Difference,
     Interval,
     Intervals,
-    clopper_pearson,
+    main_interval,
 )
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.subgroups import NORMAL
@@ -21,7 +22,7 @@ METHODS = {
     DELONG: "DeLong",
     HOEFFDING: "Hoeffding\u2019s bound",
     LESION_BOOTSTRAP: "bootstrap of lesions",
-    "clopper_pearson": "exact binomial",
+    CLOPPER_PEARSON: "exact binomial",
     "clopper_pearson_box": "exact binomial, of both rates",
     WILSON: "Wilson",
     NORMAL: "normal",
@@ -125,22 +126,26 @@ def alarms(counts: Confusion) -> str:
     return f"{counts.fp} of {counts.benign}"
 
 
-def missed_range(counts: Confusion) -> str:
-    """The exact binomial interval of the share that is missed, from a count of missed cancers."""
-    return span(_share_missed(counts), "percent")
+def missed_range(rates: Measured) -> str:
+    """The interval of the share of malignant images that is missed, what that of the recall leaves of 1."""
+    return span(_complement(rates, "recall"), "percent")
 
 
-def most_missed(counts: Confusion) -> str:
+def alarms_range(rates: Measured) -> str:
+    """The interval of the share of benign images that is called malignant."""
+    return span(_complement(rates, "specificity"), "percent")
+
+
+def most_missed(rates: Measured) -> str:
     """The upper end of `missed_range`: 14.2 % for 0 of 24."""
-    return percent(_share_missed(counts).high)
+    return percent(_complement(rates, "recall").high)
 
 
-def _share_missed(counts: Confusion) -> Interval:
-    return clopper_pearson(counts.fn, counts.malignant)
-
-
-def alarms_range(counts: Confusion) -> str:
-    return span(clopper_pearson(counts.fp, counts.benign), "percent")
+def _complement(rates: Measured, measure: str) -> Interval:
+    """What the interval of a rate leaves of 1; all of it where the rate is undefined."""
+    intervals: Intervals = getattr(rates.intervals, measure)
+    low, high = main_interval(intervals) if intervals else (0.0, 1.0)
+    return Interval(1 - high, 1 - low)
 
 
 def by(difference: Difference, more: str = "higher", less: str = "lower") -> str:

@@ -117,9 +117,10 @@ def separation_of(protocol: str) -> str:
 
 
 def dependence_of(test: PartCounts) -> str:
-    """That ranges of shares are too narrow where lesions have several photographs, in a sentence."""
+    """What ranges of shares make of several photographs of a lesion, in a sentence."""
+    what = "Ranges of shares take photographs of one lesion to be alike, and are wider where lesions have several"
     shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions} lesions"
-    return f"Ranges of shares take photographs as independent, and are too narrow where a lesion has several{shown}."
+    return f"{what}{shown}."
 
 
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
@@ -213,7 +214,7 @@ def verdict_of(high_recall: HighRecallReport) -> str:
     caveat = caveat_of(high_recall)
     promise = f"High recall: {caveat}"
     if not high_recall.reached:
-        return f"{promise} On test it misses {missed(counts)} malignant images ({missed_range(counts)}) {price}."
+        return f"{promise} On test it misses {missed(counts)} malignant images ({missed_range(test)}) {price}."
     if caveat is None:
         promise = (
             f"Chosen on val\u2019s {counted(high_recall.lesions, 'malignant lesion', 'malignant lesions')}, where "
@@ -296,11 +297,12 @@ def reduction_of(threshold: ThresholdDetails) -> str:
 
     Fewer missed cancers are no gain where the point is of no use, or no better than chance.
     """
-    high, default = threshold.high_recall, threshold.default.test.confusion
-    counts, fewer, relative = high.test.confusion, threshold.fn_reduction.fewer_missed, threshold.fn_reduction.relative
+    high, at_half = threshold.high_recall, threshold.default.test
+    default, counts = at_half.confusion, high.test.confusion
+    fewer, relative = threshold.fn_reduction.fewer_missed, threshold.fn_reduction.relative
     if not high.reached or not beats_chance(high.test):
         said = (
-            f"On test the default misses {missed(default)} malignant images ({missed_range(default)}) and calls "
+            f"On test the default misses {missed(default)} malignant images ({missed_range(at_half)}) and calls "
             f"{alarms(default)} benign ones malignant"
         )
         return (
@@ -308,7 +310,7 @@ def reduction_of(threshold: ThresholdDetails) -> str:
             if fewer > 0
             else f"{said}."
         )
-    beside = f"On test high recall misses {missed(counts)} malignant images ({missed_range(counts)})"
+    beside = f"On test high recall misses {missed(counts)} malignant images ({missed_range(high.test)})"
     more = counts.fp - default.fp
     how_many = f"{abs(more)} {'more' if more > 0 else 'fewer'}" if more else "as many"
     price = f"{how_many} benign ones called malignant"

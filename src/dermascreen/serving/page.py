@@ -11,6 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.core.errors import DermascreenError
+from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import BAND, BENIGN, HIGH_RECALL, MALIGNANT, REFER, Point
 from dermascreen.evidence.screening import PREVALENCES, screening
@@ -100,7 +101,7 @@ def operating_point(bundle: Bundle) -> float | None:
     sweep = bundle.sweep
     above = min(int(np.searchsorted(sweep.threshold, threshold - 1e-9)), len(sweep) - 1)
     counts = Confusion(*(int(column[above]) for column in (sweep.tn, sweep.fp, sweep.fn, sweep.tp)))
-    at = screening(counts)[f"{prevalence:g}"]
+    at = screening(counts, bundle.points.tested or Worth(counts.malignant, counts.benign))[f"{prevalence:g}"]
     for column, measure, label in zip(
         st.columns(2), ("missed_per_1000", "false_alarms_per_1000"), ("Cancers missed", "False alarms"), strict=True
     ):

@@ -14,6 +14,7 @@ from dermascreen.core.records import Details, Number, details_file, known, secti
 from dermascreen.evidence.evaluation import SplitReport
 from dermascreen.evidence.external import SiteReport
 from dermascreen.evidence.intervals import CONFIDENCE, main_interval
+from dermascreen.evidence.lesions import Lesions
 from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.operating_points import OperatingPoints
 from dermascreen.evidence.point_reports import (
@@ -28,7 +29,7 @@ from dermascreen.evidence.point_reports import (
     report_point,
     report_source_protocol,
 )
-from dermascreen.evidence.sample import Lesions, Sample
+from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.shortcuts import (
     AucReport,
     BaselineReport,
