@@ -14,7 +14,6 @@ from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.core.tables import write_table
-from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.thresholds import choose_points, shortfalls, sweep
 from dermascreen.evidence.utility import decision_curve
 
@@ -32,12 +31,11 @@ def main() -> None:
             print(sentence)
 
         for name, sample in ((VAL, val), (TEST, test)):
-            rates = sweep(sample.label, sample.probability)
+            rates = sweep(sample)
             write_table(rates[["threshold", "recall", "specificity"]], curve_file("threshold", "sweep", name))
         Sweep.of(rates).write()
         network = Calibration.read().network
-        tested = Worth.of(test.label, test.lesion)
-        write_operating_points(replace(points, network=network, sweep=sha256_of(Sweep.PATH), tested=tested))
+        write_operating_points(replace(points, network=network, sweep=sha256_of(Sweep.PATH)))
         run.tracking.log_artifact(OPERATING_POINTS)
         DecisionCurve.of(decision_curve(test.label, test.probability)).write()
         details = ThresholdDetails.measure(points, val, test, (groups, of_test))

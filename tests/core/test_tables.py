@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Probability, Score, SplitName
+from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Probability, Score, Size, SplitName
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.tables import Meaning, Table, locate, write_table
 
@@ -42,6 +42,30 @@ class Numbers(Table):
     path: Name
     x: Annotated[npt.NDArray[np.float64], Meaning("any number", lambda values: values.notna())]
     label: Label
+
+
+@dataclass(frozen=True)
+class Grown(Table):
+    """A table that once had fewer columns."""
+
+    PATH = Path("data/table.csv")
+
+    path: Name
+    size: Size | None = None
+
+
+def test_a_column_that_older_files_lack_may_be_missing_but_not_be_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("path\na\n")
+    assert Grown.read(file).size is None
+    file.write_text("path,size\na,2.5\n")
+    assert Grown.read(file).size.tolist() == [2.5]
+    file.write_text("path,size\na,-1\n")
+    with pytest.raises(BadTableError, match="has a size that is not a number from 0 on in line 2"):
+        Grown.read(file)
+    file.write_text("size\n2.5\n")
+    with pytest.raises(BadTableError, match="lacks the column 'path'"):
+        Grown.read(file)
 
 
 GOOD = pd.DataFrame(

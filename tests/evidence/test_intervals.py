@@ -26,7 +26,6 @@ from dermascreen.evidence.intervals import (
     share_intervals,
     wilson,
 )
-from dermascreen.evidence.lesions import worth
 from dermascreen.evidence.sample import Sample
 
 
@@ -44,6 +43,12 @@ def test_shares_agree_with_statsmodels(count, n) -> None:
     assert tuple(wilson(count, n, 0.9)) == pytest.approx(proportion_confint(count, n, 0.1, "wilson"))
 
 
+@pytest.mark.parametrize("n", [1, 29, 30, 35, 38, 200, 25 / 11])
+def test_the_ends_of_0_and_1_are_exact(n) -> None:
+    assert wilson(n, n).high == clopper_pearson(n, n).high == 1
+    assert wilson(0, n).low == clopper_pearson(0, n).low == 0
+
+
 def test_no_images_say_nothing() -> None:
     assert clopper_pearson(0, 0) == wilson(0, 0) == Interval(0, 1)
 
@@ -59,12 +64,11 @@ def test_a_share_of_nothing_has_no_interval() -> None:
 def test_a_share_is_of_as_many_lesions_as_its_photographs_count() -> None:
     lesion = np.repeat(np.arange(20), 5)
     hit = lesion >= 2
-    assert share_intervals(hit, lesion) == {"clopper_pearson": clopper_pearson(18, 20)}
-    uneven = np.array([0, 0, 0, 1, 2])
-    assert worth(uneven) == 25 / 11
+    assert tuple(share_intervals(hit, lesion)["clopper_pearson"]) == pytest.approx(tuple(clopper_pearson(18, 20)))
+    uneven, n = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 6]), 0.6 * 0.4 / (6.72 / 100)  # by hand in test_lesions.py
     for method, name in (("clopper_pearson", "beta"), ("wilson", "wilson")):
-        (found,) = share_intervals(uneven == 0, uneven, method).values()
-        assert tuple(found) == pytest.approx(proportion_confint(0.6 * 25 / 11, 25 / 11, 0.05, name))
+        (found,) = share_intervals(uneven > 0, uneven, method).values()
+        assert tuple(found) == pytest.approx(proportion_confint(0.6 * n, n, 0.05, name))
 
 
 @pytest.mark.parametrize("within", [0.2, 1.0])
@@ -81,6 +85,19 @@ def test_the_interval_of_a_share_covers_though_lesions_have_several_photographs(
             covers.append(interval.low <= chance <= interval.high)
     assert np.mean(found) >= 0.95
     assert np.mean(alone) < 0.94
+
+
+def test_it_covers_also_where_lesions_that_are_missed_have_more_photographs() -> None:
+    rng = np.random.default_rng(0)
+    chance, covers = 0.9, []
+    for _ in range(300):
+        hit = rng.random(80) < chance
+        photographs = np.where(hit, 1 + rng.integers(0, 2, 80), 4)
+        lesion = np.repeat(np.arange(80), photographs)
+        (interval,) = share_intervals(hit[lesion], lesion).values()
+        truth = chance * 1.5 / (chance * 1.5 + (1 - chance) * 4)
+        covers.append(interval.low <= truth <= interval.high)
+    assert np.mean(covers) >= 0.95
 
 
 def test_thirteen_misses_of_three_hundred() -> None:

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from sklearn.metrics import f1_score, precision_score
 from statsmodels.stats.proportion import proportion_confint
 
-from dermascreen.evidence.lesions import Worth
+from dermascreen.evidence.lesions import EffectiveSizes
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.screening import Screening, screened, screening
 
@@ -18,7 +18,7 @@ MEASURES = ["ppv", "npv", "f1", "missed_per_1000", "false_alarms_per_1000"]
 
 def of_lesions(counts: Confusion) -> Screening:
     """Where each image shows a lesion of its own."""
-    return screening(counts, Worth(counts.malignant, counts.benign))
+    return screening(counts, EffectiveSizes(counts.malignant, counts.benign))
 
 
 def test_worked_by_hand() -> None:
@@ -65,7 +65,7 @@ def test_the_box_worked_by_hand() -> None:
 
 
 def test_the_box_is_of_as_many_lesions_as_the_images_count() -> None:
-    many = screening(Confusion(tn=160, fp=40, fn=20, tp=180), Worth(malignant=100.0, benign=100.0))["0.03"]
+    many = screening(Confusion(tn=160, fp=40, fn=20, tp=180), EffectiveSizes(recall=100.0, specificity=100.0))["0.03"]
     once = of_lesions(COUNTS)["0.03"]
     for name in MEASURES:
         found, expected = (getattr(one.intervals, name)["clopper_pearson_box"] for one in (many, once))

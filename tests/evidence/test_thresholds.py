@@ -9,7 +9,7 @@ from mapie.risk_control.risks import BinaryRisk
 from scipy.stats import binom
 from sklearn.metrics import f1_score, recall_score
 from statsmodels.stats.proportion import proportion_confint
-from worked_samples import LABEL, PROBABILITY, WORKED, of_classes, single
+from worked_samples import LABEL, WORKED, of_classes, single
 
 from dermascreen.evidence.operating_points import Band, HighRecall, OperatingPoints
 from dermascreen.evidence.point_reports import decided, report_source_protocol
@@ -328,10 +328,12 @@ def test_where_one_threshold_keeps_both_promises_nothing_is_referred() -> None:
 
 
 def test_sweep_runs_from_everything_to_nothing() -> None:
-    table = sweep(LABEL, PROBABILITY)
+    table = sweep(WORKED)
     assert len(table) == 101
-    assert table.columns.tolist() == ["threshold", "recall", "specificity", "tn", "fp", "fn", "tp"]
+    of_counts = ["threshold", "recall", "specificity", "tn", "fp", "fn", "tp"]
+    assert table.columns.tolist() == [*of_counts, "recall_n", "specificity_n"]
     malignant = int(LABEL.sum())
-    assert table.iloc[0].tolist() == [0, 1, 0, 0, len(LABEL) - malignant, 0, malignant]
-    assert table.iloc[100].tolist() == [1, 0, 1, len(LABEL) - malignant, 0, malignant, 0]
+    benign = len(LABEL) - malignant
+    assert table.iloc[0].tolist() == [0, 1, 0, 0, benign, 0, malignant, malignant, benign]
+    assert table.iloc[100].tolist() == [1, 0, 1, benign, 0, malignant, 0, malignant, benign]
     assert table.loc[table["threshold"].eq(0.7), ["recall", "specificity"]].to_numpy().tolist() == [[0.5, 0.75]]

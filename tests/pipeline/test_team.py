@@ -31,7 +31,7 @@ from .conftest import OPEN_GATES, TINY, copy, printed, serving, shell
 
 PAGE = "how-to/team-server.md"
 BUCKET = "dermascreen-team"
-WORKERS, CLONES, EACH = 2, ("ana", "ben"), 6  # in each clone, which is its owner's, and how many runs each makes
+WORKERS, CLONES, EACH = 2, ("ana", "ben"), 4  # in each clone, which is its owner's, and how many runs each makes
 
 
 @dataclass(frozen=True)

@@ -261,13 +261,11 @@ def test_a_split_of_which_a_column_says_nothing_gets_no_words() -> None:
     assert column_of(ColumnCounts(known=40, distinct=40, values={}), "val") == "one of 40 values"
 
 
-def test_what_ranges_of_shares_make_of_photographs_of_one_lesion_is_said() -> None:
-    assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)).endswith(
-        "and are wider where lesions have several."
-    )
-    assert dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30)).endswith(
-        "wider where lesions have several: the 60 test images show 48 lesions."
-    )
+def test_that_ranges_of_shares_count_lesions_is_said() -> None:
+    said = "Ranges of shares count lesions, not photographs"
+    assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)) == f"{said}."
+    shown = dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30))
+    assert shown == f"{said}: the 60 test images show 48."
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:

@@ -17,7 +17,6 @@ from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write
 from dermascreen.artifacts.model.reference import REFERENCE, ReferenceImages
 from dermascreen.artifacts.model.sweep import Sweep
 from dermascreen.evidence.calibration import probability_intervals
-from dermascreen.evidence.lesions import Worth
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.network.export import export
 from dermascreen.network.model import build, save
@@ -46,10 +45,11 @@ def models(tmp_path_factory) -> Path:
     middle = float(1 / (1 + np.exp(-np.median(logit) / 2)))
     high_recall = HighRecall(middle, "the middle", 0.95, 0.9, False, True, 24, None, 45)
     half = Point(0.5, "a half")
-    points = OperatingPoints(half, half, half, high_recall, abstention=None, tested=Worth(malignant=50.0, benign=50.0))
+    points = OperatingPoints(default=half, f1_optimal=half, youden=half, high_recall=high_recall, abstention=None)
     write_operating_points(points, folder / OPERATING_POINTS.name)
     steps, up = np.linspace(0, 1, 101).round(2), np.arange(101)
-    Sweep(steps, tn=up, fp=100 - up, fn=up, tp=100 - up).write(folder / Sweep.PATH.name)
+    sizes = {"recall_n": np.full(101, 50.0), "specificity_n": np.full(101, 50.0)}
+    Sweep(steps, tn=up, fp=100 - up, fn=up, tp=100 - up, **sizes).write(folder / Sweep.PATH.name)
     paths, digests = [f"train/{number}.jpg" for number in range(TRAINED)], [digest_of(one) for one in shown[:TRAINED]]
     images = ReferenceImages(np.array(paths, dtype=object), label[:TRAINED], np.array(digests, dtype=object))
     Reference.build(images, embeddings[:TRAINED], embeddings[TRAINED:], seed=0).write(folder / REFERENCE.name)

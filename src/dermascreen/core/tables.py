@@ -4,10 +4,10 @@ A table is a frozen dataclass with an array for each column. pandas is imported 
 """
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TextIO, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TextIO, TypeAlias, get_args, get_type_hints
 
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.files import replacing
@@ -33,7 +33,8 @@ class Meaning(NamedTuple):
 class Table:
     """Rows of a CSV file: a field for each column, an array of shape (n,), annotated with its Meaning.
 
-    Subclasses give PATH, where the pipeline keeps the table. Other columns of a file are ignored.
+    Subclasses give PATH, where the pipeline keeps the table. Other columns of a file are ignored. A column whose
+    default is None may be missing, as in files of before it was introduced.
     """
 
     PATH: ClassVar[Path]
@@ -42,7 +43,8 @@ class Table:
     def meanings(cls) -> dict[str, Meaning]:
         """The Meaning of each column by its name, in order."""
         hints = get_type_hints(cls, include_extras=True)
-        return {field.name: hints[field.name].__metadata__[0] for field in fields(cls)}
+        either = {name: hint if hasattr(hint, "__metadata__") else get_args(hint)[0] for name, hint in hints.items()}
+        return {field.name: either[field.name].__metadata__[0] for field in fields(cls)}
 
     @classmethod
     def read(cls, path: Path | None = None, splits: Sequence[str] = ()) -> Self:
@@ -64,12 +66,14 @@ class Table:
 
         It has at least one row and all columns, every value passes its column's test, and no path occurs twice.
         """
-        return cls.of(parse_table(file, cls.meanings(), splits))
+        optional = {field.name for field in fields(cls) if field.default is None}
+        return cls.of(parse_table(file, cls.meanings(), splits, optional=optional))
 
     @classmethod
     def of(cls, frame: "pd.DataFrame") -> Self:
-        """The columns of a frame that has them all."""
-        return cls(**{field.name: frame[field.name].to_numpy() for field in fields(cls)})
+        """The columns of a frame that has them all, but for those that may be missing."""
+        here = (field.name for field in fields(cls) if field.default is MISSING or field.name in frame)
+        return cls(**{name: frame[name].to_numpy() for name in here})
 
     def to_frame(self) -> "pd.DataFrame":
         """The same as a DataFrame."""
@@ -111,26 +115,27 @@ def parse_table(
     splits: Sequence[str] = (),
     refused: Mapping[str, str] | None = None,
     *,
+    optional: Collection[str] = (),
     may_be_empty: bool = False,
 ) -> "pd.DataFrame":
     """The CSV table in `file`, with the columns of `meanings` checked; as `Table.parse`.
 
-    Parameters: `refused`, what is wrong with a table that has some other column; `may_be_empty`, whether it may have no
-    row.
+    Parameters: `refused`, what is wrong with a table that has some other column; `optional`, columns that it may lack;
+    `may_be_empty`, whether it may have no row.
     """
     table = _read_csv(file, meanings)
     for column, problem in (refused or {}).items():
         if column in table.columns:
             raise ValueError(problem)
-    missing = [column for column in meanings if column not in table.columns]
+    missing = [column for column in meanings if column not in table.columns and column not in optional]
     if missing:
         raise ValueError(f"lacks the column {missing[0]!r}")
     if table.empty and not may_be_empty:
         raise ValueError("has no row")
     if "path" in meanings and table["path"].duplicated().any():
         raise ValueError(f"holds {table.loc[table['path'].duplicated(), 'path'].iloc[0]} twice")
-    for column, meaning in meanings.items():
-        table[column] = _checked(table[column], meaning)
+    for column in table.columns.intersection(list(meanings)):
+        table[column] = _checked(table[column], meanings[column])
     for split in splits:
         _require_both_classes(table.loc[table["split"].eq(split), "label"], split)
     return table

@@ -1,7 +1,7 @@
 """How far a number can be trusted: confidence intervals, and the paired test of two AUCs.
 
-Photographs of one lesion are not independent, and all intervals here take that into account. Those of a share take
-photographs of one lesion to be alike, as if it were of so many lesions as `worth` says: too wide where they are not.
+Photographs of one lesion are not independent, and all intervals here take that into account. That of a share is the
+binomial one for its `effective_size`, which is at most the number of lesions.
 
 Standard errors and bootstrap samples reflect only the errors that occur in the data. If a score ranks no pair wrongly,
 or only a few, they claim that its AUC is certain: 1.000 to 1.000. So an AUC has DeLong's interval only if at least
@@ -22,7 +22,7 @@ from scipy.special import rel_entr
 from scipy.stats import beta, norm, rankdata
 
 from dermascreen.evidence import resampling
-from dermascreen.evidence.lesions import Lesions, worth
+from dermascreen.evidence.lesions import Flags, Lesions, effective_size, kish_size
 from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.operating_points import HALF, called_malignant
 from dermascreen.evidence.resampling import Measure, Values, lesion_draws
@@ -33,6 +33,7 @@ NOTHING = 1e-9  # of an AUC: a standard error below this is rounding
 FEWEST = 10  # lesions of each class that standard errors and the bootstrap of lesions need
 DELONG, HOEFFDING, LESION_BOOTSTRAP = "delong", "hoeffding", "lesion_bootstrap"  # methods for an AUC's interval
 CLOPPER_PEARSON, WILSON = "clopper_pearson", "wilson"  # methods for a share's interval; Wilson's, at other sites
+BOX = "clopper_pearson_box"  # the method of intervals that rest on those of two rates
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class AucComparison(NamedTuple):
 def clopper_pearson(count: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     """The exact binomial interval of a share (Clopper and Pearson 1934); (0, 1) where `n` is 0.
 
-    `count` of `n` need not be whole: by the beta distribution, as for surveys (Korn and Graubard 1998).
+    By the beta distribution, for which `count` and `n` need not be whole (Korn and Graubard 1998).
     """
     tail = (1 - confidence) / 2
     return Interval(
@@ -126,27 +127,28 @@ def wilson(count: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     squared = float(norm.isf((1 - confidence) / 2)) ** 2
     middle = (count + squared / 2) / (n + squared)
     half = math.sqrt(squared * (count * (1 - count / n) + squared / 4)) / (n + squared)
-    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(
+        low=max(0.0, middle - half) if count > 0 else 0.0,
+        high=min(1.0, middle + half) if count < n else 1.0,
+    )
 
 
 BINOMIAL: dict[str, Callable[[float, float, float], Interval]] = {CLOPPER_PEARSON: clopper_pearson, WILSON: wilson}
 
 
 def share_intervals(
-    hit: npt.NDArray[np.bool_], lesion: Lesions, method: str = CLOPPER_PEARSON, confidence: float = CONFIDENCE
+    hit: Flags, lesion: Lesions, method: str = CLOPPER_PEARSON, confidence: float = CONFIDENCE
 ) -> Intervals:
     """The interval of the share of photographs that are a `hit`, under the name of its method: one of BINOMIAL.
 
-    That of the same share of so many lesions as `worth` says. None where there are no photographs and the share is
+    It is that of the same share of `effective_size` lesions. None where there are no photographs and the share is
     undefined. Parameters: `hit` and `lesion`, each of shape (n,).
     """
-    n = worth(lesion)
+    n = effective_size(hit, lesion)
     return {method: BINOMIAL[method](float(hit.mean()) * n, n, confidence)} if n else {}
 
 
-def rate_intervals(
-    label: Labels, called: npt.NDArray[np.bool_], lesion: Lesions, method: str = CLOPPER_PEARSON
-) -> RateIntervals:
+def rate_intervals(label: Labels, called: Flags, lesion: Lesions, method: str = CLOPPER_PEARSON) -> RateIntervals:
     """95 % `share_intervals` of recall, specificity and precision.
 
     Parameters: `label`, what is `called` malignant, and `lesion`, each of shape (n,).
@@ -248,11 +250,11 @@ def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
 def differ_enough(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> bool:
     """Whether at least FEWEST lesions of each class have one of the `chosen` images; each of shape (n,).
 
-    Where one of them has many more photographs than the others, they count for as many as `worth` says.
+    Where one of them has many more photographs than the others, they count as their `kish_size`.
     """
     for one in (0, 1):
         of_class = lesion[label == one]
-        if worth(of_class[np.isin(of_class, lesion[chosen & (label == one)])]) < FEWEST:
+        if kish_size(of_class[np.isin(of_class, lesion[chosen & (label == one)])]) < FEWEST:
             return False
     return True
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from dermascreen.evidence.lesions import Worth
-
 MALIGNANT, BENIGN, REFER = "malignant", "benign", "refer"  # the decisions
 HALF = 0.5  # the threshold of the point `default`
 HIGH_RECALL = "high_recall"
@@ -77,7 +75,6 @@ class OperatingPoints:
     abstention: Band | None
     network: str | None = None  # sha256 of the exported network whose probabilities they are for; older files lack it
     sweep: str | None = None  # sha256 of the table of all thresholds that was made with them; likewise
-    tested: Worth | None = None  # as how many lesions of each class the test images of that table count; likewise
 
     def __iter__(self) -> Iterator[str]:
         """The names of the points that there are."""

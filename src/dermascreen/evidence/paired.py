@@ -6,11 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from dermascreen.evidence.lesions import Lesions, worth
+from dermascreen.evidence.intervals import Intervals, share_intervals
+from dermascreen.evidence.lesions import Lesions
 
 
 class Errors(NamedTuple):
-    """How many of `n` images each of two models gets wrong, how many only that one, and p-values of no difference."""
+    """How many of `n` images each of two models gets wrong, how many only that one, p-values of no difference, and the
+    intervals of the share that each gets wrong.
+    """
 
     n: int
     first: int
@@ -19,7 +22,8 @@ class Errors(NamedTuple):
     second_alone: int
     p_value: float
     p_by_lesion: float
-    worth: float  # as how many lesions the images count
+    around_first: Intervals
+    around_second: Intervals
 
 
 def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], lesion: Lesions) -> Errors:
@@ -44,7 +48,8 @@ def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], 
         second_alone,
         _of_a_coin(first_alone, second_alone),
         _of_a_coin(int((more > 0).sum()), int((more < 0).sum())),
-        worth(lesion),
+        share_intervals(first, lesion),
+        share_intervals(second, lesion),
     )
 
 

@@ -12,7 +12,7 @@ from dermascreen.evidence.intervals import (
     rate_intervals,
     share_intervals,
 )
-from dermascreen.evidence.lesions import Worth
+from dermascreen.evidence.lesions import EffectiveSizes
 from dermascreen.evidence.metrics import Confusion, Rates, at_threshold, confusion, rates, ratio
 from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, REFER, Band, HighRecall, Point, called_malignant
 from dermascreen.evidence.sample import Sample
@@ -156,7 +156,7 @@ def measured(sample: Sample, point: Point) -> MeasuredRates:
     return MeasuredRates(
         **vars(at),
         intervals=rate_intervals(sample.label, called, sample.lesion),
-        screening=screening(at.confusion, Worth.of(sample.label, sample.lesion)),
+        screening=screening(at.confusion, EffectiveSizes.of(sample.label, called, sample.lesion)),
     )
 
 
@@ -168,6 +168,7 @@ def report_band(band: Band, val: Sample, test: Sample) -> BandReport:
 def decided(sample: Sample, band: Band) -> DecidedRates:
     """How many images the band decides, and how well."""
     decision = band.decide(sample.probability)
+    # Of both, because scikit-learn has no confusion of no images, which is what a band may decide.
     flagged, called = (confusion(sample.label, calls) for calls in (decision != BENIGN, decision == MALIGNANT))
     counts = Confusion(tn=flagged.tn, fp=called.fp, fn=flagged.fn, tp=called.tp)
     rows = decision != REFER

@@ -7,8 +7,8 @@ assumption. A prevalence is taken as known, so an interval does not include its 
 import math
 from dataclasses import dataclass
 
-from dermascreen.evidence.intervals import CONFIDENCE, Interval, Intervals, clopper_pearson
-from dermascreen.evidence.lesions import Worth
+from dermascreen.evidence.intervals import BOX, CONFIDENCE, Interval, Intervals, clopper_pearson
+from dermascreen.evidence.lesions import EffectiveSizes
 from dermascreen.evidence.metrics import Confusion, Rates, rates
 
 PREVALENCES = (0.01, 0.03, 0.1)  # share of malignant lesions among those screened
@@ -73,7 +73,7 @@ def _screened(sensitivity: float, specificity: float, prevalence: float) -> dict
     }
 
 
-def screening(counts: Confusion, images: Worth) -> Screening:
+def screening(counts: Confusion, sizes: EffectiveSizes) -> Screening:
     """`screened` at each of PREVALENCES and at the images' own prevalence, with 95 % intervals where defined.
 
     Sensitivity and specificity are measured on different lesions and so are independent: if each interval contains
@@ -81,10 +81,10 @@ def screening(counts: Confusion, images: Worth) -> Screening:
     measure that rises with both has its minimum and maximum at two opposite corners. A measure that depends on one of
     them needs only that one's 95 % interval.
 
-    Parameters: `counts` of at least one image; `images`, as how many lesions those of each class count.
+    Parameters: `counts` of at least one image; `sizes`, the effective sample sizes of their recall and specificity.
     """
     at = rates(counts)
-    both, one = (_box(at, images, confidence) for confidence in (CONFIDENCE**0.5, CONFIDENCE))
+    both, one = (_box(at, sizes, confidence) for confidence in (CONFIDENCE**0.5, CONFIDENCE))
     own = counts.malignant / counts.total
     report = {}
     for name, prevalence in {**{f"{share:g}": share for share in PREVALENCES}, OWN: own}.items():
@@ -102,14 +102,14 @@ def screening(counts: Confusion, images: Worth) -> Screening:
 
 
 def _known(value: float | None, interval: Interval) -> Intervals:
-    return {} if value is None else {"clopper_pearson_box": interval}
+    return {} if value is None else {BOX: interval}
 
 
-def _box(at: Rates, images: Worth, confidence: float) -> tuple[Interval, Interval]:
+def _box(at: Rates, sizes: EffectiveSizes, confidence: float) -> tuple[Interval, Interval]:
     """The intervals of sensitivity and of specificity."""
     return (
-        clopper_pearson((at.recall or 0) * images.malignant, images.malignant, confidence),
-        clopper_pearson((at.specificity or 0) * images.benign, images.benign, confidence),
+        clopper_pearson((at.recall or 0) * sizes.recall, sizes.recall, confidence),
+        clopper_pearson((at.specificity or 0) * sizes.specificity, sizes.specificity, confidence),
     )
 
 

@@ -18,7 +18,8 @@ import pandas as pd
 from scipy.stats import binom
 from sklearn.metrics import roc_curve
 
-from dermascreen.evidence.metrics import Labels, Scores, at_threshold
+from dermascreen.evidence.lesions import EffectiveSizes
+from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
 from dermascreen.evidence.operating_points import HALF, Band, HighRecall, OperatingPoints, Point, called_malignant
 from dermascreen.evidence.sample import Sample
 
@@ -56,7 +57,7 @@ def choose_points(
     if target_specificity is not None:
         band = choose_band(val, high_recall.threshold, target_specificity, confidence)
     best = best_points(val)
-    return OperatingPoints(**best, high_recall=high_recall, abstention=band, network=None, sweep=None, tested=None)
+    return OperatingPoints(**best, high_recall=high_recall, abstention=band, network=None, sweep=None)
 
 
 def choose_high_recall(
@@ -216,10 +217,15 @@ def best_points(predictions: Sample) -> dict[str, Point]:
     }
 
 
-def sweep(label: Labels, probability: Scores) -> pd.DataFrame:
-    """Recall and specificity at thresholds 0, 0.01, ..., 1, and the counts behind them: tn, fp, fn, tp."""
+def sweep(sample: Sample) -> pd.DataFrame:
+    """Recall and specificity at thresholds 0, 0.01, ..., 1, and what is behind them: tn, fp, fn, tp, and the effective
+    sample sizes recall_n and specificity_n.
+    """
     rows = []
     for threshold in np.linspace(0, 1, 101).round(2):
-        at = at_threshold(label, probability, threshold)
-        rows.append({"threshold": threshold, "recall": at.recall, "specificity": at.specificity, **vars(at.confusion)})
+        called = called_malignant(sample.probability, threshold)
+        at, sizes = rates(confusion(sample.label, called)), EffectiveSizes.of(sample.label, called, sample.lesion)
+        of_rates = {"recall": at.recall, "specificity": at.specificity}
+        effective = {"recall_n": sizes.recall, "specificity_n": sizes.specificity}
+        rows.append({"threshold": threshold, **of_rates, **vars(at.confusion), **effective})
     return pd.DataFrame(rows)

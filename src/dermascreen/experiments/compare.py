@@ -19,10 +19,10 @@ from dermascreen.evidence.intervals import (
     CONFIDENCE,
     Difference,
     Interval,
-    clopper_pearson,
     cluster_bootstrap,
     compare_aucs,
     differ_enough,
+    main_interval,
 )
 from dermascreen.evidence.operating_points import HALF, HIGH_RECALL, OperatingPoints, Point, called_malignant
 from dermascreen.evidence.paired import Errors, compare_errors
@@ -178,10 +178,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
             f"({' to '.join(sorted(ends))})."
         )
     for point, (missed, alarms) in errors.items():
-        ranges = [
-            span(clopper_pearson(count / missed.n * missed.worth, missed.worth), "percent")
-            for count in (missed.first, missed.second)
-        ]
+        ranges = [span(main_interval(around), "percent") for around in (missed.around_first, missed.around_second)]
         sentences.append(
             f"{AT.get(point, 'At the thresholds given')}: of {_images(missed, 'malignant')} A misses {missed.first} "
             f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses')}. "

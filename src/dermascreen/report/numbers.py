@@ -5,6 +5,7 @@ from typing import Protocol
 
 from dermascreen.artifacts.dataset.details import ColumnCounts
 from dermascreen.evidence.intervals import (
+    BOX,
     CLOPPER_PEARSON,
     DELONG,
     HOEFFDING,
@@ -23,7 +24,7 @@ METHODS = {
     HOEFFDING: "Hoeffding\u2019s bound",
     LESION_BOOTSTRAP: "bootstrap of lesions",
     CLOPPER_PEARSON: "exact binomial",
-    "clopper_pearson_box": "exact binomial, of both rates",
+    BOX: "exact binomial, of both rates",
     WILSON: "Wilson",
     NORMAL: "normal",
 }
@@ -127,22 +128,22 @@ def alarms(counts: Confusion) -> str:
 
 
 def missed_range(rates: Measured) -> str:
-    """The interval of the share of malignant images that is missed, what that of the recall leaves of 1."""
+    """1 minus the interval of the recall: that of the share of malignant images that is missed."""
     return span(_complement(rates, "recall"), "percent")
 
 
 def alarms_range(rates: Measured) -> str:
-    """The interval of the share of benign images that is called malignant."""
+    """1 minus the interval of the specificity."""
     return span(_complement(rates, "specificity"), "percent")
 
 
 def most_missed(rates: Measured) -> str:
-    """The upper end of `missed_range`: 14.2 % for 0 of 24."""
+    """The upper end of `missed_range`: 14.2 % for 0 of 24 images of as many lesions."""
     return percent(_complement(rates, "recall").high)
 
 
 def _complement(rates: Measured, measure: str) -> Interval:
-    """What the interval of a rate leaves of 1; all of it where the rate is undefined."""
+    """1 minus the interval of a rate; 0 to 1 where the rate is undefined."""
     intervals: Intervals = getattr(rates.intervals, measure)
     low, high = main_interval(intervals) if intervals else (0.0, 1.0)
     return Interval(1 - high, 1 - low)

@@ -117,10 +117,9 @@ def separation_of(protocol: str) -> str:
 
 
 def dependence_of(test: PartCounts) -> str:
-    """What ranges of shares make of several photographs of a lesion, in a sentence."""
-    what = "Ranges of shares take photographs of one lesion to be alike, and are wider where lesions have several"
-    shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions} lesions"
-    return f"{what}{shown}."
+    """That ranges of shares count lesions, in a sentence."""
+    shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
+    return f"Ranges of shares count lesions, not photographs{shown}."
 
 
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:

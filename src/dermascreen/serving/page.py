@@ -11,7 +11,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.core.errors import DermascreenError
-from dermascreen.evidence.lesions import Worth
+from dermascreen.evidence.intervals import BOX
+from dermascreen.evidence.lesions import EffectiveSizes
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import BAND, BENIGN, HIGH_RECALL, MALIGNANT, REFER, Point
 from dermascreen.evidence.screening import PREVALENCES, screening
@@ -101,13 +102,18 @@ def operating_point(bundle: Bundle) -> float | None:
     sweep = bundle.sweep
     above = min(int(np.searchsorted(sweep.threshold, threshold - 1e-9)), len(sweep) - 1)
     counts = Confusion(*(int(column[above]) for column in (sweep.tn, sweep.fp, sweep.fn, sweep.tp)))
-    at = screening(counts, bundle.points.tested or Worth(counts.malignant, counts.benign))[f"{prevalence:g}"]
+    sizes = sweep.sizes(above)
+    at = screening(counts, sizes or EffectiveSizes(0, 0))[f"{prevalence:g}"]
     for column, measure, label in zip(
         st.columns(2), ("missed_per_1000", "false_alarms_per_1000"), ("Cancers missed", "False alarms"), strict=True
     ):
-        ends = getattr(at.intervals, measure)["clopper_pearson_box"]
+        ends = getattr(at.intervals, measure)[BOX]
         column.metric(f"{label} in 1,000", f"{getattr(at, measure):.1f}", border=True)
-        column.caption(f"95 % interval: {ends.low:.1f} to {ends.high:.1f}")
+        column.caption(
+            f"95 % interval: {ends.low:.1f} to {ends.high:.1f}"
+            if sizes
+            else "This model was made before its files said as how many lesions the test images count: no interval."
+        )
     st.caption(
         f"As on the test images at a threshold of {sweep.threshold[above]:.2f}, if sensitivity and specificity were "
         "the same elsewhere, which they seldom are."

@@ -24,6 +24,7 @@ Whole = Annotated[Wholes, _WHOLE]
 LesionNumber = Annotated[Wholes, _WHOLE]  # equal for photographs of one lesion
 # Written in 32 bits, as the network computes them, and read in 64.
 Score = Annotated[npt.NDArray[Any], Meaning("a number", lambda values: values.abs().lt(np.inf))]
+Size = Annotated[Numbers, Meaning("a number from 0 on", lambda values: values.between(0, np.inf, inclusive="left"))]
 Probability = Annotated[Numbers, _PROBABILITY]  # of malignant
 Flag = Annotated[npt.NDArray[np.bool_], Meaning("True or False", lambda values: values.isin([0, 1]))]
 SourceSplit = Annotated[
