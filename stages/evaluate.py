@@ -25,7 +25,8 @@ def main() -> None:
         shown = splits.part(VAL, TEST)
         for name in (VAL, TEST):
             run.log_dataset(splits.part(name).to_frame(), name, PROCESSED, Splits.PATH)
-        run.tracking.log_tags({TEST_IMAGES: Manifest.read().content_of(splits.part(TEST).path)})
+        manifest = Manifest.read()
+        run.tracking.log_tags({TEST_IMAGES: manifest.content_of(splits.part(TEST).path)})
         predictor = Predictor()
         logit = predictor.logits(images.pixels, images.rows(shown.path), params.tta)
         in_val = shown.split == VAL
@@ -39,7 +40,7 @@ def main() -> None:
         calibration.write()
         predictions = Predictions(
             shown.path, shown.split, shown.label, shown.lesion, logit=logit, uncalibrated=sigmoid(logit),
-            **predictor.probabilities(logit)._asdict(),
+            **predictor.probabilities(logit)._asdict(), sha256=manifest.at(shown.path).sha256,
         )  # fmt: skip
         predictions.write()
         run.tracking.log_artifact(Predictions.PATH)

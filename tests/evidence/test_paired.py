@@ -28,4 +28,5 @@ def test_photographs_of_a_lesion_are_one_trial() -> None:
     found = compare_errors(first, second, np.array([0, 0, 0, 0, 1, 2, 2]))
     assert (found.first_alone, found.second_alone) == (5, 2)
     assert found.p_value == pytest.approx(2 * binom.cdf(2, 7, 0.5))
-    assert found.p_by_lesion == 1  # one lesion each
+    assert (found.first_lesions, found.second_lesions) == (1, 1)
+    assert found.p_by_lesion == 1

@@ -34,3 +34,12 @@ def test_bounds(cases) -> None:
     assert table.loc[everyone, "model"].to_numpy() == pytest.approx(table.loc[everyone, "treat_all"].to_numpy())
     perfect = decision_curve(label, label.astype(float))
     assert perfect["model"].iloc[1:].to_numpy() == pytest.approx(label.mean())
+
+
+@pytest.mark.parametrize(("malignant", "benign"), [(20, 360), (7, 13), (300, 360), (1, 2)])
+def test_to_call_all_malignant_is_to_treat_all(malignant, benign) -> None:
+    label = np.repeat([1, 0], [malignant, benign])
+    curve = decision_curve(label, np.full(len(label), 0.2))
+    called = curve["threshold"] <= 0.2
+    assert curve.loc[called, "model"].tolist() == curve.loc[called, "treat_all"].tolist()
+    assert (curve.loc[~called, "model"] == 0).all()

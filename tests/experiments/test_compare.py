@@ -13,9 +13,11 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from statsmodels.stats.contingency_tables import mcnemar
 
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
+from dermascreen.core.errors import ComparisonError
 from dermascreen.evidence.intervals import compare_aucs, hoeffding
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
-from dermascreen.experiments.compare import compare, errors_at, pair
+from dermascreen.evidence.paired import compare_errors
+from dermascreen.experiments.compare import _shown, compare, errors_at, pair
 
 pytestmark = pytest.mark.usefixtures("files")
 
@@ -76,6 +78,30 @@ def test_differences_are_those_of_scikit_learn() -> None:
 def test_images_are_paired_by_path_and_not_by_row() -> None:
     predictions(1).sample(frac=1, random_state=0).to_csv("shuffled.csv", index=False)
     pd.testing.assert_frame_equal(pair("a.csv", "b.csv", "test"), pair("a.csv", "shuffled.csv", "test"))
+
+
+def test_equal_names_of_other_photographs_are_not_paired() -> None:
+    table = predictions(1)
+    table.assign(sha256=table["path"] + " of one archive").to_csv("one.csv", index=False)
+    table.assign(sha256=table["path"] + " of another").to_csv("other.csv", index=False)
+    with pytest.raises(ComparisonError, match=r"one\.csv and other\.csv are of different data: not the same photo"):
+        pair("one.csv", "other.csv", "test", common=True)
+    for older in ("a.csv", "b.csv"):  # which do not say what their photographs are
+        assert len(pair("one.csv", older, "test")) == 64
+    pd.testing.assert_frame_equal(pair("one.csv", "one.csv", "test"), pair("b.csv", "b.csv", "test"))
+
+
+def test_the_direction_is_that_of_lesions_as_the_test_is() -> None:
+    lesion = np.repeat(np.arange(13), [40, *[1] * 12])
+    first, second = lesion == 0, lesion > 0
+    said = _shown(compare_errors(first, second, lesion), "misses")
+    assert said == "A misses fewer if each lesion counts once (p = 0.003)"
+    assert (
+        _shown(compare_errors(second, first, lesion), "misses")
+        == "A misses more if each lesion counts once (p = 0.003)"
+    )
+    once = np.arange(13)
+    assert _shown(compare_errors(once == 0, once > 0, once), "misses") == "A misses fewer (p = 0.003)"
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
@@ -210,7 +236,7 @@ def test_the_verdict_says_what_was_shown_on_how_many_and_what_may_be(projects, c
         "- No difference in AUC can be shown on 64 images of 32 lesions: A's is lower by 0.052 (from"
     )
     assert said[1].startswith(
-        "- Each at its own high_recall point: of 32 malignant images A misses 0 (0 % to 20.6 %) and B 1 (0 % to "
+        "- Each at its own high_recall point: of 32 malignant images A misses 0 (0 % to 20.6 %) and B 1 (<0.1 % to "
         "25.7 %): no difference can be shown (p = 1.000). Of 32 benign images A calls 20 malignant and B 11: "
         "no difference can be shown (p = 0.065)."
     )
@@ -291,7 +317,7 @@ def test_without_operating_points_the_aucs_alone_are_compared_unless_thresholds_
     main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "100", "--threshold-a", "0.4"])
     said = capsys.readouterr().out
     assert "the given threshold and high_recall       0.4000       0.3000 missed cancers" in said
-    assert "- At the thresholds given: of 32 malignant images A misses" in said
+    assert "- A at the given threshold and B at its own high_recall point: of 32 malignant images A misses" in said
     with pytest.raises(SystemExit, match="2"):
         main(["compare", "a.csv", "b.csv", "--threshold-a", "95%"])
     assert "argument --threshold-a: 95% is not a number from 0 to 1" in capsys.readouterr().err

@@ -85,6 +85,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("metrics/README.md").touch()
     Path("metrics/audit.json").write_text('{"near_dups": 2}')
     Path("metrics/evaluate.json").write_text('{"auc": 0.9}')
+    Path("metrics/of_before.json").write_text('{"auc": 0.8}')  # which no stage writes any more
     return tmp_path
 
 

@@ -304,12 +304,20 @@ def test_a_name_that_no_file_can_have_fails_alone(server) -> None:
 
 def test_a_request_without_a_photograph_is_refused(server) -> None:
     assert [answer["error"] for answer in ask(server, {"path": "", "image": ""})] == ["row 0 is empty"]
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(
-            urllib.request.Request(f"{server}/invocations", b"{", {"Content-Type": "application/json"}), timeout=60
-        )
-    refused.value.close()
-    assert refused.value.code == 400
+    for body, said in (
+        ("{", "JSON"),
+        (
+            '{"dataframe_records": [{"Image": "AAAA"}, {"Image": "BBBB"}]}',
+            "no row has an `image` in base64 or a `path`",
+        ),
+        ('{"inputs": ["AAAA"]}', "no row has an `image` in base64 or a `path`"),
+    ):
+        request = urllib.request.Request(f"{server}/invocations", body.encode(), {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
+        with refused.value as answer:
+            assert answer.code == 400
+            assert said in answer.read().decode()
 
 
 def test_200_requests_from_8_threads(server) -> None:

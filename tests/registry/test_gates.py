@@ -14,7 +14,7 @@ def params(**changes) -> RegistryParams:
 
 
 def test_a_model_that_passes_every_gate() -> None:
-    found = gates(*gated(failed=("symmetry",)), params())
+    found = gates(*gated(failed=("symmetry",)), "official", params())
     assert all(gate.passed for gate in found)
     assert [gate.found for gate in found] == [
         "The network's AUC less that of colour is +0.060, at least +0.010, where more than 0 is asked for.",
@@ -36,10 +36,18 @@ def test_a_model_that_passes_every_gate() -> None:
     ],
 )
 def test_each_gate_stops_a_model(gate, changed, high_recall) -> None:
-    found = gates(*gated(failed=("symmetry",), **high_recall), params(**changed))
+    found = gates(*gated(failed=("symmetry",), **high_recall), "grouped", params(**changed))
     assert [one.passed for one in found] == [number != gate for number in range(4)]
 
 
 def test_the_promise_need_not_be_asked_for() -> None:
     broken = gated(failed=("symmetry",), guaranteed=False, reached=False)
-    assert all(gate.passed for gate in gates(*broken, params(guaranteed_recall=False)))
+    assert all(gate.passed for gate in gates(*broken, "official", params(guaranteed_recall=False)))
+
+
+def test_a_model_that_was_trained_with_near_duplicates_of_test_is_stopped() -> None:
+    [stopped] = [gate for gate in gates(*gated(), "official_with_duplicates", params()) if not gate.passed]
+    assert stopped.found == (
+        "split.protocol official_with_duplicates leaves near-duplicates of test images in train, to measure what that "
+        "is worth and not to be used."
+    )

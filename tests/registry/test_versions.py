@@ -120,7 +120,7 @@ def champion(tmp_path_factory) -> Path:
 def make_light(patch: pytest.MonkeyPatch) -> None:
     """Without DVC, without the weight of a model, and without what is handed over with it."""
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    patch.setattr(registry, "_require_current", lambda _: None)
+    patch.setattr(registry, "_current_lock", lambda _: b"")
     patch.setattr(registry, "complete", lambda *_: None)
     patch.setattr(registry, "BUNDLE", (WEIGHTS, MODEL_CARD))
     patch.setattr(tracking_store, "LOCK_TIMEOUT", 0.1)
@@ -274,6 +274,29 @@ def test_one_that_became_champion_in_the_meantime_is_compared_with(project, monk
     assert now_champion(project) == "2"
     assert "before" not in client(project).get_model_version("dermascreen", "3").tags
     assert client(project).get_model_version("dermascreen", "2").tags["before"] == "1"
+
+
+def test_what_the_pipeline_makes_while_it_is_registered_is_not(project, monkeypatch, capfd) -> None:
+    locks = iter([b"as the gates saw it", b"as it is when its files are copied"])
+    monkeypatch.setattr(registry, "_current_lock", lambda _: next(locks))
+    assert command(capfd, "register") == (
+        1, "",
+        "dermascreen register: not registered, as the pipeline ran again in the meantime; register what it made.\n",
+    )  # fmt: skip
+    assert now_champion(project) == "1"
+    assert len(client(project).search_model_versions("name = 'dermascreen'")) == 1
+
+
+def test_predictions_of_other_photographs_of_the_same_names_are_not_compared(project, capfd) -> None:
+    file = project / "reports/predictions.csv"
+    [kept] = (project / "mlartifacts/models").rglob("predictions.csv")
+    pd.read_csv(kept).assign(sha256="of the champion's").to_csv(kept, index=False)
+    pd.read_csv(file).assign(sha256="of other data").to_csv(file, index=False)
+    code, out, err = command(capfd, "register")
+    assert (code, out) == (1, "")
+    assert "not registered, as it cannot be compared with the champion (" in err
+    assert "version 1 of dermascreen are of different data: not the same photograph is at 0.jpg); give another" in err
+    assert now_champion(project) == "1"
 
 
 def test_a_champion_that_a_server_got_at_the_last_moment_stays(project, monkeypatch, capfd) -> None:

@@ -75,6 +75,16 @@ def test_another_number_is_another_text(path, value, expected, metrics, card) ->
     assert expected in card(metrics)
 
 
+def test_the_name_of_a_column_is_literal_text(metrics, card) -> None:
+    auc = {"roc_auc": 0.7, "intervals": {"roc_auc": {"delong": {"low": 0.65, "high": 0.75}}}}
+    gain = {"difference": 0.01, "low": -0.01, "high": 0.03, "p_value": 0.3}
+    metrics["shortcuts"]["covariates"] = {
+        "columns": ["age ![x](https://example.org/x.png)"], "alone": auc, "together": auc,
+        "picture_adds": gain, "covariates_add": gain,
+    }  # fmt: skip
+    assert "age !\\[x\\](https" in card(metrics)
+
+
 def test_it_says_what_it_is_for_and_what_not(card) -> None:
     drawn = card()
     assert "**Not a medical device.**" in drawn

@@ -261,6 +261,13 @@ def test_a_split_of_which_a_column_says_nothing_gets_no_words() -> None:
     assert column_of(ColumnCounts(known=40, distinct=40, values={}), "val") == "one of 40 values"
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [(0, "0 %"), (0.0004, "<0.1 %"), (0.0006, "0.1 %"), (0.9996, ">99.9 %"), (1, "100 %")]
+)
+def test_a_percentage_is_0_or_100_only_if_it_is(value, said) -> None:
+    assert percent(value) == said.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def test_that_ranges_of_shares_count_lesions_is_said() -> None:
     said = "Ranges of shares count lesions, not photographs"
     assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)) == f"{said}."

@@ -46,6 +46,8 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+WITH_DUPLICATES = "official_with_duplicates"  # the protocol that measures what the leak is worth
+
 
 class Section(BaseModel):
     """A part of params.yaml; unknown keys, missing keys and values of another type are errors."""

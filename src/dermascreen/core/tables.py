@@ -38,6 +38,7 @@ class Table:
     """
 
     PATH: ClassVar[Path]
+    REFUSED: ClassVar[Mapping[str, str]] = {}  # what is wrong with a file that has a column of this name
 
     @classmethod
     def meanings(cls) -> dict[str, Meaning]:
@@ -67,7 +68,7 @@ class Table:
         It has at least one row and all columns, every value passes its column's test, and no path occurs twice.
         """
         optional = {field.name for field in fields(cls) if field.default is None}
-        return cls.of(parse_table(file, cls.meanings(), splits, optional=optional))
+        return cls.of(parse_table(file, cls.meanings(), splits, cls.REFUSED, optional=optional))
 
     @classmethod
     def of(cls, frame: "pd.DataFrame") -> Self:
@@ -79,7 +80,7 @@ class Table:
         """The same as a DataFrame."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        return pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)})
+        return pd.DataFrame({name: column for name, column in vars(self).items() if column is not None})
 
     def write(self, path: Path | None = None) -> None:
         """Write PATH, or another `path`."""
@@ -90,7 +91,7 @@ class Table:
 
     def __getitem__(self, rows: "npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice") -> Self:
         """Some rows: a mask of shape (n,), places, or a slice."""
-        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return type(self)(**{name: None if column is None else column[rows] for name, column in vars(self).items()})
 
     def at(self, paths: Iterable[str]) -> Self:
         """The rows of these paths, in their order; BadTableError where one is missing. For tables with a path."""

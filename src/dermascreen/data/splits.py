@@ -13,7 +13,7 @@ from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.core.errors import ParamsError, TooFewLesionsError
-from dermascreen.core.params import HoldOutParams, SplitParams
+from dermascreen.core.params import WITH_DUPLICATES, HoldOutParams, SplitParams
 
 # What to do where a split has too few lesions.
 FRACTIONS = "change the fractions under split"
@@ -76,7 +76,7 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
     if params.hold_out.column:
         images.loc[split.eq("test") & ~held_out, "split"] = "excluded"
-    if params.protocol == "official_with_duplicates":
+    if params.protocol == WITH_DUPLICATES:
         in_test = images["lesion"].isin(images.loc[source.eq("test"), "lesion"])  # not all lesions of those patients
         images.loc[split.eq("test") & source.eq("train") & in_test, "split"] = "train"
     return Splits.of(images)

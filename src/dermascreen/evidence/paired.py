@@ -21,6 +21,8 @@ class Errors(NamedTuple):
     first_alone: int
     second_alone: int
     p_value: float
+    first_lesions: int  # of which the first gets more photographs wrong than the second
+    second_lesions: int
     p_by_lesion: float
     around_first: Intervals
     around_second: Intervals
@@ -40,6 +42,7 @@ def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], 
     first_alone, second_alone = int((first & ~second).sum()), int((second & ~first).sum())
     _, number = np.unique(lesion, return_inverse=True)
     more = np.bincount(number, weights=first.astype(float) - second)
+    by_lesion = int((more > 0).sum()), int((more < 0).sum())
     return Errors(
         len(first),
         int(first.sum()),
@@ -47,7 +50,8 @@ def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], 
         first_alone,
         second_alone,
         _of_a_coin(first_alone, second_alone),
-        _of_a_coin(int((more > 0).sum()), int((more < 0).sum())),
+        *by_lesion,
+        _of_a_coin(*by_lesion),
         share_intervals(first, lesion),
         share_intervals(second, lesion),
     )

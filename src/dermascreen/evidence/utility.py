@@ -24,7 +24,7 @@ def decision_curve(label: Labels, probability: Scores) -> pd.DataFrame:
         {
             "threshold": THRESHOLDS,
             "model": true_positives - false_positives * odds,
-            "treat_all": label.mean() - (1 - label.mean()) * odds,
+            "treat_all": label.mean() - (1 - label).mean() * odds,  # rounded as the model's, if that treats all
             "treat_none": 0.0,
         }
     )

@@ -40,7 +40,13 @@ MEASURES = {
 }
 DEFAULT = "default"  # beside HIGH_RECALL, the point at which errors are compared
 GIVEN = "the given threshold"  # instead of HIGH_RECALL
-AT = {HIGH_RECALL: f"Each at its own {HIGH_RECALL} point", DEFAULT: f"Both at {HALF}"}  # as the verdict calls them
+AT = {  # as the verdict calls them
+    HIGH_RECALL: f"Each at its own {HIGH_RECALL} point",
+    DEFAULT: f"Both at {HALF}",
+    GIVEN: "At the thresholds given",
+    f"{GIVEN} and {HIGH_RECALL}": f"A at {GIVEN} and B at its own {HIGH_RECALL} point",
+    f"{HIGH_RECALL} and {GIVEN}": f"A at its own {HIGH_RECALL} point and B at {GIVEN}",
+}
 
 Known = OperatingPoints | Point | None  # a model's own points, the threshold given in place of them, or none
 
@@ -76,6 +82,10 @@ def _pair(
             + ("--common compares them on those." if len(shared) else "there is nothing to compare.")
         )
     a, b = a.loc[shared], b.loc[shared]
+    if "sha256" in a and "sha256" in b and (other := shared[a["sha256"] != b["sha256"]]).size:
+        raise ComparisonError(
+            f"{names[0]} and {names[1]} are of different data: not the same photograph is at {other[0]}."
+        )
     differing = shared[a["label"] != b["label"]]
     if len(differing):
         raise ComparisonError(f"{names[0]} and {names[1]} do not agree on the label of {differing[0]}.")
@@ -180,7 +190,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
     for point, (missed, alarms) in errors.items():
         ranges = [span(main_interval(around), "percent") for around in (missed.around_first, missed.around_second)]
         sentences.append(
-            f"{AT.get(point, 'At the thresholds given')}: of {_images(missed, 'malignant')} A misses {missed.first} "
+            f"{AT.get(point, f'At {point}')}: of {_images(missed, 'malignant')} A misses {missed.first} "
             f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses')}. "
             f"Of {_images(alarms, 'benign')} A calls {alarms.first} malignant and B {alarms.second}: "
             f"{_shown(alarms, 'raises')}."
@@ -200,9 +210,11 @@ def _images(errors: Errors, kind: str) -> str:
 def _shown(errors: Errors, does: str) -> str:
     p = p_value(errors.p_by_lesion)
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    if errors.p_by_lesion > 1 - CONFIDENCE or errors.first == errors.second:
+    if errors.p_by_lesion > 1 - CONFIDENCE:
         return f"no difference can be shown ({p})"
-    return f"A {does} {'fewer' if errors.first < errors.second else 'more'} ({p})"
+    fewer = errors.first_lesions < errors.second_lesions
+    agree = errors.first != errors.second and (errors.first < errors.second) == fewer
+    return f"A {does} {'fewer' if fewer else 'more'}{'' if agree else ' if each lesion counts once'} ({p})"
 
 
 def cautions(points: tuple[Known, Known], vals: tuple[set[str], set[str]], split: str) -> list[str]:

@@ -165,8 +165,10 @@ def keep(folder: Path) -> int:
         (made / METRICS).mkdir(parents=True)
         for name in (PARAMS, LOCK):
             _copy_without_places(name, made / name, given)
+        outputs = {path for _, path in Lock.read(Path(LOCK)).outputs}
         for file in METRICS.glob("*.json"):
-            shutil.copyfile(file, made / file)
+            if file.as_posix() in outputs:  # and not of an earlier version of the pipeline
+                shutil.copyfile(file, made / file)
         HeadlineIntervals.of(*details).write(made / HeadlineIntervals.PATH)
         Machine.here().write(made / Machine.PATH)
     print(f"Kept in {folder}, as made on this machine: {Machine.here()}.")

@@ -33,7 +33,7 @@ def pool(sources: list[str]) -> PooledPredictions:
     if experiments:
         _check_params({name: read_experiment_params(name) for name in experiments}, whole=experiments == sources)
     tables = [read_predictions(source, TEST).to_frame().assign(fold=fold) for fold, source in enumerate(sources)]
-    pooled = pd.concat(tables, ignore_index=True)
+    pooled = pd.concat(tables, ignore_index=True, join="inner")
     folds = pooled.groupby("lesion")["fold"]
     leaking = folds.nunique()[lambda count: count > 1]
     if len(leaking):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
 from dermascreen.artifacts.results.details.explanation import ExplainDetails
-from dermascreen.core.params import RegistryParams
+from dermascreen.core.params import WITH_DUPLICATES, RegistryParams
 from dermascreen.report.numbers import counted, percent, signed
 
 
@@ -16,9 +16,16 @@ class Gate(NamedTuple):
 
 
 def gates(
-    shortcuts: ShortcutsDetails, threshold: ThresholdDetails, explain: ExplainDetails, params: RegistryParams
+    shortcuts: ShortcutsDetails,
+    threshold: ThresholdDetails,
+    explain: ExplainDetails,
+    protocol: str,
+    params: RegistryParams,
 ) -> list[Gate]:
-    """The conditions of section `registry` of params.yaml."""
+    """The conditions of section `registry` of params.yaml, and that test is kept apart from training.
+
+    Parameters: `protocol`, of section `split`.
+    """
     name, least = min(shortcuts.baselines.items(), key=lambda item: item[1].low)
     again = shortcuts.reencoded
     checked = [
@@ -33,6 +40,9 @@ def gates(
             f"{signed(-again.low)}), where it may fall by {params.max_reencoded_fall:g}, as measured.",
         ),
     ]
+    if protocol == WITH_DUPLICATES:
+        leak = f"split.protocol {protocol} leaves near-duplicates of test images in train"
+        checked.append(Gate(passed=False, found=f"{leak}, to measure what that is worth and not to be used."))
     high_recall = threshold.high_recall
     if params.guaranteed_recall:
         promised = high_recall.guaranteed and high_recall.reached

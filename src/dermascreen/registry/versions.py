@@ -71,11 +71,12 @@ def register(project: Path, private_key: Path | None = None) -> str:
     params = read_params(project / "params.yaml")
     if private_key is not None:
         key_of(private_key)  # refuses one that cannot sign before anything is done
-    _require_current(project)
+    lock = _current_lock(project)
     passed = gates(
         ShortcutsDetails.read(project / ShortcutsDetails.PATH),
         ThresholdDetails.read(project / ThresholdDetails.PATH),
         ExplainDetails.read(project / ExplainDetails.PATH),
+        params.split.protocol,
         params.registry,
     )
     if not all(gate.passed for gate in passed):
@@ -92,7 +93,13 @@ def register(project: Path, private_key: Path | None = None) -> str:
         with answering(store.uri, NOTHING):
             models = models_tested(Manifest.read(root / Manifest.PATH).content_of(tested), weights)
         _enter_name(store)
-        logged = _logged(store, root, weights, lambda bundle: complete(bundle, root, params, models, private_key))
+
+        def completed(bundle: Path) -> None:
+            if _current_lock(project) != lock:
+                raise ModelError("not registered, as the pipeline ran again in the meantime; register what it made.")
+            complete(bundle, root, params, models, private_key)
+
+        logged = _logged(store, root, weights, completed)
         with alone(store, NOTHING):
             if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
                 verdict = _compared(store, root / Predictions.PATH, params)
@@ -136,7 +143,8 @@ def rollback(project: Path, to: int | None) -> str:
     return f"Version {target} of {NAME} is champion{again}; it was version {now}."
 
 
-def _require_current(project: Path) -> None:
+def _current_lock(project: Path) -> bytes:
+    """dvc.lock, by which what the pipeline made can be told; raises ModelError if that is not up to date."""
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from dvc.lock import LockError  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
@@ -149,6 +157,7 @@ def _require_current(project: Path) -> None:
         raise ModelError(f"{project} is not a DVC project that can be read ({error}).") from None
     if changed:
         raise ModelError(f"{', '.join(sorted(changed))} changed since it ran; run `dvc repro`, then register.")
+    return (project / "dvc.lock").read_bytes()
 
 
 def _compared(store: Store, predictions: Path, params: Params) -> Verdict:
@@ -218,12 +227,16 @@ def _enter_name(store: Store) -> None:
 
 
 def _logged(store: Store, root: Path, weights: str, completed: Callable[[Path], None]) -> "ModelInfo":
-    """Log the model, whose weights have this md5, in a run of its own; `completed` adds to the folder of its files."""
+    """Log the model, whose weights have this md5, in a run of its own.
+
+    Parameters: `completed`, which looks at the copies of its files, and adds to their folder.
+    """
     import mlflow  # noqa: PLC0415
 
     with TemporaryDirectory() as folder:
-        bundle = Path(folder, "bundle")
+        bundle, predictions = Path(folder, "bundle"), Path(folder, Predictions.PATH.name)
         bundle.mkdir()
+        shutil.copy2(root / Predictions.PATH, predictions)
         for file in BUNDLE:
             copy = shutil.copytree if (root / file).is_dir() else shutil.copy2
             copy(root / file, bundle / file.name)
@@ -239,7 +252,7 @@ def _logged(store: Store, root: Path, weights: str, completed: Callable[[Path], 
                 name="model",
                 python_model=str(PACKAGE / "serving/pyfunc.py"),
                 # As addresses: MLflow takes a percent sign in a path for the beginning of a quoted character.
-                artifacts={"bundle": bundle.as_uri(), "predictions": (root / Predictions.PATH).as_uri()},
+                artifacts={"bundle": bundle.as_uri(), "predictions": predictions.as_uri()},
                 code_paths=[str(PACKAGE)],
                 pip_requirements=[f"{package}=={installed(package)}" for package in PACKAGES],
                 signature=_signature(),

@@ -70,8 +70,10 @@ def share(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """A share in percent with one decimal, which is left out where it is 0; never rounded up to 100 %."""
+    """A share in percent with one decimal, which is left out where it is 0; 0 and 100 % only for exactly 0 and 1."""
     text = f"{value:.1%}"
+    if text == "0.0%" and value > 0:
+        return "<0.1\N{NO-BREAK SPACE}%"
     return (
         ">99.9\N{NO-BREAK SPACE}%"
         if text == "100.0%" and value < 1

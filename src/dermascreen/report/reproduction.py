@@ -30,8 +30,9 @@ class Reproduction:
 
     @property
     def yaml(self) -> str:
-        """The parameters as in params.yaml, without the tracking, which changes no result."""
-        return yaml.safe_dump(self.params.model_dump(exclude={"tracking"}), sort_keys=False, allow_unicode=True)
+        """The parameters as in params.yaml, without the tracking and the registry's gates, which change no result."""
+        shown = self.params.model_dump(exclude={"tracking", "registry"})
+        return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
 
 
 def reproduction(params: Params, inputs: Mapping[str, str]) -> Reproduction:

@@ -8,7 +8,7 @@ from dermascreen.artifacts.model.description import IMAGENET, NOTHING, Start
 from dermascreen.artifacts.model.training import TrainDetails
 from dermascreen.artifacts.results.curves import DecisionCurve
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, ThresholdDetails
-from dermascreen.core.params import DataParams, PreprocessParams
+from dermascreen.core.params import WITH_DUPLICATES, DataParams, PreprocessParams
 from dermascreen.evidence.intervals import Intervals, main_interval
 from dermascreen.evidence.metrics import Rates
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
@@ -111,7 +111,7 @@ def signature_of(key: str | None) -> str:
 
 def separation_of(protocol: str) -> str:
     """Whether test is kept apart from training, in a sentence; `protocol` is split.protocol of params.yaml."""
-    if protocol == "official_with_duplicates":
+    if protocol == WITH_DUPLICATES:
         return "Here too: this split leaves near-duplicates in train on purpose, to measure what that leak is worth."
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
@@ -137,7 +137,7 @@ def people_of(audit: AuditDetails, protocol: str) -> str:
     return (
         f"They are of {counted(audit.patients, 'patient', 'patients')} as far as the data tell, and all photographs of "
         "a patient are in one split"
-        f"{', but for the near-duplicates' if protocol == 'official_with_duplicates' else ''}."
+        f"{', but for the near-duplicates' if protocol == WITH_DUPLICATES else ''}."
     )
 
 

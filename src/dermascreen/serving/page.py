@@ -140,8 +140,11 @@ def show(bundle: Bundle, one: Prediction, threshold: float | None) -> None:
     left, right = st.columns(2)
     left.image(enlarge(one.pixels), "As the network sees it", width="stretch", alt="The photograph")
     if one.map is not None:
-        caption = "No region stands out: the map is flat" if one.map.flat else "Where the evidence lay, coarsely"
-        alt = f"The same, coloured where something supported {MALIGNANT if one.decision != BENIGN else BENIGN}"
+        supported = MALIGNANT if one.decision != BENIGN else BENIGN
+        caption = f"Where the evidence for {supported} lay, coarsely"
+        if one.map.flat:
+            caption = "No region stands out: the map is flat"
+        alt = f"The same, coloured where something supported {supported}"
         right.image(marked(one.pixels, one.map.values), caption, width="stretch", alt=alt)
         st.caption(maps_in_words(bundle))
     with st.expander("At each operating point, and the nearest training images"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
@@ -39,7 +40,12 @@ class DermascreenModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """A row for each row of `model_input`, with COLUMNS; unknown values are missing."""
+        """A row for each row of `model_input`, with COLUMNS; unknown values are missing.
+
+        Raises MlflowException, a bad request, if it has neither column: MLflow then hands over no row.
+        """
+        if not {"image", "path"} & set(model_input.columns):
+            raise MlflowException.invalid_parameter_value("no row has an `image` in base64 or a `path`")
         rows = model_input.reindex(columns=["image", "path"]).astype(object)
         photographs = [
             Photograph(f"row {number}", _reader(number, image, path))

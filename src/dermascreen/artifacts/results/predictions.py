@@ -1,12 +1,12 @@
 """What a model predicts for images whose labels are known."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self, TextIO
+from typing import ClassVar, Self
 
 from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Probability, Score, SplitName, Whole
-from dermascreen.core.tables import Table, parse_table
+from dermascreen.core.tables import Table
 from dermascreen.evidence.sample import Sample
 
 PREDICTIONS = Path("reports/predictions.csv")
@@ -20,16 +20,14 @@ class ImagePredictions(Table):
     """The predictions that comparisons need, whichever model made them."""
 
     PATH: ClassVar[Path] = PREDICTIONS
+    REFUSED: ClassVar[Mapping[str, str]] = EARLIER
 
     path: Name
     split: SplitName
     label: Label
     lesion: LesionNumber
     probability: Probability  # of malignant, calibrated; thresholds apply to it
-
-    @classmethod
-    def parse(cls, file: Path | TextIO, splits: Sequence[str] = ()) -> Self:
-        return cls.of(parse_table(file, cls.meanings(), splits, EARLIER))
+    sha256: Name | None = field(default=None, kw_only=True)  # of the photograph's file; older tables lack it
 
     def part(self, split: str) -> Self:
         """The images of a split."""
