@@ -100,7 +100,7 @@ def prediction_cost(network: Network, folder: Path, count: int, batches: list[Te
         calibration=Calibration(temperature=1.0, tta=False),
         intervals=ProbabilityIntervals.of(probability_intervals(labels, logits)),
         points=OperatingPoints(half, half, half, high_recall, None),
-        reference=Reference.build(known, features, features[:200], 0),
+        reference=Reference.build(known, features, features[:200]),
         explanation=Explanation(layer=KIND.layer, variant="grad_cam", checks=[], failed=[]),
     )  # fmt: skip
     none = np.zeros(0, dtype=np.int64)

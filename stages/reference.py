@@ -10,22 +10,22 @@ from dermascreen.artifacts.results.details.reference import ReferenceDetails
 from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.prediction.forward import ForwardPass, embed
-from dermascreen.prediction.reference import Reference, digest_of
+from dermascreen.prediction.reference import Reference, digest_of, draw
 
 
 def main() -> None:
     with stage("reference") as run:
         images, splits = Images.open(), Splits.read(splits=[TRAIN, VAL, TEST])
         network = ForwardPass()
-        rows = {name: images.rows(splits.part(name).path) for name in (TRAIN, VAL, TEST)}
-        embeddings = {name: embed(network, images.pixels, part) for name, part in rows.items()}
         train = splits.part(TRAIN)
+        train = train[draw(train.label, run.params.seed)]
+        rows = {TRAIN: images.rows(train.path), **{name: images.rows(splits.part(name).path) for name in (VAL, TEST)}}
+        embeddings = {name: embed(network, images.pixels, part) for name, part in rows.items()}
         digests = np.array([digest_of(images.pixels[row]) for row in rows[TRAIN]], dtype=object)
         known = ReferenceImages(train.path, train.label, digests)
-        reference = Reference.build(known, embeddings[TRAIN], embeddings[VAL], run.params.seed, sha256_of(EXPORTED))
+        reference = Reference.build(known, embeddings[TRAIN], embeddings[VAL], sha256_of(EXPORTED))
         reference.write()
-        novelty = reference.novelty(reference.distances(embeddings[TEST]))
-        share = float(np.mean(novelty > reference.limit))
+        share = float(np.mean(reference.novelty_of(embeddings[TEST]) > reference.limit))
         run.report(ReferenceDetails(images=len(reference.images), limit=reference.limit, novel_share_test=share))
 
 

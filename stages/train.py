@@ -15,6 +15,7 @@ from dermascreen.core.files import CACHE
 from dermascreen.core.stage import project_root, stage
 from dermascreen.core.tables import write_table
 from dermascreen.core.tracking.run import CHECKPOINTS
+from dermascreen.network.backbones import check_sizes
 from dermascreen.network.export import export, require_export
 from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, load_model, save
@@ -50,6 +51,7 @@ def main() -> None:
         network = build(params.model, params.preprocess)
         require_maps(network, params.explain)
         require_export(network)
+        check_sizes(network.about, params.model.architecture, params.train.image_sizes)
         precision = resolve_precision(params.train.precision, network)
         print(f"train: {in_words(network.description)}; precision {precision}", flush=True)
         if splits.chooses_epoch != VAL:

@@ -10,6 +10,7 @@ from dermascreen.network.backbones import (
     Backbone,
     _grouped,
     check_input,
+    check_sizes,
     fetch_published,
     make_backbone,
     published,
@@ -183,6 +184,13 @@ def test_images_that_are_too_small_are_one_sentence_and_the_network_stays_as_it_
     assert backbone.module.training
     assert not any(module._forward_hooks for module in backbone.module.modules())
     check_input(backbone, "convnext_atto", 32)
+    check_sizes(backbone, "convnext_atto", [])
+    check_sizes(backbone, "convnext_atto", [32, 64])
+    with pytest.raises(
+        ArchitectureError,
+        match=r"convnext_atto does not take images of 8 x 8 pixels \(.*\), which train\.image_sizes has",
+    ):
+        check_sizes(backbone, "convnext_atto", [32, 8])
     assert backbone.module.training
 
 

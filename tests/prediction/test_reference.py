@@ -8,7 +8,7 @@ from dermascreen.artifacts.dataset.images import Images
 from dermascreen.artifacts.model.reference import ReferenceImages
 from dermascreen.core.errors import BadTableError, DermascreenError
 from dermascreen.prediction import reference
-from dermascreen.prediction.reference import QUANTILE, Neighbour, Reference, digest_of, find_pixels
+from dermascreen.prediction.reference import QUANTILE, Neighbour, Reference, digest_of, draw, find_pixels
 
 
 def directions(*degrees: float, length: float = 1.0) -> np.ndarray:
@@ -25,7 +25,7 @@ def images(labels: list[int]) -> ReferenceImages:
 
 @pytest.fixture
 def known() -> Reference:
-    return Reference.build(images([0, 1, 0, 1]), directions(0, 30, 60, 180, length=7.0), directions(10, 20), seed=0)
+    return Reference.build(images([0, 1, 0, 1]), directions(0, 30, 60, 180, length=7.0), directions(10, 20))
 
 
 def test_distances_are_one_minus_the_cosine_whatever_the_length(known) -> None:
@@ -43,7 +43,7 @@ def test_the_nearest_of_a_class_come_in_order(known) -> None:
 def test_the_limit_is_a_quantile_of_val(monkeypatch) -> None:
     monkeypatch.setattr(reference, "K", 2)
     val = directions(0, 10, 20, 25)
-    known = Reference.build(images([0, 1, 0]), directions(0, 30, 120), val, seed=0)
+    known = Reference.build(images([0, 1, 0]), directions(0, 30, 120), val)
     second = 1 - np.cos(np.radians([30, 20, 20, 25]))
     np.testing.assert_allclose(known.novelty(known.distances(val)), second, atol=1e-3)
     assert known.limit == pytest.approx(np.quantile(second, QUANTILE), abs=1e-3)
@@ -51,11 +51,29 @@ def test_the_limit_is_a_quantile_of_val(monkeypatch) -> None:
 
 def test_a_large_training_set_is_drawn_from(monkeypatch) -> None:
     monkeypatch.setattr(reference, "LARGEST", 50)
-    features = directions(*range(200))
-    first, second = (Reference.build(images([0, 1] * 100), features, features, seed=seed) for seed in (0, 0))
-    assert first.images.path.tolist() == second.images.path.tolist()
-    assert len(first.images) == len(first.embeddings) == 50
-    np.testing.assert_allclose(first.embeddings, features[[int(path[:-4]) for path in first.images.path]], atol=1e-3)
+    label = np.array([0, 1] * 100)
+    kept = draw(label, seed=0)
+    assert kept.tolist() == draw(label, seed=0).tolist() == sorted(set(kept.tolist()))
+    assert kept.tolist() != draw(label, seed=1).tolist()
+    assert np.bincount(label[kept]).tolist() == [25, 25]
+    assert draw(label[:50], seed=0).tolist() == list(range(50))
+
+
+@pytest.mark.parametrize("rare", [0, 1])
+def test_the_rarer_class_is_kept_whole(monkeypatch, rare: int) -> None:
+    monkeypatch.setattr(reference, "LARGEST", 50)
+    label = np.where(np.arange(2000) % 500 == 7, rare, 1 - rare)  # four of the rare one
+    kept = draw(label, seed=0)
+    assert len(kept) == 50
+    assert (label[kept] == rare).sum() == 4
+
+
+def test_novelty_is_that_of_all_distances_at_once(known, monkeypatch) -> None:
+    shown = directions(*range(0, 150, 7))
+    at_once = known.novelty(known.distances(shown))
+    for chunk in (1, 4, 64):
+        monkeypatch.setattr(reference, "CHUNK", chunk)
+        np.testing.assert_allclose(known.novelty_of(shown), at_once, atol=1e-6)
 
 
 def test_what_is_written_is_read_back(known, tmp_path) -> None:

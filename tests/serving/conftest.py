@@ -52,7 +52,7 @@ def models(tmp_path_factory) -> Path:
     Sweep(steps, tn=up, fp=100 - up, fn=up, tp=100 - up, **sizes).write(folder / Sweep.PATH.name)
     paths, digests = [f"train/{number}.jpg" for number in range(TRAINED)], [digest_of(one) for one in shown[:TRAINED]]
     images = ReferenceImages(np.array(paths, dtype=object), label[:TRAINED], np.array(digests, dtype=object))
-    Reference.build(images, embeddings[:TRAINED], embeddings[TRAINED:], seed=0).write(folder / REFERENCE.name)
+    Reference.build(images, embeddings[:TRAINED], embeddings[TRAINED:]).write(folder / REFERENCE.name)
     about = Explanation(layer="backbone.layer3", variant="grad_cam", checks=["one", "other"], failed=["other"])
     about.write(folder / Explanation.PATH.name)
     (folder / "MODEL_CARD.md").write_text("# A card\n\nOf a model that has learnt nothing.\n")

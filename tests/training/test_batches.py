@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from small_training import PARAMS, TRAIN, with_params
 
 from dermascreen.core.errors import TrainingError
+from dermascreen.training import batches
 from dermascreen.training.augment import recompress
 from dermascreen.training.batches import Part, Schedule, every_once, loader
 
@@ -135,3 +138,11 @@ def test_the_loader_compresses_what_is_to_learn_and_nothing_else() -> None:
         assert {part.shown for part in schedule} == {shown}
         batch = next(iter(loader(TRAIN, schedule, CPU, augment)))
         assert np.array_equal(batch.pixels.numpy(), TRAIN.pixels[batch.places.numpy()]) != shown
+
+
+def test_a_split_is_copied_to_a_device_piece_by_piece(monkeypatch) -> None:
+    monkeypatch.setattr(batches, "CHUNK", 16)
+    part = dataclasses.replace(TRAIN, rows=TRAIN.rows[::-1])
+    found = batches.resident(part, torch.device("cpu"))
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy(), TRAIN.pixels[::-1])

@@ -25,6 +25,15 @@ def test_an_empty_folder_has_nothing_to_go_on_from_and_leftovers_go(tmp_path) ->
     assert usable(tmp_path / "absent") is None
 
 
+def test_what_was_saved_in_the_midst_of_an_epoch_is_not_gone_on_from(tmp_path) -> None:
+    for name in ("hpc_ckpt_1.ckpt", "hpc_ckpt_2.ckpt"):
+        (tmp_path / name).write_bytes(b"where Slurm ended it")
+    assert usable(tmp_path, leads=False) is None
+    assert len(list(tmp_path.iterdir())) == 2  # which only the process that leads deletes
+    assert usable(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
 def spoil(content: bytes, how: str) -> bytes:
     middle = len(content) // 2
     return {

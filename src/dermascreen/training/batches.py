@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dermascreen.artifacts.dataset.images import CHUNK
 from dermascreen.core.errors import TrainingError
 from dermascreen.core.params import AugmentParams, TrainParams
 from dermascreen.core.threads import cores
@@ -120,7 +121,12 @@ class _Reader(Dataset[Batch]):
         if device.type == "cuda" and not self.augment:
             free, _ = torch.cuda.mem_get_info(device)
             if len(split.rows) * split.pixels[0].nbytes < free * RESIDENT_SHARE:
-                self.resident = torch.from_numpy(split.pixels[split.rows]).to(device)
+                self.resident = torch.empty(
+                    (len(split.rows), *split.pixels.shape[1:]), dtype=torch.uint8, device=device
+                )
+                for start in range(0, len(split.rows), CHUNK):  # without a copy of the whole in the host's memory
+                    chunk = split.pixels[split.rows[start : start + CHUNK]]
+                    self.resident[start : start + CHUNK] = torch.from_numpy(chunk)
 
     def __getitem__(self, part: Part) -> Batch:
         small = (self.split.labels[part.places].astype(np.float32), part.places, part.draws)
@@ -133,6 +139,14 @@ class _Reader(Dataset[Batch]):
         device = self.resident.device  # reached from pinned memory, so that the processor need not wait for the GPU
         labels, places, draws = (one.pin_memory().to(device, non_blocking=True) for one in (labels, places, draws))
         return Batch(self.resident[places], labels, places, draws, part.kept, part.weight)
+
+
+def resident(split: Split, device: torch.device) -> Tensor:
+    """The images of a split in the memory of a device, without a copy of all of them in the processor's."""
+    images = torch.empty((len(split.rows), *split.pixels.shape[1:]), dtype=torch.uint8, device=device)
+    for start in range(0, len(split.rows), CHUNK):
+        images[start : start + CHUNK] = torch.from_numpy(split.pixels[split.rows[start : start + CHUNK]])
+    return images
 
 
 def loader(

@@ -26,13 +26,15 @@ class WholeFiles(TorchCheckpointIO):
             temporary.write_bytes(buffer.getbuffer())
 
 
-def usable(folder: Path) -> Path | None:
-    """The checkpoint in `folder` to continue from, if there is one; deletes what a killed process left half written.
+def usable(folder: Path, *, leads: bool = True) -> Path | None:
+    """The checkpoint in `folder` to continue from, if there is one: that of the last finished epoch.
 
-    Raises CheckpointError for one that cannot be read.
+    Raises CheckpointError for one that cannot be read. The process that `leads` deletes what a killed one left half
+    written, and what Lightning saved in the midst of an epoch because Slurm was about to end it.
     """
-    for remnant in folder.glob(".*.tmp"):
-        remnant.unlink()
+    for pattern in (".*.tmp", "hpc_ckpt_*.ckpt") if leads else ():
+        for remnant in folder.glob(pattern):
+            remnant.unlink(missing_ok=True)
     last = folder / LAST
     if not last.exists():
         return None

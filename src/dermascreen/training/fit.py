@@ -10,6 +10,8 @@ import torch.distributed
 
 from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.model.training import TrainDetails
+from dermascreen.core.arrays import make_array
+from dermascreen.core.errors import CheckpointError
 from dermascreen.core.files import replacing
 from dermascreen.core.params import TrainParams
 from dermascreen.network.memory import keep_freed_memory
@@ -50,7 +52,7 @@ def fit(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with quiet_lightning():
         trainer = make_trainer(params, checkpoints, network)
-        resume = usable(checkpoints)
+        resume = usable(checkpoints, leads=trainer.is_global_zero)
         fitted = _so_far(resume)
         ended = _ended(fitted.epochs, params)
         if fitted.epochs and trainer.is_global_zero:
@@ -74,9 +76,11 @@ def fit(
                 on_epoch=on_epoch,
             )
             if params.frozen_views and trainer.is_global_zero and not classifier.views.exists():
+                if 0 < len(fitted.epochs) < params.frozen_epochs:
+                    raise CheckpointError(classifier.views, "is missing, and was read in the epochs before")
                 with replacing(classifier.views) as temporary:
                     shape = (params.frozen_views, len(train.rows), network.features)
-                    np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+                    make_array(temporary, shape, np.float32)
             device = trainer.strategy.root_device
             loaders = (
                 loader(train, schedule, device, params.augment),

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 import torch.distributed
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric
-from torchmetrics.functional.classification import binary_auroc
 
 from dermascreen.core.errors import TrainingError
 from dermascreen.core.params import TrainParams
@@ -48,7 +48,8 @@ class RocAuc(Metric):
         self.logits[places] = logits.detach().double()
 
     def compute(self) -> Tensor:
-        return binary_auroc(self.logits, self.labels, validate_args=False)
+        auc = roc_auc_score(self.labels.cpu(), self.logits.cpu())  # torchmetrics' in 32 bits may be above 1
+        return torch.tensor(auc, dtype=torch.float32, device=self.logits.device)
 
 
 class Classifier(lightning.LightningModule):

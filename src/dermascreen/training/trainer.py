@@ -40,11 +40,11 @@ def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> 
     shown = sys.stderr.isatty()
     callbacks: list[Callback] = [
         EarlyStopping("val_roc_auc", mode="max", patience=params.patience, check_on_train_epoch_end=True),
-        ModelCheckpoint(
+        MovableCheckpoint(
             checkpoints, BEST.removesuffix(".ckpt"), monitor="val_roc_auc", mode="max", enable_version_counter=False,
             save_on_train_epoch_end=True, save_weights_only=not params.ema,  # the average is in the full state only
         ),
-        ModelCheckpoint(
+        MovableCheckpoint(
             checkpoints, LAST.removesuffix(".ckpt"), enable_version_counter=False, save_on_train_epoch_end=True
         ),
         *([WeightAveraging(multi_avg_fn=functools.partial(moving_average, params.ema))] if params.ema else []),
@@ -58,7 +58,7 @@ def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> 
             strategy=strategy,
             precision=precision,
             max_epochs=params.epochs,
-            default_root_dir=checkpoints,  # where Lightning looks for a checkpoint that it saved for Slurm
+            default_root_dir=checkpoints,  # where Lightning saves one for Slurm, which `usable` deletes
             accumulate_grad_batches=params.accumulate,
             gradient_clip_val=params.gradient_clip or None,
             callbacks=callbacks,
@@ -79,6 +79,18 @@ def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> 
             f"train.nodes is {params.nodes}, but neither torchrun nor Slurm started this; docs/scale.md says how."
         )
     return trainer
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Goes on where its folder was moved to; Lightning's forgets the best score, and takes the next one as best."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(self.dirpath or "", Path(path).name)) if path else path
+
+        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | paths | {"dirpath": self.dirpath, "best_k_models": best})
 
 
 class SyncNorms(TorchSyncBatchNorm):
@@ -120,7 +132,7 @@ def resolve_precision(precision: str | int, network: nn.Module) -> Any:  # noqa:
 
     It is where the device has instructions for it, except for depthwise convolutions on a processor, for which it is
     half as fast as 32 bits. That is decided by the kind of network and not by timing steps, so that a busy machine, or
-    a training that continues, never comes to another result.
+    a training that continues on the same one, never comes to another result.
     """
     if precision == "auto":
         cuda = torch.cuda.is_available()

@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dermascreen.artifacts.dataset.columns import Name
+from dermascreen.core.arrays import make_array
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.tables import Names, Table, locate
 from dermascreen.core.threads import cores
@@ -66,7 +67,7 @@ def write_pixels(file: Path, paths: Names, size: int, read: Callable[[str], Pixe
     Reads with all cores and holds a few hundred images at a time; `name` stands before the progress bar.
     """
     shape = (len(paths), size, size, 3)
-    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = make_array(file, shape, np.uint8)
     with ThreadPoolExecutor(cores()) as pool, tqdm(None, name, len(paths), unit="image", disable=None) as bar:
         for start in range(0, len(paths), CHUNK):
             chunk = list(pool.map(read, paths[start : start + CHUNK]))

@@ -3,6 +3,7 @@
 Coordinates are in pixels of the photograph's field of view, enlarged or reduced until its longer side is `SIDE`.
 """
 
+import tempfile
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dermascreen.core.arrays import reserve
 from dermascreen.core.tables import Names
 from dermascreen.data.lesions.arithmetic import in_plain_threads
 from dermascreen.data.photographs.framing import field_of_view
@@ -80,27 +82,29 @@ def _frame(gray: Gray) -> Mask:
 def extract(root: Path, paths: Names, file: IO[bytes]) -> Features:
     """Take the features of every image with all cores; the descriptors go to `file`, which is mapped into memory."""
     shape = (len(paths), KEYPOINTS)
+    descriptors = np.memmap(file, dtype=np.uint8, mode="w+", shape=(*shape, 128))
+    reserve(file, Path(tempfile.gettempdir()))
     features = Features(
         found=np.zeros(len(paths), dtype=np.intp),
         height=np.zeros(len(paths), dtype=np.intp),
         position=np.zeros((*shape, 2), dtype=np.float32),
         size=np.zeros(shape, dtype=np.float32),
         angle=np.zeros(shape, dtype=np.float32),
-        descriptor=np.memmap(file, dtype=np.uint8, mode="w+", shape=(*shape, 128)),
+        descriptor=descriptors,
     )
 
     def one(row: int) -> None:
         gray, hair, frame = prepare(root / paths[row])
         features.height[row] = len(gray)
         sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=CONTRAST)
-        points, descriptors = sift.detectAndCompute(gray, np.where(hair | frame, 0, 255).astype(np.uint8))
+        points, found = sift.detectAndCompute(gray, np.where(hair | frame, 0, 255).astype(np.uint8))
         count = min(len(points), KEYPOINTS)  # SIFT returns a few more where strengths are equal
         if count:
             features.found[row] = count
             features.position[row, :count] = [point.pt for point in points[:count]]
             features.size[row, :count] = [point.size for point in points[:count]]
             features.angle[row, :count] = [point.angle for point in points[:count]]
-            features.descriptor[row, :count] = roots(np.asarray(descriptors[:count]))
+            features.descriptor[row, :count] = roots(np.asarray(found[:count]))
 
     in_plain_threads(one, range(len(paths)), "features", "image")
     return features
