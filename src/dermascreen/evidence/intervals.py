@@ -247,7 +247,7 @@ def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
     return differ and all(differ_enough(label, lesion, pairs) for pairs in (placed < 1, placed > 0))
 
 
-def differ_enough(label: Labels, lesion: Lesions, chosen: npt.NDArray[np.bool_]) -> bool:
+def differ_enough(label: Labels, lesion: Lesions, chosen: Flags) -> bool:
     """Whether at least FEWEST lesions of each class have one of the `chosen` images; each of shape (n,).
 
     Where one of them has many more photographs than the others, they count as their `kish_size`.

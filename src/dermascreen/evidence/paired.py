@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import binomtest
 
 from dermascreen.evidence.intervals import Intervals, share_intervals
-from dermascreen.evidence.lesions import Lesions
+from dermascreen.evidence.lesions import Flags, Lesions
 
 
 class Errors(NamedTuple):
@@ -28,7 +27,7 @@ class Errors(NamedTuple):
     around_second: Intervals
 
 
-def compare_errors(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], lesion: Lesions) -> Errors:
+def compare_errors(first: Flags, second: Flags, lesion: Lesions) -> Errors:
     """McNemar's exact test (1947) of what `first` and `second` get wrong, and the same test of lesions.
 
     Images that both get right, or both wrong, carry no information; if there is no difference, each model is expected

@@ -19,10 +19,8 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from dermascreen.evidence.intervals import Difference, Intervals, auc_interval, compare_aucs, rate_intervals
-from dermascreen.evidence.lesions import Lesions
+from dermascreen.evidence.lesions import Flags, Lesions
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
-
-Flags = npt.NDArray[np.bool_]  # shape (n,)
 
 SURE = 1e-6  # a probability nearer to 0 or 1 than this is taken as this
 FEWEST = 2  # of each class: with only one image, an AUC is no more than its rank

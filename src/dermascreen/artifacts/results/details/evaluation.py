@@ -14,7 +14,7 @@ from dermascreen.core.records import Details, Number, details_file, known, secti
 from dermascreen.evidence.evaluation import SplitReport
 from dermascreen.evidence.external import SiteReport
 from dermascreen.evidence.intervals import CONFIDENCE, main_interval
-from dermascreen.evidence.lesions import Lesions
+from dermascreen.evidence.lesions import Flags, Lesions
 from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.operating_points import OperatingPoints
 from dermascreen.evidence.point_reports import (
@@ -34,7 +34,6 @@ from dermascreen.evidence.shortcuts import (
     AucReport,
     BaselineReport,
     CovariatesReport,
-    Flags,
     InterventionReport,
     StratumReport,
     report_auc,
