@@ -45,8 +45,10 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     assert lesions["patient"].equals(lesions["lesion"]), "no table names patients"
     assert [*splits] == ["path", "label", "lesion", "split"]
     assert [*predictions] == [
-        "path", "split", "label", "lesion", "probability", "logit", "uncalibrated", "low", "high",
+        "path", "split", "label", "lesion", "probability", "sha256", "logit", "uncalibrated", "low", "high",
     ]  # fmt: skip
+    files = manifest.set_index("path")["sha256"]
+    assert predictions["sha256"].tolist() == files[predictions["path"]].tolist()
     assert len(manifest) == TINY["data.synthetic.images"]
     assert manifest["path"].tolist() == lesions["path"].tolist() == splits["path"].tolist()
     assert all((finished / "data/raw" / path).is_file() for path in manifest["path"])
