@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,19 @@ def test_json_refuses_what_it_does_not_know(number: float, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="Out of range float"):
         write_json({"auc": number}, tmp_path / "metrics.json")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", [None, "source.csv", "temporary"])
+def test_what_a_full_disk_stops_is_named_by_what_was_to_be_written(tmp_path, named) -> None:
+    with pytest.raises(OSError, match="No space left") as raised, replacing(tmp_path / "kept") as temporary:  # noqa: PT012
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        error.filename = str(temporary) if named == "temporary" else named
+        raise error
+    assert raised.value.filename == str(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_read_keeps_its_name(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError) as raised, replacing(tmp_path / "kept"):
+        (tmp_path / "absent").read_bytes()
+    assert raised.value.filename == str(tmp_path / "absent")

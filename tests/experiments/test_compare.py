@@ -91,6 +91,27 @@ def test_equal_names_of_other_photographs_are_not_paired() -> None:
     pd.testing.assert_frame_equal(pair("one.csv", "one.csv", "test"), pair("b.csv", "b.csv", "test"))
 
 
+def test_what_is_not_known_of_the_pairs_is_said(capsys) -> None:
+    table = predictions(1)
+    table.assign(sha256=table["path"]).to_csv("named.csv", index=False)
+    table.assign(sha256=table["path"], lesion=table["lesion"] + 1000).to_csv("renumbered.csv", index=False)
+    table.assign(sha256=table["path"], lesion=range(len(table))).to_csv("apart.csv", index=False)
+
+    def said(first: str, second: str) -> str:
+        main(["compare", first, second, "--draws", "100"])
+        return capsys.readouterr().out
+
+    assert "- B does not say which files were predicted (column sha256), so photographs are" in said(
+        "named.csv", "a.csv"
+    )
+    assert "- A and B do not say which files were predicted" in said("a.csv", "b.csv")
+    for text in (said("named.csv", "named.csv"), said("named.csv", "renumbered.csv")):
+        assert "sha256" not in text
+        assert "do not agree" not in text
+    apart = said("named.csv", "apart.csv")
+    assert "- A and B do not agree on which photographs show one lesion; A's lesions are used." in apart
+
+
 def test_the_direction_is_that_of_lesions_as_the_test_is() -> None:
     lesion = np.repeat(np.arange(13), [40, *[1] * 12])
     first, second = lesion == 0, lesion > 0
@@ -241,7 +262,8 @@ def test_the_verdict_says_what_was_shown_on_how_many_and_what_may_be(projects, c
         "no difference can be shown (p = 0.065)."
     )
     assert said[2].startswith("- Both at 0.5: of 32 malignant images A misses 7")
-    assert len(said) == 3
+    assert said[3].startswith("- A and B do not say which files were predicted")
+    assert len(said) == 4
 
 
 def test_a_model_that_is_better_is_called_so_and_the_other_worse(projects, capsys) -> None:
@@ -312,7 +334,7 @@ def test_without_operating_points_the_aucs_alone_are_compared_unless_thresholds_
     projects(points(0.2), points(0.3))
     main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "100"])
     said = capsys.readouterr().out
-    assert "was chosen on these predictions was found for A, so no errors are compared; --threshold-a and" in said
+    assert "was chosen on these predictions was found for A, so no errors are compared; --threshold-a gives" in said
     assert "missed cancers" not in said
     main(["compare", "a.csv", "b/reports/predictions.csv", "--draws", "100", "--threshold-a", "0.4"])
     said = capsys.readouterr().out

@@ -310,6 +310,7 @@ def test_a_request_without_a_photograph_is_refused(server) -> None:
             '{"dataframe_records": [{"Image": "AAAA"}, {"Image": "BBBB"}]}',
             "no row has an `image` in base64 or a `path`",
         ),
+        ('{"dataframe_split": {"columns": ["image"], "data": []}}', "no row has an `image` in base64 or a `path`"),
         ('{"inputs": ["AAAA"]}', "no row has an `image` in base64 or a `path`"),
     ):
         request = urllib.request.Request(f"{server}/invocations", body.encode(), {"Content-Type": "application/json"})

@@ -34,7 +34,10 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)  # a folder cannot be replaced in one step
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a failed write, such as on a full disk, does not name its file
+        # A failed write, such as on a full disk, names no file, or the one that it copies.
+        named = error.filename
+        if not named or error.errno in (errno.ENOSPC, errno.EDQUOT) or str(named).startswith(str(temporary)):
+            error.filename = str(path)
         raise
     finally:
         _remove(temporary)

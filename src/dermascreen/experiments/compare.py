@@ -242,6 +242,21 @@ def cautions(points: tuple[Known, Known], vals: tuple[set[str], set[str]], split
     return sentences
 
 
+def pairing(first: ImagePredictions, second: ImagePredictions) -> list[str]:
+    """What is not known of the images that both predict, in sentences."""
+    sentences = []
+    if unnamed := [name for name, one in zip("AB", (first, second), strict=True) if one.sha256 is None]:
+        sentences.append(
+            f"{' and '.join(unnamed)} {'does' if len(unnamed) == 1 else 'do'} not say which files were predicted "
+            "(column sha256), so photographs are paired by their paths alone."
+        )
+    a, b = (pd.Series(one.lesion, one.path) for one in (first, second))
+    shared = a.index.intersection(b.index)
+    if (pd.factorize(a[shared])[0] != pd.factorize(b[shared])[0]).any():
+        sentences.append("A and B do not agree on which photographs show one lesion; A's lesions are used.")
+    return sentences
+
+
 def own_points(source: str, threshold: float | None) -> Known:
     """The operating points to compare `source` at: its own, or in place of them the `threshold` that is given."""
     return read_points(source) if threshold is None else Point(threshold, GIVEN)
@@ -264,10 +279,11 @@ def run(wanted: argparse.Namespace) -> int:
     )
     errors = {}
     if points[0] is None or points[1] is None:
-        lacking = " or ".join(name for name, known in zip("AB", points, strict=True) if known is None)
+        lacking = [name for name, known in zip("AB", points, strict=True) if known is None]
+        options = " and ".join(f"--threshold-{name.lower()}" for name in lacking)
         print(
-            f"No operating point that was chosen on these predictions was found for {lacking}, so no errors are "
-            "compared; --threshold-a and --threshold-b give one.\n"
+            f"No operating point that was chosen on these predictions was found for {' or '.join(lacking)}, so no "
+            f"errors are compared; {options} {'gives' if len(lacking) == 1 else 'give'} one.\n"
         )
     else:
         at = _thresholds((points[0], points[1]))
@@ -277,7 +293,8 @@ def run(wanted: argparse.Namespace) -> int:
             "p by lesion counts each lesion once.\n"
         )
     vals = tuple(set(one.part(VAL).path.tolist()) for one in whole)
-    said = [*verdict(table, found, errors), *cautions(points, (vals[0], vals[1]), wanted.split)]
+    doubts = [*pairing(first, second), *cautions(points, (vals[0], vals[1]), wanted.split)]
+    said = [*verdict(table, found, errors), *doubts]
     print("\n".join(["Verdict:", *(f"- {sentence}" for sentence in said)]).replace("\N{NO-BREAK SPACE}", " "))
     return 0
 

@@ -149,6 +149,9 @@ def _current_lock(project: Path) -> bytes:
     from dvc.lock import LockError  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
 
+    lock = project / "dvc.lock"
+    if not lock.exists():
+        raise ModelError("not registered, as the pipeline has not run here; run `dvc repro`, then register.")
     try:
         changed = Repo(str(project)).status(["report"], with_deps=True)
     except LockError:
@@ -157,7 +160,7 @@ def _current_lock(project: Path) -> bytes:
         raise ModelError(f"{project} is not a DVC project that can be read ({error}).") from None
     if changed:
         raise ModelError(f"{', '.join(sorted(changed))} changed since it ran; run `dvc repro`, then register.")
-    return (project / "dvc.lock").read_bytes()
+    return lock.read_bytes()
 
 
 def _compared(store: Store, predictions: Path, params: Params) -> Verdict:

@@ -42,9 +42,9 @@ class DermascreenModel(PythonModel):
     ) -> pd.DataFrame:
         """A row for each row of `model_input`, with COLUMNS; unknown values are missing.
 
-        Raises MlflowException, a bad request, if it has neither column: MLflow then hands over no row.
+        Raises MlflowException, a bad request, if it has no row, or neither column: MLflow then hands over none.
         """
-        if not {"image", "path"} & set(model_input.columns):
+        if model_input.empty or not {"image", "path"} & set(model_input.columns):
             raise MlflowException.invalid_parameter_value("no row has an `image` in base64 or a `path`")
         rows = model_input.reindex(columns=["image", "path"]).astype(object)
         photographs = [

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torch.distributed
 
+from dermascreen.artifacts.dataset.arrays import make_array
 from dermascreen.artifacts.model.description import Description
 from dermascreen.artifacts.model.training import TrainDetails
-from dermascreen.core.arrays import make_array
 from dermascreen.core.errors import CheckpointError
 from dermascreen.core.files import replacing
 from dermascreen.core.params import TrainParams

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
+from dermascreen.artifacts.dataset.arrays import make_array
 from dermascreen.artifacts.dataset.columns import Name
-from dermascreen.core.arrays import make_array
 from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.core.tables import Names, Table, locate
 from dermascreen.core.threads import cores

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dermascreen.core.arrays import reserve
+from dermascreen.artifacts.dataset.arrays import reserve
 from dermascreen.core.tables import Names
 from dermascreen.data.lesions.arithmetic import in_plain_threads
 from dermascreen.data.photographs.framing import field_of_view

@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from dermascreen.core import arrays
-from dermascreen.core.arrays import make_array
+from dermascreen.artifacts.dataset import arrays
+from dermascreen.artifacts.dataset.arrays import make_array
 
 
 def test_an_array_of_zeros_has_all_its_space(tmp_path) -> None:
