@@ -7,11 +7,9 @@ READY := $(VENV)/.ready
 # Python compiles a package when it is first imported, unless it may not write that down, as in many containers.
 COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 
-# Tests run in several processes that share the cores, so each process has one thread. There is one more than cores, as
-# tests wait for servers and for stages.
+# Tests run in several processes that share the cores, so each process has one thread.
 ONE_BY_ONE := OMP_NUM_THREADS=1 python -m pytest
-PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
-PYTEST = $(ONE_BY_ONE) --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+PYTEST := $(ONE_BY_ONE) --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LINT := ruff check && ruff format --check && mypy
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
