@@ -112,7 +112,7 @@ def operating_point(bundle: Bundle) -> float | None:
         column.caption(
             f"95 % interval: {ends.low:.1f} to {ends.high:.1f}"
             if sizes
-            else "This model was made before its files said as how many lesions the test images count: no interval."
+            else "No interval: this model was made before its files said how many lesions its test images count as."
         )
     st.caption(
         f"As on the test images at a threshold of {sweep.threshold[above]:.2f}, if sensitivity and specificity were "
