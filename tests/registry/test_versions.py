@@ -287,6 +287,24 @@ def test_what_the_pipeline_makes_while_it_is_registered_is_not(project, monkeypa
     assert len(client(project).search_model_versions("name = 'dermascreen'")) == 1
 
 
+def test_a_second_comparison_is_not_of_what_the_pipeline_made_since(project, monkeypatch) -> None:
+    now = [b"as the gates saw it"]
+
+    def slowly(*arguments, log=registry._logged):
+        monkeypatch.setattr(registry, "_logged", log)
+        registry.register(project)  # which becomes champion, so that another comparison is needed
+        logged = log(*arguments)
+        now[0] = b"of another run"
+        return logged
+
+    monkeypatch.setattr(registry, "_current_lock", lambda _: now[0])
+    monkeypatch.setattr(registry, "_logged", slowly)
+    with pytest.raises(ModelError, match=r"^not registered, as the pipeline ran again in the meantime"):
+        registry.register(project)
+    assert now_champion(project) == "2"
+    assert len(client(project).search_model_versions("name = 'dermascreen'")) == 2
+
+
 def test_predictions_of_other_photographs_of_the_same_names_are_not_compared(project, capfd) -> None:
     file = project / "reports/predictions.csv"
     [kept] = (project / "mlartifacts/models").rglob("predictions.csv")

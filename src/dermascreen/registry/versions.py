@@ -95,13 +95,13 @@ def register(project: Path, private_key: Path | None = None) -> str:
         _enter_name(store)
 
         def completed(bundle: Path) -> None:
-            if _current_lock(project) != lock:
-                raise ModelError("not registered, as the pipeline ran again in the meantime; register what it made.")
+            _require_unchanged(project, lock)
             complete(bundle, root, params, models, private_key)
 
         logged = _logged(store, root, weights, completed)
         with alone(store, NOTHING):
             if _champion(store, NOTHING) != verdict.champion:  # another one became champion in the meantime
+                _require_unchanged(project, lock)
                 verdict = _compared(store, root / Predictions.PATH, params)
             version = _entered(store, logged, weights, verdict, found=found, models=models)
             if verdict.better:
@@ -161,6 +161,12 @@ def _current_lock(project: Path) -> bytes:
     if changed:
         raise ModelError(f"{', '.join(sorted(changed))} changed since it ran; run `dvc repro`, then register.")
     return lock.read_bytes()
+
+
+def _require_unchanged(project: Path, lock: bytes) -> None:
+    """Raise ModelError if the pipeline has run, or been changed, since its dvc.lock was read."""
+    if _current_lock(project) != lock:
+        raise ModelError("not registered, as the pipeline ran again in the meantime; register what it made.")
 
 
 def _compared(store: Store, predictions: Path, params: Params) -> Verdict:
