@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.cbook import STEP_LOOKUP_MAP
 from reported_models import TRAINING
 from typed import results_of
 
@@ -62,9 +63,9 @@ def test_sensitivity_and_specificity_are_those_at_the_threshold(threshold) -> No
         "sensitivity, test": np.mean(PROBABILITY[LABEL == 1] >= threshold),
         "specificity, test": np.mean(PROBABILITY[LABEL == 0] < threshold),
     }.items():
-        assert drawn[name].get_drawstyle() == "steps-pre"  # between two points the later one's value holds
-        at, value = drawn[name].get_data()
-        assert value[at >= threshold][-1] == expected
+        at, value = STEP_LOOKUP_MAP[drawn[name].get_drawstyle()](*drawn[name].get_data())
+        (level,) = [place for place in range(len(at) - 1) if at[place] > threshold > at[place + 1]]
+        assert value[level] == value[level + 1] == expected
 
 
 def test_each_operating_point_has_a_line_and_a_name() -> None:

@@ -58,7 +58,7 @@ FIGURES = {  # as `draw` names them: a caption, and a description for those who 
         "Binary cross-entropy on train and val against the epoch",
     ),
     "training": (
-        "ROC AUC by epoch; the weights of the best epoch on val are kept.",
+        "ROC AUC by epoch. Val chooses the epoch whose weights are kept, or the images that are set aside for that.",
         "Area under the curve on train and val against the epoch",
     ),
     "decision": (
@@ -203,7 +203,7 @@ def plot_operating_points(
     for split, (label, probability) in curves.items():
         fpr, tpr, threshold = roc_curve(label, probability, drop_intermediate=False)
         at = np.append(np.minimum(threshold, 1.0), 0.0)  # the first, at which nothing is called malignant, is infinite
-        style = _style(split) | {"drawstyle": "steps-pre"}
+        style = _style(split) | {"drawstyle": "steps-post"}  # from the highest threshold down
         axes.plot(at, np.append(tpr, tpr[-1]), **style, label=f"sensitivity, {split}")
         axes.plot(at, 1 - np.append(fpr, fpr[-1]), **style | {"linewidth": 0.9}, label=f"specificity, {split}")
     if abstention:
