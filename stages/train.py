@@ -21,6 +21,7 @@ from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, load_model, save
 from dermascreen.network.weights import in_words
 from dermascreen.training.batches import Split
+from dermascreen.training.checkpoints import locked
 from dermascreen.training.fit import fit, summarise
 from dermascreen.training.module import Epoch
 from dermascreen.training.trainer import resolve_precision
@@ -61,6 +62,7 @@ def main() -> None:
             )
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
         run.tracking.log_tags({CHECKPOINTS: checkpoints.name})
+        lock = locked(checkpoints) if run.leads else None
         began, done = time.monotonic(), itertools.count(1)
         fitted = fit(
             network, part(TRAIN), part(splits.chooses_epoch), params.train,
@@ -79,6 +81,7 @@ def main() -> None:
         run.tracking.log_metrics({"training/seconds": fitted.seconds})
         run.report(summarise(fitted, network.description), {"seconds": round(fitted.seconds, 1)})
     shutil.rmtree(checkpoints)  # now that nothing is left to do that can be interrupted
+    del lock
 
 
 if __name__ == "__main__":

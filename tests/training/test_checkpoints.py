@@ -1,11 +1,12 @@
 import errno
 import resource
+import threading
 
 import pytest
 import torch
 
 from dermascreen.core.errors import CheckpointError
-from dermascreen.training.checkpoints import WholeFiles, read_checkpoint, usable
+from dermascreen.training.checkpoints import WholeFiles, locked, read_checkpoint, usable
 
 CONTENT = {"state_dict": {"weight": torch.arange(4000.0)}}
 
@@ -91,3 +92,27 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path) -> None:
     assert raised.value.filename == str(path)
     assert path.read_bytes() == good
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_whose_names_are_no_text_is_one_sentence(tmp_path, monkeypatch) -> None:
+    WholeFiles().save_checkpoint(CONTENT, tmp_path / "last.ckpt")
+
+    def undecodable(*_: object, **__: object) -> None:
+        b"\xff".decode()
+
+    monkeypatch.setattr(torch, "load", undecodable)
+    with pytest.raises(CheckpointError, match="is not a complete checkpoint"):
+        read_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_a_training_waits_for_another_of_the_same_settings(tmp_path, capsys) -> None:
+    folder, ended = tmp_path / "checkpoints/1", []
+    first = locked(folder)
+    waiting = threading.Thread(target=lambda: ended.append(locked(folder)))
+    waiting.start()
+    waiting.join(0.5)
+    assert not ended
+    first.release()
+    waiting.join(60)
+    assert ended
+    assert capsys.readouterr().out == "train: waits for another training of the same settings and data to end\n"

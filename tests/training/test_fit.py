@@ -151,6 +151,20 @@ def test_a_loss_that_is_not_finite_is_one_sentence_and_the_last_good_epoch_stays
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
+def test_one_logit_that_is_not_finite_is_seen_by_the_end_of_the_epoch(tmp_path) -> None:
+    network = small()
+    steps = itertools.count()
+    healthy = network.forward
+
+    def once(images):
+        logits = healthy(images)
+        return logits.detach() * float("nan") + logits.sum() * 0 if next(steps) == 0 else logits  # no gradient
+
+    network.forward = once
+    with pytest.raises(TrainingError, match=r"The loss is nan in epoch 0; lower train.lr, which is 0\.01\."):
+        train(tmp_path, network)
+
+
 def test_precision_names() -> None:
     assert resolve_precision(32, small()) == "32-true"
     assert resolve_precision("bf16", small()) == "bf16-mixed"

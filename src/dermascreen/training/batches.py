@@ -121,12 +121,7 @@ class _Reader(Dataset[Batch]):
         if device.type == "cuda" and not self.augment:
             free, _ = torch.cuda.mem_get_info(device)
             if len(split.rows) * split.pixels[0].nbytes < free * RESIDENT_SHARE:
-                self.resident = torch.empty(
-                    (len(split.rows), *split.pixels.shape[1:]), dtype=torch.uint8, device=device
-                )
-                for start in range(0, len(split.rows), CHUNK):  # without a copy of the whole in the host's memory
-                    chunk = split.pixels[split.rows[start : start + CHUNK]]
-                    self.resident[start : start + CHUNK] = torch.from_numpy(chunk)
+                self.resident = resident(split, device)
 
     def __getitem__(self, part: Part) -> Batch:
         small = (self.split.labels[part.places].astype(np.float32), part.places, part.draws)

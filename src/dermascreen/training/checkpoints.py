@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from dermascreen.core.errors import CheckpointError
@@ -24,6 +25,21 @@ class WholeFiles(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(buffer.getbuffer())
+
+
+def locked(folder: Path) -> FileLock:
+    """Wait until no other training of the same settings uses `folder`, as one of a queue may, and keep it.
+
+    The lock is released with the last reference to what is returned.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("train: waits for another training of the same settings and data to end", flush=True)
+        lock.acquire()
+    return lock
 
 
 def usable(folder: Path, *, leads: bool = True) -> Path | None:
@@ -49,11 +65,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises CheckpointError for one that is not whole, and PermissionError for one that may not be read.
     """
     try:
-        damaged = zipfile.ZipFile(path).testzip()
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
         content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     except PermissionError:
         raise
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
         raise CheckpointError(path) from None
     if damaged or not isinstance(content, dict) or "state_dict" not in content:
         raise CheckpointError(path)

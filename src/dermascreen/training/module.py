@@ -164,6 +164,7 @@ class Classifier(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         began, self._began = self._began, time.perf_counter()
         self.seconds += self._began - began
+        self._check(self.measures["train_loss"].compute())
         row: Epoch = {"epoch": self.current_epoch, "lr": self.optimizers().param_groups[-1]["lr"]}  # type: ignore[union-attr]
         for name, measure in self.measures.items():
             row[name] = measure.compute().item()
