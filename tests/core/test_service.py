@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -207,3 +208,15 @@ def test_sync_says_what_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     begin(root).close("FINISHED")
     assert sync(root) == "2 runs sent; MLflow has all that was logged."
     assert sync(root) == "Nothing waited; MLflow has all that was logged."
+
+
+def test_what_a_stage_leaves_to_a_process_that_is_starting_is_sent_without_another(root: Path) -> None:
+    run = begin(root)
+    stage = Service(root, run.name)
+    run.close("FINISHED")
+    assert stage.finish(patient=False) is None
+    end = time.monotonic() + 120
+    while journal.entries(root) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not journal.entries(root)
+    assert [run.info.status for run in runs(root)] == ["FINISHED"]

@@ -203,8 +203,9 @@ class _Handler(StreamRequestHandler):
         self.server.clients.add(self)
 
     def handle(self) -> None:
-        with suppress(ConnectionError):  # the stage was killed, or does not wait
+        with suppress(ConnectionError):  # the stage does not wait, but may have sent its request
             self.wfile.write(GREETING)
+        with suppress(ConnectionError):  # the stage was killed, or does not wait for the answer
             for line in self.rfile:
                 request = json.loads(line)
                 with self.server.lock:
