@@ -1,4 +1,5 @@
 import base64
+import getpass
 import json
 import os
 import shutil
@@ -24,8 +25,8 @@ from dermascreen.core.params import Params, read_params, with_changes
 from dermascreen.core.tracking import address, failures, journal, page, sending
 from dermascreen.core.tracking import run as tracking_run
 from dermascreen.core.tracking import store as tracking_store
-from dermascreen.core.tracking.address import store_uri
-from dermascreen.core.tracking.run import Run, _texts, tracked_run
+from dermascreen.core.tracking.address import store_uri, user
+from dermascreen.core.tracking.run import Run, _changes, _texts, tracked_run
 from dermascreen.core.tracking.sending import Answer, Sender
 
 REPOSITORY = Path(__file__).parents[2]
@@ -1081,3 +1082,22 @@ def test_parameters_of_what_is_not_done_are_not_on_a_models_row() -> None:
     }
     texts = _texts(with_changes(params, changes), sections)
     assert (texts["data.table.columns.image"], texts["split.hold_out.values"]) == ("auto", '["A"]')
+
+
+def test_an_address_that_is_none_does_not_keep_a_stage_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://[::1:5000")
+    assert user() == getpass.getuser()
+
+
+def test_a_revision_whose_params_are_in_another_encoding_does_not_keep_a_stage_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    Path("params.yaml").write_bytes("seed: 1 # für\n".encode("latin-1"))
+    subprocess.run(["git", "add", "."], check=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "it"], check=True)
+    Path("params.yaml").write_text("seed: 2 # für\n", encoding="utf-8")
+    assert _changes() == {"seed": 2}

@@ -31,7 +31,10 @@ def store_uri(root: Path) -> str:
 def user() -> str:
     """Who logs: the account at a server, else this machine's user, as MLflow's own functions would say."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    in_address = urlsplit(address).username if address.startswith("http") else None
+    try:
+        in_address = urlsplit(address).username if address.startswith("http") else None
+    except ValueError:  # no address, as the one who sends will report
+        in_address = None
     if account := os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(in_address or ""):
         return account
     try:

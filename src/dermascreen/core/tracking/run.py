@@ -246,7 +246,7 @@ def _provenance(stage: str, revision: str | None) -> dict[str, str]:
 def _git(*arguments: str) -> str | None:
     try:
         return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
