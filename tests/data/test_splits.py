@@ -366,3 +366,14 @@ def test_where_hold_out_leaves_too_few_it_is_named() -> None:
     known = pd.DataFrame({"lesion": "", "patient": "", "site": ["A"] * 39 + ["B"]}, index=pd.Index(manifest.path))
     with pytest.raises(TooFewLesionsError, match=r"or hold out other values with split\.hold_out\."):
         splits.split_images(manifest, lesions, Metadata.of(manifest.path, known), hold_out("site", "A"))
+
+
+def test_what_is_left_of_a_test_is_counted_before_anything_is_trained() -> None:
+    manifest, lesions = make([*range(44)], [0] * 20 + [1] * 20 + [0, 0, 1, 1], ["none"] * 44)
+    patient = lesions.lesion.copy()
+    patient[[20, 21]] = patient[[40, 41]]  # two malignant lesions at A, of patients with benign ones at B
+    site = ["A"] * 40 + ["B"] * 2 + ["A"] * 2
+    known = pd.DataFrame({"lesion": "", "patient": "", "site": site}, index=pd.Index(manifest.path))
+    table = Lesions(lesions.path, lesions.lesion, patient)
+    with pytest.raises(TooFewLesionsError, match="for test: 2 benign and 0 malignant"):
+        splits.split_images(manifest, table, Metadata.of(manifest.path, known), hold_out("site", "B"))

@@ -70,8 +70,6 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     images["split"] = ""
     for name, members in parts.items():
         images.loc[images["lesion"].isin(members.index), "split"] = name
-        if min(_counts(members)) < FEWEST:
-            raise TooFewLesionsError(name, *_counts(members), FEWEST, advice.get(name, of_the_rest))
     split, source = images["split"].copy(), images["source_split"]
     images.loc[split.isin(folders) & source.ne(split), "split"] = "excluded"
     if params.hold_out.column:
@@ -79,6 +77,10 @@ def split_images(manifest: Manifest, lesions: Lesions, metadata: Metadata, param
     if params.protocol == WITH_DUPLICATES:
         in_test = images["lesion"].isin(images.loc[source.eq("test"), "lesion"])  # not all lesions of those patients
         images.loc[split.eq("test") & source.eq("train") & in_test, "split"] = "train"
+    for name in parts:
+        left = images[images["split"].eq(name)].groupby("lesion").agg(label=("label", "max"))
+        if min(_counts(left)) < FEWEST:
+            raise TooFewLesionsError(name, *_counts(left), FEWEST, advice.get(name, of_the_rest))
     return Splits.of(images)
 
 
