@@ -1,6 +1,7 @@
 """Photographs whose class, lesion and patient are told by tables, as people make them."""
 
 import hashlib
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -633,3 +634,52 @@ def test_the_real_parts_keep_all_that_their_tables_say(read, name, benign, malig
 
 def test_the_columns_of_the_parameters_are_the_roles() -> None:
     assert {*TableColumns.model_fields} == {"image", "label", "lesion", "patient", "site", "split"}
+
+
+@pytest.mark.parametrize("failed", ["#N/A", "#NV", "#n/d", "#REF!", "#WERT!", "#NAME?"])
+def test_what_a_failed_formula_leaves_is_blank(failed) -> None:
+    rows = read_rows("t.csv", f"image,lesion\n1,{failed}\n2,#12\n3,#A\n".encode())
+    assert rows.frame["lesion"].tolist() == ["", "#12", "#A"]
+
+
+def test_a_separator_within_quotation_marks_separates_nothing() -> None:
+    rows = read_rows("t.csv", b'image;"age, years";"site, body, side"\n1;2;3\n')
+    assert rows.columns == ["image", "age, years", "site, body, side"]
+
+
+def test_letters_that_macos_takes_apart_are_those_that_others_write(read, give) -> None:
+    taken_apart = [unicodedata.normalize("NFD", name) for name in ("Läsion1.jpg", "Läsion2.jpg")]
+    table = (
+        "image,label,lesion\nLäsion1.jpg,benign,Ä\nLäsion2.jpg,malignant," + unicodedata.normalize("NFD", "Ä") + "\n"
+    )
+    stored = read(give(table, taken_apart))
+    assert set(known(stored, "lesion").values()) == {"Ä"}
+
+
+def test_lesions_that_patients_number_are_one_whatever_their_case(read, give) -> None:
+    numbered = "".join(f"{2 * patient + of}.jpg,nevus,{patient},{of}\n" for patient in range(5) for of in (0, 1))
+    others = "10.jpg,nevus,,L9\n11.jpg,melanoma,,l9\n12.jpg,nevus,0,M\n13.jpg,nevus,0,m\n"
+    table = f"image,diagnosis,patient,lesion\n{numbered}{others}"
+    stored = read(give(table, [f"{number}.jpg" for number in range(14)]))
+    of = known(stored, "lesion")
+    assert of["10.jpg"] == of["11.jpg"] == "L9"
+    assert of["12.jpg"] == of["13.jpg"]
+    assert any(said.startswith("1 lesion has several labels: L9 (") for said in stored.known.sentences)
+
+
+def test_a_copy_of_the_table_beside_the_archive_is_not_a_second_table(read, give, tmp_path) -> None:
+    beside = tmp_path / "tables"
+    beside.mkdir()
+    archive = give(PLAIN)
+    (beside / "copy.csv").write_text(PLAIN.replace("71", "72"))
+    again = f"^{beside}/copy.csv line 2 names the image 1.jpg again, after metadata.csv line 2"
+    with pytest.raises(TableError, match=again):
+        read(archive, files=str(beside))
+    (beside / "copy.csv").write_text(PLAIN)
+    assert read(archive, files=str(beside)).manifest.to_frame().equals(read(archive).manifest.to_frame())
+
+
+@pytest.mark.parametrize("rows", [("1.jpg", "a/1.jpg"), ("a/1.jpg", "1.jpg")])
+def test_the_order_of_rows_does_not_decide_whether_folders_tell_them_apart(read, give, rows) -> None:
+    table = f"image,label\n{rows[0]},benign\n{rows[1]},malignant\n"
+    assert sorted(read(give(table, ["1.jpg", "a/1.jpg"])).manifest.label.tolist()) == [0, 1]

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -32,16 +33,21 @@ def _exact(name: str) -> str:
 
 def folders_of(name: str) -> tuple[str, ...]:
     """The folders in a name, without case."""
-    return tuple(part.casefold() for part in PurePosixPath(name.replace("\\", "/")).parts[:-1])
+    return tuple(_composed(part) for part in PurePosixPath(name.replace("\\", "/")).parts[:-1])
 
 
 def _last(name: str) -> str:
-    return PurePosixPath(name.replace("\\", "/")).name.casefold()
+    return _composed(PurePosixPath(name.replace("\\", "/")).name)
+
+
+def _composed(part: str) -> str:
+    """Without case, and with letters composed, which macOS takes apart."""
+    return unicodedata.normalize("NFC", part).casefold()
 
 
 def _shared(wanted: tuple[str, ...], there: Parts) -> int | None:
     """How many last folders two names share; None if neither ends with the other: a table may name more, or fewer."""
-    folders = tuple(part.casefold() for part in there)
+    folders = tuple(map(_composed, there))
     shared = min(len(wanted), len(folders))
     return shared if wanted[len(wanted) - shared :] == folders[len(folders) - shared :] else None
 

@@ -74,14 +74,13 @@ def identify(rows: Rows) -> tuple[Rows, list[str]]:
     several = lesion[of_both].groupby(lesion[of_both]).transform("size").gt(1)
     patients_of = numbered[of_both].groupby(lesion[of_both]).nunique()
     repeated = patients_of[lesion[of_both][several].unique()]
+    names = rows[LESION].groupby(lesion).transform("first")  # as the table first writes it
+    said = []
     if repeated.gt(1).sum() >= SOME and repeated.gt(1).mean() > MOSTLY:
-        names = (numbered + "/" + rows[LESION]).where(of_both, rows[LESION])
-        return rows.assign(**{LESION: names, PATIENT: numbered}), [
-            "The numbers of lesions begin again in each patient, so a lesion is named by both."
-        ]
-    first_name = rows[LESION].groupby(lesion).transform("first")  # as the table first writes it
-    found = rows.assign(**{LESION: first_name, PATIENT: numbered})
-    return found, [*_contradictions(found, CLASS, "labels"), *_contradictions(found, PATIENT, "patients")]
+        names = (numbered + "/" + names).where(of_both, names)
+        said = ["The numbers of lesions begin again in each patient, so a lesion is named by both."]
+    found = rows.assign(**{LESION: names, PATIENT: numbered})
+    return found, [*said, *_contradictions(found, CLASS, "labels"), *_contradictions(found, PATIENT, "patients")]
 
 
 def _contradictions(rows: Rows, column: str, what: str) -> Iterator[str]:
@@ -129,7 +128,7 @@ def _told_apart_by_folders(meanings: Sequence[Meaning]) -> set[str]:
     for meaning in meanings:
         names = meaning.rows.frame[meaning.roles["image"]].str.casefold().drop_duplicates()
         stems = names.map(stem)
-        found |= {*stems[stems.duplicated() & names.str.contains(r"[/\\]")]}
+        found |= {*stems[stems.duplicated(keep=False) & names.str.contains(r"[/\\]")]}
     return found
 
 

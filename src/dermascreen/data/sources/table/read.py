@@ -1,5 +1,6 @@
 """Photographs and what tables say of them: `data.source: table`."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -140,8 +141,13 @@ def _tables(
     """The tables that name images; and for each other one its name and its columns, in words."""
     wanted = [entry.parts for entry in archive.entries if _is_table(entry)]
     require_bounded(archive, wanted, max_unpacked_gib)
-    tables, unused = [], []
+    tables, unused, seen = [], [], set()
     for name, content in _contents(archive, wanted, beside):
+        if (
+            digest := hashlib.sha256(content).digest()
+        ) in seen:  # the same table again, such as a copy beside the archive
+            continue
+        seen.add(digest)
         if names_images(header := read_header(name, content), params.columns):
             tables.append(read_rows(name, content))
         else:
@@ -158,10 +164,11 @@ def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) ->
         return
     if beside.is_dir():
         folder = Folder(beside)
-        yield from _contents(folder, [entry.parts for entry in folder.entries if _is_table(entry)], None)
+        for name, content in _contents(folder, [entry.parts for entry in folder.entries if _is_table(entry)], None):
+            yield f"{beside}/{name}", content
         return
     try:
-        yield beside.name, beside.read_bytes()
+        yield str(beside), beside.read_bytes()
     except OSError as error:
         said = f"data.table.files: {beside} cannot be read ({error.strerror})"
         raise ArchiveError(f"{said}; give a CSV file, or a folder of them.") from None

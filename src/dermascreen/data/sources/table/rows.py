@@ -3,6 +3,8 @@
 import codecs
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ LARGEST = 2**28  # bytes of a table
 LONGEST_HEADER = 2**17  # bytes in which a table's header ends
 SEPARATORS = ",;\t|"
 BLANK = {"", "-", "--", "?", "n/a", "na", "nan", "none", "null", "unknown", "not available", "missing"}  # no value
+FAILED = re.compile(r"#(n/?[ad]|nv|[^\s#]+[!?])")  # and what spreadsheets write where a formula found none
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def read_header(name: str, content: bytes) -> list[str]:
 def read_rows(name: str, content: bytes) -> CsvTable:
     """The table in the content of a CSV file; raises TableError, which names the file and the line.
 
-    Fields are separated by commas, semicolons, tabs or bars, whichever the header has most of. Text is UTF-8 or UTF-16,
-    with or without a byte-order mark, or else Windows-1252, in which spreadsheets of Western Europe save.
+    Fields are separated by commas, semicolons, tabs or bars, whichever the header has most of. Text is UTF-8, UTF-16
+    with a byte-order mark, or else Windows-1252, in which spreadsheets of Western Europe save.
     """
     if len(content) > LARGEST:
         raise TableError(name, f"is larger than {LARGEST // 2**20} MiB", "leave out columns that are not needed")
@@ -70,13 +73,17 @@ def read_rows(name: str, content: bytes) -> CsvTable:
                 f"{name} line {line}", f"has {len(fields)} fields, where the header has {len(header)}",
                 "complete it, and quote fields that hold the separator",
             )  # fmt: skip
-        rows[line] = ["" if field.casefold() in BLANK else field for field in fields[: len(header)]]
+        rows[line] = ["" if _blank(field) else field for field in fields[: len(header)]]
     if not rows:
         raise TableError(name, "has a header and no rows", "give a table with a row for each image")
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(header), dtype=object)
     return CsvTable(
         name, frame.loc[:, [bool(column) for column in header]]
     )  # a spreadsheet's numbers of rows have no name
+
+
+def _blank(field: str) -> bool:
+    return field.casefold() in BLANK or FAILED.fullmatch(field.casefold()) is not None
 
 
 def _decoded(name: str, content: bytes, *, cut: bool = False) -> str:
@@ -94,14 +101,18 @@ def _decoded(name: str, content: bytes, *, cut: bool = False) -> str:
 
 
 def _parsed(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not empty, without spaces around its fields, and its last line in the file."""
+    """Each row that is not empty, without spaces around its fields, and its last line in the file.
+
+    Letters are composed, as most programs write them: macOS takes those of names apart.
+    """
     if "\0" in text:
         raise TableError(name, "is not text", "save it as CSV in UTF-8")
+    text = unicodedata.normalize("NFC", text)
     first, _, rest = text.lstrip("\r\n").partition("\n")
     skipped = text[: len(text) - len(text.lstrip("\r\n"))].count("\n")
     if first.strip().casefold().startswith("sep=") and len(first.strip()) == len("sep=,"):  # Excel's own first line
         text, skipped, first = rest, skipped + 1, rest.partition("\n")[0]
-    separator = max(SEPARATORS, key=first.count)
+    separator = max(SEPARATORS, key=re.sub(r'"[^"]*"', "", first).count)
     reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=separator, strict=True)
     try:
         for fields in reader:
