@@ -344,3 +344,13 @@ def test_weights_that_are_not_finite_are_refused_before_training(tmp_path) -> No
     torch.save({"conv1.weight": torch.tensor([1.0, float("nan")])}, path)
     with pytest.raises(WeightsError, match=r"broken\.pth holds numbers that are not finite"):
         build(from_weights(path), at(32))
+
+
+def test_weights_that_were_saved_on_a_gpu_are_read_without_one(tmp_path, monkeypatch) -> None:
+    torch.manual_seed(5)
+    state = timm.create_model("convnext_atto").state_dict()
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+    torch.save(state, tmp_path / "atto.pth")
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(tmp_path / "atto.pth", weights_only=True)
+    build(from_weights(tmp_path / "atto.pth", "convnext_atto"), at(64))

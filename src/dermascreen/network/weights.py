@@ -130,7 +130,9 @@ def _only_imagenet(architecture: str, tag: str) -> bool:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         is_torchs = path.suffix != ".safetensors"
-        state: Any = torch.load(path, weights_only=True) if is_torchs else deserialise(path.read_bytes())
+        state: Any = (
+            torch.load(path, weights_only=True, map_location="cpu") if is_torchs else deserialise(path.read_bytes())
+        )
     except FileNotFoundError:
         raise WeightsError(f"model.weights: {path} is neither a file nor one of {', '.join(KNOWN_WEIGHTS)}.") from None
     except Exception as error:  # noqa: BLE001 - torch.load has no one exception for a file that is not its own
