@@ -304,3 +304,10 @@ def test_project_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert project_root() == tmp_path
     monkeypatch.setenv("DVC_ROOT", "..")
     assert project_root() == tmp_path
+    for root in (tmp_path, copy := tmp_path / ".dvc/tmp/exps/standalone/tmp1"):  # of a project in a folder below
+        for folder in (".dvc", "skin"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for root in (tmp_path, copy):
+        monkeypatch.chdir(root / "skin")
+        assert project_root() == tmp_path / "skin"

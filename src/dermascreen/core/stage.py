@@ -71,10 +71,10 @@ class Stage:
         The file is one that dvclive defines.
         """
         if "DVC_ROOT" in os.environ:
-            write_json({"pid": os.getpid(), "step": step}, project_root() / STEP_COMPLETED)
+            write_json({"pid": os.getpid(), "step": step}, _dvc_root() / STEP_COMPLETED)
 
     def clear_step(self) -> None:
-        (project_root() / STEP_COMPLETED).unlink(missing_ok=True)
+        (_dvc_root() / STEP_COMPLETED).unlink(missing_ok=True)
 
 
 def _rounded(number: Number) -> Number:
@@ -83,7 +83,17 @@ def _rounded(number: Number) -> Number:
 
 
 def project_root() -> Path:
-    """The folder that keeps caches and the MLflow store: DVC's root, also from inside a temporary experiment copy."""
+    """The folder that keeps caches and the MLflow store: the one with dvc.yaml, also from inside an experiment's copy.
+
+    It may lie below DVC's root, and a copy is of all that is below that.
+    """
+    here, root = Path.cwd(), _dvc_root()
+    own = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+    return root / here.relative_to(own) if "DVC_ROOT" in os.environ else here
+
+
+def _dvc_root() -> Path:
+    """The folder of the DVC repository that runs the stage; that of the original, for an experiment's copy."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
