@@ -24,12 +24,19 @@ help: ## List what make can do
 
 setup: $(READY) ## Make .venv from requirements.lock
 
+# Its programs begin with this folder's path, so in a project that was moved or copied it is made anew.
+ifneq ($(shell cat $(READY) 2> /dev/null),$(shell pwd -P))
+$(READY): elsewhere
+endif
+.PHONY: elsewhere
+
 $(READY): requirements.lock $(filter .uv/bin/uv,$(UV))
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else f"{sys.executable} is Python {sys.version.split()[0]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
+	@if [ -e $@ ] && [ "$$(cat $@)" != "$$(pwd -P)" ]; then rm -rf $(VENV); fi
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
 	$(UV) pip sync --python $(VENV) --require-hashes $(COMPILE) requirements.lock
 	$(UV) pip install --python $(VENV) --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@pwd -P > $@
 
 .uv/bin/uv: requirements-uv.lock
 	$(PYTHON) -m venv .uv
