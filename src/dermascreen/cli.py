@@ -26,6 +26,7 @@ SOME_FAILED = 3
 LOCAL = "127.0.0.1"
 PORT = 8501
 UI_PORT = 5000
+LAST_PORT = 65535
 FEWEST_DRAWS = 100  # of fewer, the percentiles of 95 % are one or two draws
 POOLED = Path("reports/pooled_predictions.csv")
 ABLATION = Path("reports/ablation.csv")
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
     app = command("app", "Open a page on this machine that predicts photographs", _app)
     app.add_argument("--host", default=LOCAL, help="the address to listen at (default: this machine alone)")
-    app.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+    app.add_argument("--port", type=_port, default=PORT, help=f"default: {PORT}")
 
     _add_experiments(command)
     return parser
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_experiments(command: Callable[..., argparse.ArgumentParser]) -> None:
     """The commands for runs and experiments, and for projects as a whole."""
     ui = command("ui", "Show this project's runs in MLflow's page, on this machine alone", _ui, uses_model=False)
-    ui.add_argument("--port", type=int, default=UI_PORT, help=f"default: {UI_PORT}")
+    ui.add_argument("--port", type=_port, default=UI_PORT, help=f"default: {UI_PORT}")
     command("sync", "Send to MLflow what stages logged while it could not be reached", _sync, uses_model=False)
 
     compare = command("compare", "Compare two models on the same images", _compare, uses_model=False)
@@ -182,6 +183,12 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is not a port from 1 to {LAST_PORT}")
+    return int(text)
 
 
 def _predict(wanted: argparse.Namespace) -> int:

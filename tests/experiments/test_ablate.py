@@ -199,3 +199,17 @@ def test_a_broken_table_of_its_own_is_not_for_the_pipeline_to_make(tmp_path) -> 
         read_runs(tmp_path / "runs.csv")
     assert str(error.value).startswith(f"{tmp_path / 'runs.csv'} lacks the column '")
     assert str(error.value).endswith("'; correct it, or let --table name another file.")
+
+
+@pytest.mark.usefixtures("project")
+def test_each_run_is_on_one_device_whatever_the_project_says(monkeypatch) -> None:
+    override_params(Path("params.yaml"), {"train.devices": 2})
+    real, devices = ablate.measure, []
+
+    def measure(params, *arguments):
+        devices.append(params.train.devices)
+        return real(params, *arguments)
+
+    monkeypatch.setattr(ablate, "measure", measure)
+    main(["ablate", "--seeds", "1", "train.ema=0.5"])
+    assert devices == [1, 1]

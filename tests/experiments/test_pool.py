@@ -128,3 +128,10 @@ def test_experiments_that_are_not_the_folds_of_one_model_are_refused(monkeypatch
     monkeypatch.setattr(module, "read_experiment_params", by_name.__getitem__)
     with pytest.raises(FoldsError, match=problem):
         pool([*by_name])
+
+
+def test_a_revision_without_a_fold_is_one_sentence(folds, monkeypatch) -> None:
+    monkeypatch.setattr(module, "read_experiment_params", lambda _: {"split": {"val_fraction": 0.2}})
+    monkeypatch.setattr(module, "is_file", lambda _: False)
+    with pytest.raises(FoldsError, match=r"^0\.csv has no split\.fold among its parameters, so it is not a fold\.$"):
+        pool(folds)

@@ -266,6 +266,14 @@ def test_a_search_begins_from_parameters_that_are_committed(monkeypatch) -> None
         search(LR, trials=1)
 
 
+def test_a_search_outside_of_a_git_repository_is_one_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(SearchError, match=r"^a search needs a Git repository with a commit; "):
+        tune._uncommitted()
+
+
 def test_a_worker_that_was_taken_for_dead_does_not_speak_up_again(monkeypatch, capsys) -> None:
     def bury(trial, *_) -> None:
         if trial.number < 2:

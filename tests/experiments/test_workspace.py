@@ -22,3 +22,14 @@ def test_photographs_of_the_project_are_not_copied_and_those_of_the_workspace_st
     (made / "data/tables/mine.csv").touch()
     make_workspace(made, {}, project / "params.yaml")
     assert (made / "data/tables/mine.csv").exists()
+
+
+def test_hooks_that_are_for_all_repositories_do_not_stop_a_workspace(tmp_path, monkeypatch) -> None:
+    hook = tmp_path / "hooks/commit-msg"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    (tmp_path / "gitconfig").write_text(f"[core]\n\thooksPath = {hook.parent}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    make_workspace(tmp_path / "made", {})
+    assert (tmp_path / "made/.git/HEAD").exists()

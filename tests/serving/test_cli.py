@@ -27,6 +27,7 @@ from dermascreen.core.tracking.address import store_uri
 from dermascreen.core.tracking.store import open_store
 from dermascreen.prediction.forward import predict_logits
 from dermascreen.serving import runs
+from dermascreen.serving.address import page_at
 from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
 
 
@@ -189,7 +190,13 @@ def test_a_mistake_is_one_sentence(capsys, models, tmp_path, monkeypatch, argume
     assert not (tmp_path / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "--json", "--csv", "a.jpg"], ["guess"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["predict"], ["predict", "--json", "--csv", "a.jpg"], ["guess"],
+        ["app", "--port", "0"], ["ui", "--port", "65536"], ["ui", "--port", "http"],
+    ],
+)  # fmt: skip
 def test_what_cannot_be_understood_ends_with_2(capsys, arguments) -> None:
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
@@ -268,6 +275,26 @@ def test_runs_of_no_project_are_one_sentence_and_nothing_is_made(tmp_path, monke
         assert (code, out) == (1, "")
         assert err == f"dermascreen {command}: {tmp_path} {said}; run the command in the folder of a project.\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("http://there:5000", "names a server, which shows its runs itself"),
+        ("databricks://mine", "is databricks://mine, "),
+    ],
+)
+def test_a_store_that_has_a_page_of_its_own_gets_no_other(tmp_path, monkeypatch, capsys, place, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    code, out, err = run(capsys, "ui", "--port", free_port())
+    assert (code, out) == (1, "")
+    assert err.startswith(f"dermascreen ui: MLFLOW_TRACKING_URI {said}")
+
+
+def test_an_address_is_one_that_a_browser_opens() -> None:
+    assert page_at("127.0.0.1", 5000) == "http://127.0.0.1:5000"
+    assert page_at("::1", 5000) == "http://[::1]:5000"
 
 
 def test_the_page_of_runs_is_of_the_store_here_also_where_the_project_was_moved(tmp_path, monkeypatch, capsys) -> None:

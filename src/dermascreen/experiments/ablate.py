@@ -141,8 +141,11 @@ def _alone() -> Iterator[None]:
 
 
 def run(given: argparse.Namespace) -> int:
-    """`dermascreen ablate`: train what is missing, and print the comparison."""
-    base = read_params()
+    """`dermascreen ablate`: train what is missing, each run on one device, and print the comparison.
+
+    Lightning starts the processes of further devices by the same command line, and each would be an ablation.
+    """
+    base = with_changes(read_params(), {"train.devices": 1, "train.nodes": 1})
     settings: Mapping[str, Params] = {
         BASE: base, **{change: with_changes(base, parse_change(change)) for change in given.changes}
     }  # fmt: skip

@@ -46,6 +46,9 @@ def pool(sources: list[str]) -> PooledPredictions:
 
 
 def _check_params(params: dict[str, dict[str, Any]], whole: bool) -> None:
+    for name, found in params.items():
+        if not {"fold", "folds"} <= found.get("split", {}).keys():
+            raise FoldsError(f"{name} has no split.fold among its parameters, so it is not a fold.")
     folds = {name: found["split"].pop("fold") for name, found in params.items()}
     (name, first), *others = params.items()
     count = first["split"]["folds"]

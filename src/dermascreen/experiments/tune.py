@@ -149,7 +149,10 @@ def _experiments() -> set[str]:
 
 
 def _uncommitted() -> bool:
-    """Whether params.yaml differs from the one that experiments start from."""
+    """Whether params.yaml differs from the one that experiments start from; raises SearchError where none is."""
+    known = ["git", "rev-parse", "--quiet", "--verify", "HEAD"]
+    if subprocess.run(known, check=False, capture_output=True).returncode:
+        raise SearchError("a search needs a Git repository with a commit; run `git init`, and commit the project.")
     command = ["git", "diff", "--quiet", "HEAD", "--", "params.yaml"]
     return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 1
 

@@ -21,7 +21,10 @@ SHIPPED = (
     *(f"{place}/{file}" for place in PLACES for file in (".gitignore", "README.md")), "models/.gitignore",
     "reports/.gitignore", "reports/details/.gitignore", "requirements.lock",
 )  # fmt: skip
-IDENTITY = {"user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false"}
+IDENTITY = {
+    "user.name": "dermascreen", "user.email": "dermascreen@localhost", "commit.gpgsign": "false",
+    "core.hooksPath": os.devnull,  # hooks for all repositories, as companies have, are not for these commits
+}  # fmt: skip
 
 
 def require_workspace(folder: Path) -> None:

@@ -6,6 +6,11 @@ import socket
 from dermascreen.core.errors import InputError
 
 
+def page_at(host: str, port: int) -> str:
+    """The address of a page that is served at `host` and `port`; an IPv6 host stands in brackets."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def require_free(host: str, port: int) -> None:
     """Raise InputError if nothing can listen there, before a model is read and an address is printed."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from streamlit.web import bootstrap
 
 from dermascreen.registry.files import located
-from dermascreen.serving.address import require_free
+from dermascreen.serving.address import page_at, require_free
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import PhotographPredictor
 
@@ -43,6 +43,6 @@ def serve(model: str, host: str, port: int) -> int:
     predictor_of(model)
     options = {**OPTIONS, "server.address": host, "server.port": port}
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options.items()})
-    print(f"Open http://{host}:{port} in a browser; Ctrl-C ends.", flush=True)
+    print(f"Open {page_at(host, port)} in a browser; Ctrl-C ends.", flush=True)
     bootstrap.run(str(PAGE), False, [model], {})
     return 0

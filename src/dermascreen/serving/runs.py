@@ -16,7 +16,7 @@ from dermascreen.core.tracking.address import database_file, store_uri
 from dermascreen.core.tracking.failures import answering
 from dermascreen.core.tracking.page import runs_address
 from dermascreen.core.tracking.relocation import move_in
-from dermascreen.serving.address import require_free
+from dermascreen.serving.address import page_at, require_free
 
 START = 60.0  # seconds that MLflow's server may take to start
 STEP = 0.2  # seconds between attempts to reach it
@@ -27,18 +27,23 @@ def serve_runs(root: Path, host: str, port: int) -> NoReturn:
     uri = store_uri(root)
     if uri.startswith("http"):
         raise InputError("MLFLOW_TRACKING_URI names a server, which shows its runs itself; open that in a browser.")
+    if uri.startswith("databricks") or uri == "uc":
+        raise InputError(
+            f"MLFLOW_TRACKING_URI is {uri}, whose workspace shows its runs itself; open that in a browser."
+        )
     require_free(host, port)
     if (file := database_file(uri)) is not None and not file.exists() and not (root / "dvc.yaml").is_file():
         raise InputError(f"{root} has neither dvc.yaml nor runs; run the command in the folder of a project.")
     with answering(uri):
         move_in(root)
-        address = _address(root, uri, f"http://{host}:{port}")
+        address = _address(root, uri, page_at(host, port))
     print(f"MLflow is starting; in some seconds, open {address} in a browser; Ctrl-C ends.", flush=True)
     if _has_screen() and os.fork() == 0:
         _open(address, host, port)
     # In the environment, because an address may hold a password, which a command line would show to everyone.
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
-    os.execve(sys.executable, command, os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})  # noqa: S606
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    os.execve(sys.executable, command, os.environ | environment)  # noqa: S606
 
 
 def _address(root: Path, uri: str, server: str) -> str:
