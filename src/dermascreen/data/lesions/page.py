@@ -12,6 +12,7 @@ from dermascreen.artifacts.dataset.details import AuditDetails
 from dermascreen.artifacts.dataset.lesions import Pairs
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL
+from dermascreen.core.threads import in_threads
 from dermascreen.data.photographs.photograph import read_photograph
 
 TEMPLATE = "page.html.jinja"
@@ -51,7 +52,8 @@ def render_audit(root: Path, manifest: Manifest, pairs: Pairs, against: pd.DataF
         )
     )
     shown = ordered.head(MOST_SHOWN)
-    thumbnails = {path: _thumbnail(root / path) for path in sorted({*shown["path_a"], *shown["path_b"]})}
+    paths = sorted({*shown["path_a"], *shown["path_b"]})
+    thumbnails = dict(zip(paths, in_threads(lambda path: _thumbnail(root / path), paths, "page"), strict=True))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
