@@ -79,7 +79,7 @@ def gather(data: Path) -> None:
     shutil.copytree(RAW, data / "raw")
     for path in (Manifest.PATH, Metadata.PATH, Lesions.PATH):
         shutil.copyfile(path, data / path.name)
-    own = Manifest.read().at(Splits.read().part(TRAIN, SELECTION, VAL).path)
+    own = Manifest.read().at(Splits.read().part(TRAIN, SELECTION, VAL, TEST).path)
     for site, archive in list_sites(Path(params.evaluate.external)).items():
         folder = data / "sites" / site
         folder.parent.mkdir(exist_ok=True)

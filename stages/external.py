@@ -29,8 +29,7 @@ def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
     from dermascreen.prediction.predictor import Predictor  # noqa: PLC0415 - slow, and by default there is no site
 
     params, predictor = run.params, Predictor()
-    trained = Splits.read().part(TRAIN, SELECTION, VAL)
-    own = Manifest.read().at(trained.path)
+    own = Manifest.read().at(Splits.read().part(TRAIN, SELECTION, VAL, TEST).path)
     internal = Predictions.read(splits=[TEST]).part(TEST).sample
     with TemporaryDirectory() as folder:
         raw, decoded = Path(folder) / "raw", Path(folder) / "decoded"

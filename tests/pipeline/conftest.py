@@ -69,8 +69,11 @@ def make_site(folder: Path) -> None:
         pixels[corners] = 5
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / path, "JPEG", quality=40)
-    copied = [photograph for photograph in photographs(first) if photograph.path.startswith("train/")][:KNOWN]
-    for number, photograph in enumerate(copied):
+    of_train, of_test = (
+        [photograph for photograph in photographs(first) if photograph.path.startswith(name)]
+        for name in ("train/", "test/")
+    )
+    for number, photograph in enumerate([*of_train[: KNOWN - 2], *of_test[:2]]):
         (folder / photograph.path).with_name(f"copy{number}.jpg").write_bytes(photograph.content)
 
 

@@ -1,4 +1,4 @@
-"""Photographs of other sites, except those that show a lesion of train or val."""
+"""Photographs of other sites, except those that show a lesion of ours."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -221,7 +221,7 @@ class SiteDetails(SiteReport):
 
     images: int
     left_out: LeftOutCounts
-    excluded_training_lesions: int  # photographs whose lesion was trained on
+    excluded_training_lesions: int  # photographs whose lesion is in train, selection, val or test
     used: int
 
     @classmethod
