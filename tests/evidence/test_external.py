@@ -9,7 +9,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from dermascreen.evidence.external import difference_interval, report_site
-from dermascreen.evidence.intervals import Difference, Interval, delong
+from dermascreen.evidence.intervals import Difference, Interval, delong, hoeffding
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.sample import Sample
 
@@ -44,7 +44,8 @@ def test_every_measure_there_and_here_is_scikit_learns(found) -> None:
         assert fall.low < fall.value < fall.high
     assert found.fall.roc_auc.value > 0  # it does worse there
     assert found.fall.brier.value < 0
-    assert set(vars(found.fall)) == {"roc_auc", "partial_roc_auc", "average_precision", "brier"}
+    assert set(vars(found.fall)) == {"roc_auc", "partial_roc_auc", "brier"}
+    assert set(vars(found.points["default"].fall)) == {"recall", "specificity"}  # what prevalence leaves alone
 
 
 def test_the_fall_of_the_auc_has_the_interval_of_two_variances_that_add(found) -> None:
@@ -84,25 +85,27 @@ def test_thresholds_are_applied_as_they_are(found) -> None:
     assert everything.fall.recall.value == 0
 
 
-def test_a_fall_of_what_is_no_number_is_none_and_few_lesions_have_no_range() -> None:
+def test_few_lesions_have_the_ranges_of_bounds() -> None:
     label = np.array([0, 0, 0, 1, 1])
     tiny = Sample(label, np.array([0.1, 0.2, 0.3, 0.35, 0.4]), np.arange(5))
     found = report_site(tiny, sample(0, 200, 2), {"default": 0.5}, draws=50, seed=0)
     at = found.points["default"]
     assert (at.recall, at.precision) == (0, None)
-    assert at.fall.precision == Difference(None, None, None)
     assert at.intervals.precision == {}
     assert at.internal.precision is not None
     assert found.intervals.roc_auc == {"hoeffding": Interval(pytest.approx(0.025**0.5), 1.0)}
-    assert found.intervals.brier == {}
-    assert found.fall.brier == Difference(pytest.approx(found.internal.brier - found.brier), None, None)
-    fall = found.fall.roc_auc
-    assert fall.low < fall.value < fall.high
+    assert found.intervals.brier == {"hoeffding": hoeffding(found.brier, 5)}
+    assert found.intervals.average_precision == {}
+    for fall in (found.fall.roc_auc, found.fall.brier):
+        assert fall.low < fall.value < fall.high
+    assert found.fall.partial_roc_auc == Difference(
+        pytest.approx(found.internal.partial_roc_auc - found.partial_roc_auc), None, None
+    )
 
 
 def test_a_place_does_not_fall_from_itself() -> None:
     place = sample(0, 60, 1)
     found = report_site(place, place, THRESHOLDS, draws=50, seed=0)
     falls = [*vars(found.fall).values(), *vars(found.points["default"].fall).values()]
-    assert [fall.value for fall in falls] == [0] * 7
+    assert [fall.value for fall in falls] == [0] * 5
     assert all(fall.low < 0 < fall.high for fall in falls)

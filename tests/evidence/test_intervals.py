@@ -1,5 +1,7 @@
 """Every interval and test against a computation of its own."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -134,7 +136,9 @@ def test_delong_by_hand_on_four_images() -> None:
     (auc,), ((variance,),) = delong(label, np.arange(4), score)
     assert auc == 0.75
     assert variance == pytest.approx(0.125 / 2 + 0.125 / 2)
-    assert tuple(delong_interval(label, score, np.arange(4))) == pytest.approx((0.75 - 1.959964 * variance**0.5, 1.0))
+    half = 1.959964 * variance**0.5 / (0.75 * 0.25)  # of the logit, ln 3
+    expected = [1 / (1 + math.exp(-(math.log(3) + sign * half))) for sign in (-1, 1)]
+    assert tuple(delong_interval(label, score, np.arange(4))) == pytest.approx(expected)
 
 
 def test_photographs_of_one_lesion_are_added_up_as_obuchowski_does() -> None:
@@ -198,7 +202,7 @@ def test_a_lesion_of_very_many_photographs_leaves_no_standard_error() -> None:
         assert (method, compared.p_value) == ("hoeffding", None)
         covered += (low <= 0.5 <= high) + (compared.low <= 0 <= compared.high)
     assert covered == 200
-    assert [*metric_intervals(Sample(label, score, lesion), draws=5, seed=0).roc_auc] == ["hoeffding"]
+    assert [*metric_intervals(Sample(label, norm.cdf(score), lesion), draws=5, seed=0).roc_auc] == ["hoeffding"]
 
 
 def test_a_lesion_of_very_many_photographs_weighs_in_hoeffdings_bound() -> None:
@@ -413,14 +417,15 @@ def test_measures_of_few_lesions_have_no_interval_that_has_no_width() -> None:
     label, score = apart(4, 4)
     found = metric_intervals(Sample(label, score / 2, np.arange(8)), draws=50, seed=0)
     assert found.roc_auc == {"hoeffding": hoeffding(1.0, 4)}
-    assert found.partial_roc_auc == found.average_precision == found.brier == {}
+    assert found.partial_roc_auc == found.average_precision == {}
+    assert found.brier == {"hoeffding": hoeffding(((score / 2 - label) ** 2).mean(), 8)}
     assert found.recall == {"clopper_pearson": clopper_pearson(4, 4)}
     many = metric_intervals(Sample(*apart(40, 40), np.arange(80)), draws=50, seed=0)
     assert [*many.roc_auc] == ["hoeffding"]
     assert many.average_precision == {}
-    assert many.brier["lesion_bootstrap"].low < many.brier["lesion_bootstrap"].high  # no matter of ranks
+    assert [*many.brier] == ["hoeffding"]  # no photograph is on the wrong side of 1/2
     constant = metric_intervals(Sample(label.repeat(10), np.full(80, 0.3), np.arange(80)), draws=50, seed=0)
-    assert constant.brier == {}
+    assert [*constant.brier] == ["hoeffding"]  # 40 are, but every draw is the same
     assert constant.precision == {}  # none is called malignant
 
 

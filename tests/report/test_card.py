@@ -185,11 +185,11 @@ def test_it_is_tidy_and_always_the_same(metrics, abstention, sites, card) -> Non
 
 def test_a_missing_metric_is_an_error_and_not_a_blank(metrics, reproduction) -> None:
     results = results_of(metrics)
-    del metrics["audit"]["lesions"]
-    with pytest.raises(ValidationError, match="lesions"):
+    del metrics["audit"]["exact_duplicates"]
+    with pytest.raises(ValidationError, match="exact_duplicates"):
         read(AuditDetails, metrics["audit"])
     results = dataclasses.replace(results, audit=AuditDetails.model_construct(**metrics["audit"]))
-    with pytest.raises(UndefinedError, match="lesions"):
+    with pytest.raises(UndefinedError, match="exact_duplicates"):
         render_card(results, reproduction, kaggles=False)
 
 

@@ -475,7 +475,7 @@ def test_the_page_is_small_and_always_the_same(whole, metrics, drawings, html) -
 
 def test_whom_the_results_hold_for_is_said_at_the_top_and_by_group(metrics, text, html) -> None:
     top, _, rest = text().partition("Results The epoch")
-    assert "A recall of 95 % is promised by their own lesions of val for sex male." in top
+    assert "A recall of 95 % is promised by their own lesions of val for sex male, with 90 % confidence." in top
     assert "It is not for sex female (misses 4 of 61, where 0 are allowed)." in top
     assert "of the 59 needed: hospital <North> (17). Val has no malignant lesion of 1 further group." in top
     assert "There are 4 intervals, and each has 98.8 % confidence" in rest

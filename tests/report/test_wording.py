@@ -11,7 +11,7 @@ import reported_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermascreen.artifacts.dataset.details import ColumnCounts, PartCounts
+from dermascreen.artifacts.dataset.details import AuditDetails, ColumnCounts, PartCounts
 from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
@@ -217,16 +217,16 @@ PROMISE = (
     ("change", "test", "expected"),
     [
         ({}, (60, 40, 4, 96),
-         f"{PROMISE} On test it finds 96 % of the malignant images (90.1 % to 98.9 %) and calls 40 of 100 benign ones "
-         "malignant as well."),
+         f"{PROMISE} On test it finds 96 of the 100 malignant images, 96 % (90.1 % to 98.9 %), and calls 40 of 100 "
+         "benign ones malignant as well."),
         ({}, (60, 40, 6, 94),
-         f"{PROMISE} On test it finds 94 % of the malignant images (87.4 % to 97.8 %) and calls 40 of 100 benign ones "
-         "malignant as well. That is less than 95 %, which chance may explain."),
+         f"{PROMISE} On test it finds 94 of the 100 malignant images, 94 % (87.4 % to 97.8 %), and calls 40 of 100 "
+         "benign ones malignant as well. That is less than 95 %, which chance may explain."),
         ({}, (60, 40, 20, 80),
-         f"{PROMISE} On test it finds 80 % of the malignant images (70.8 % to 87.3 %) and calls 40 of 100 benign ones "
-         "malignant as well. That is less than 95 %, and by more than chance explains."),
+         f"{PROMISE} On test it finds 80 of the 100 malignant images, 80 % (70.8 % to 87.3 %), and calls 40 of 100 "
+         "benign ones malignant as well. That is less than 95 %, and by more than chance explains."),
         ({"guaranteed": False, "lesions": 31}, (3, 97, 4, 96),
-         f"High recall: {NOT_GUARANTEED} On test it finds 96 % of the malignant images (90.1 % to 98.9 %) and "
+         f"High recall: {NOT_GUARANTEED} On test it finds 96 of the 100 malignant images, 96 % (90.1 % to 98.9 %), and "
          f"calls 97 of "
          "100 benign ones malignant as well. Calling as many images malignant at random would do no worse."),
         ({"reached": False}, (0, 30, 0, 24),
@@ -245,9 +245,9 @@ def test_the_verdict_rests_on_lesions_and_not_on_photographs() -> None:
     few = high_recall(test, (17, 20))
     said = verdict_of(few).replace("\xa0", " ")
     assert said.endswith(
-        "On test it finds 84 % of the malignant images (75.3 % to 90.6 %) and calls 10 of 30 benign ones malignant "
-        "as well. Of the 20 malignant lesions that these show, it finds 17 in every photograph, 85 % (62.1 % to "
-        "96.8 %). That is less than 95 %, which chance may explain."
+        "On test it finds 84 of the 100 malignant images, 84 % (75.3 % to 90.6 %), and calls 10 of 30 benign ones "
+        "malignant as well. Of the 20 malignant lesions that these show, it finds 17 in every photograph, 85 % (62.1 % "
+        "to 96.8 %). That is less than 95 %, which chance may explain."
     )
     assert kept(few)
     assert not kept(high_recall(test, (42, 50)))
@@ -268,11 +268,16 @@ def test_a_percentage_is_0_or_100_only_if_it_is(value, said) -> None:
     assert percent(value) == said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def test_that_ranges_of_shares_count_lesions_is_said() -> None:
+def test_that_ranges_of_shares_count_lesions_and_no_patients_is_said() -> None:
     said = "Ranges of shares count lesions, not photographs"
-    assert dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30)) == f"{said}."
-    shown = dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30))
-    assert shown == f"{said}: the 60 test images show 48."
+    unknown, alone, several = (
+        AuditDetails.model_construct(lesions=900, patients=patients) for patients in (None, 900, 120)
+    )
+    of = PartCounts(images=60, lesions=60, benign=30, malignant=30)
+    assert dependence_of(of, unknown) == dependence_of(of, alone) == f"{said}."
+    shown = dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30), several)
+    assert shown.startswith(f"{said}: the 60 test images show 48. All ranges, tests and guarantees take lesions as")
+    assert "the data have 900 of 120 patients." in shown
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:

@@ -19,7 +19,7 @@ from dermascreen.evidence.lesions import Lesions
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 
 GRID = 257  # logits at which intervals are stored, at most: evenly spaced quantiles of val's
-TEMPERATURES = (0.05, 20.0)  # the range that is searched; T would go to 0 if val were separated without error
+TEMPERATURES = (0.05, 20.0)  # the range that is searched
 SIMULATIONS = 1000
 
 
@@ -44,9 +44,15 @@ class CalibrationReport:
 def fit_temperature(label: Labels, logit: Scores) -> float:
     """The temperature T in TEMPERATURES that minimises the log loss of sigmoid(logit / T) (Guo and others 2017).
 
-    Parameters: `label` and `logit`, each of shape (n,). The loss is convex in 1 / T, so it has only one minimum.
+    The loss is convex in 1 / T, so it has only one minimum. It has none where logits are above 0 for every malignant
+    image and below 0 for every benign one: any lower T would be better, down to probabilities of 0 and 1. Such images
+    tell no temperature, and T is 1.
+
+    Parameters: `label` and `logit`, each of shape (n,).
     """
     signed = np.where(label == 1, 1.0, -1.0) * logit
+    if signed.min() > 0:
+        return 1.0
     found = minimize_scalar(
         lambda slope: float(np.logaddexp(0.0, -slope * signed).mean()),
         bounds=(1 / TEMPERATURES[1], 1 / TEMPERATURES[0]),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from dermascreen.evidence.calibration import expected_calibration_error
 from dermascreen.evidence.intervals import (
@@ -43,11 +43,13 @@ class MeasureIntervals:
 
 @dataclass(frozen=True)
 class MeasureFalls:
-    """Each measure on test here minus the same on the site."""
+    """Each measure on test here minus the same on the site.
+
+    Not of the average precision, which another share of malignant images changes with a model that is no worse.
+    """
 
     roc_auc: Difference
     partial_roc_auc: Difference
-    average_precision: Difference
     brier: Difference
 
 
@@ -62,11 +64,10 @@ class PointRates:
 
 @dataclass(frozen=True)
 class PointFalls:
-    """Each rate on test here minus the same on the site."""
+    """Each rate on test here minus the same on the site; not of the precision, for the same reason."""
 
     recall: Difference
     specificity: Difference
-    precision: Difference
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def report_site(
         malignant=int(site.label.sum()),
         intervals=around_there,
         internal=here,
-        fall=MeasureFalls(**_falls(here, around_here, there, around_there)),
+        fall=MeasureFalls(**_falls(MeasureFalls, here, around_here, there, around_there)),
         points={name: _at(site, internal, threshold) for name, threshold in thresholds.items()},
     )
 
@@ -158,16 +159,21 @@ def _at(site: Sample, internal: Sample, threshold: float) -> SitePoint:
         confusion=there.confusion,
         intervals=around_there,
         internal=PointRates(recall=here.recall, specificity=here.specificity, precision=here.precision),
-        fall=PointFalls(**_falls(here, around_here, there, around_there)),
+        fall=PointFalls(**_falls(PointFalls, here, around_here, there, around_there)),
     )
 
 
-def _falls(here: object, around_here: object, there: object, around_there: object) -> dict[str, Difference]:
-    """The fall of each measure that has intervals: `here` minus `there`, and the interval of that difference."""
+def _falls(
+    kind: type[MeasureFalls | PointFalls], here: object, around_here: object, there: object, around_there: object
+) -> dict[str, Difference]:
+    """The fall of each measure that `kind` names: `here` minus `there`, and the interval of that difference."""
     return {
-        name: _fall(getattr(here, name), _main(getattr(around_here, name)), getattr(there, name), _main(intervals))
-        for name, intervals in vars(around_there).items()
-    }
+        name: _fall(
+            getattr(here, name), _main(getattr(around_here, name)),
+            getattr(there, name), _main(getattr(around_there, name)),
+        )
+        for name in (one.name for one in fields(kind))
+    }  # fmt: skip
 
 
 def _main(intervals: Intervals) -> Interval | None:

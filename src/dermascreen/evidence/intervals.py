@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import bisect
-from scipy.special import rel_entr
+from scipy.special import expit, logit, rel_entr
 from scipy.stats import beta, norm, rankdata
 
 from dermascreen.evidence import resampling
@@ -227,10 +227,16 @@ def delong(label: Labels, lesion: Lesions, *scores: Scores) -> tuple[npt.NDArray
 
 
 def delong_interval(label: Labels, score: Scores, lesion: Lesions, confidence: float = CONFIDENCE) -> Interval:
-    """AUC -+ z standard errors by `delong`, clipped to 0 and 1; far too narrow where `ranks_suffice` is false."""
+    """logit(AUC) -+ z standard errors by `delong`, back on the scale of the AUC (Pepe 2003).
+
+    Without that scale the interval of an AUC near 1 covers too seldom, and may end above 1. Far too narrow where
+    `ranks_suffice` is false.
+    """
     (auc,), ((variance,),) = delong(label, lesion, score)
-    half = norm.isf((1 - confidence) / 2) * math.sqrt(max(0.0, variance))
-    return Interval(float(max(0.0, auc - half)), float(min(1.0, auc + half)))
+    if not 0 < auc < 1:
+        return Interval(float(auc), float(auc))
+    half = norm.isf((1 - confidence) / 2) * math.sqrt(max(0.0, variance)) / (auc * (1 - auc))
+    return Interval(*expit(logit(auc) + np.array([-half, half])).tolist())
 
 
 def ranks_suffice(label: Labels, score: Scores, lesion: Lesions) -> bool:
@@ -257,6 +263,17 @@ def differ_enough(label: Labels, lesion: Lesions, chosen: Flags) -> bool:
         if kish_size(of_class[np.isin(of_class, lesion[chosen & (label == one)])]) < FEWEST:
             return False
     return True
+
+
+def errors_suffice(label: Labels, probability: Scores, lesion: Lesions) -> bool:
+    """Whether at least FEWEST lesions have a photograph on the wrong side of 1/2, counted as their `kish_size`.
+
+    With fewer, draws of lesions know too little of the large errors that make most of a Brier score.
+
+    Parameters: each of shape (n,).
+    """
+    wrong = called_malignant(probability, HALF) != (label == 1)
+    return kish_size(lesion[np.isin(lesion, lesion[wrong])]) >= FEWEST
 
 
 def _disjoint_pairs(label: Labels, lesion: Lesions) -> int:
@@ -354,8 +371,8 @@ def cluster_bootstrap(
 def metric_intervals(sample: Sample, *, draws: int, seed: int) -> MetricIntervals:
     """Intervals of `metrics.classification_metrics`; lesions are drawn `draws` times, with `seed`.
 
-    A measure has none where the images are too few: the Brier score with fewer than FEWEST lesions of a class, and the
-    measures of ranks other than the AUC where `ranks_suffice` is false.
+    Measures of ranks other than the AUC have none where `ranks_suffice` is false. The Brier score has Hoeffding's where
+    `errors_suffice` is.
     """
     label, probability, lesion = sample
     measures: dict[str, Measure] = {}
@@ -366,13 +383,16 @@ def metric_intervals(sample: Sample, *, draws: int, seed: int) -> MetricInterval
             "partial_roc_auc": resampling.partial_roc_auc,
             "average_precision": resampling.average_precision,
         }
-    if differ_enough(label, lesion, np.ones(len(label), dtype=bool)):
+    if errors_suffice(label, probability, lesion):
         measures["brier"] = resampling.brier
     drawn = cluster_bootstrap(measures, label, probability, lesion, draws=draws, seed=seed)
     redrawn: dict[str, Intervals] = {name: {} for name in ("roc_auc", "partial_roc_auc", "average_precision", "brier")}
     for name, interval in drawn.items():
         if not math.isclose(interval.low, interval.high, abs_tol=1e-9):  # identical draws tell nothing
             redrawn[name] = {LESION_BOOTSTRAP: interval}
+    if not redrawn["brier"]:
+        most = np.unique(lesion, return_counts=True)[1].max()
+        redrawn["brier"] = {HOEFFDING: hoeffding(float(((probability - label) ** 2).mean()), len(label) // most)}
     method, of_auc = auc_interval(label, probability, lesion)
     called = called_malignant(probability, HALF)
     return MetricIntervals(

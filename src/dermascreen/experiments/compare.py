@@ -22,6 +22,7 @@ from dermascreen.evidence.intervals import (
     cluster_bootstrap,
     compare_aucs,
     differ_enough,
+    errors_suffice,
     main_interval,
 )
 from dermascreen.evidence.operating_points import HALF, HIGH_RECALL, OperatingPoints, Point, called_malignant
@@ -124,7 +125,9 @@ def compare(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
             interval = Interval(auc.low, auc.high)
         elif measure is resampling.brier:
             moved = scores[:, 0] != scores[:, 1]
-            interval = drawn[name] if differ_enough(label, lesion, moved) or not moved.any() else nothing
+            wrong = any(errors_suffice(label, scores[:, column], lesion) for column in (0, 1))
+            told = wrong and differ_enough(label, lesion, moved)
+            interval = drawn[name] if told or not moved.any() else nothing
         else:
             interval = drawn[name] if enough else nothing
         rows.append(
@@ -165,7 +168,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
     Parameters: `table` as `pair` makes it; `found` as `compare` makes it; `errors` from `errors_at` for each point.
     """
     where = f"on {len(table)} images of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}"
-    auc = found[found["measure"].eq("ROC AUC") & found["method"].eq("lesions")].iloc[0]
+    auc = found[found["measure"].eq("ROC AUC")].iloc[0]  # by DeLong's method, whose p-value is in the table
     difference = by(Difference(auc["difference"], auc["low"], auc["high"]))
     if table["first"].equals(table["second"]):
         same = f"A and B give each of {len(table)} images the same probability"
@@ -200,6 +203,11 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
                 sentences.append(
                     f"{name} calls every benign image malignant there, so missing few cancers is no merit."
                 )
+    tests = 2 * len(errors) + (0 if table["first"].equals(table["second"]) else 1 + int(brier.notna()["low"]))
+    sentences.append(
+        f"Each of these {tests} tests sees a difference in up to 5 of 100 cases where there is none; one of them, "
+        "in more."
+    )
     return sentences
 
 

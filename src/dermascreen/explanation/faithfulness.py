@@ -2,7 +2,7 @@
 
 Each check gives a number, a criterion that was set beforehand, and whether the number meets it. No check
 proves that maps are right; one that fails is a reason not to believe them. Where too few maps show anything, `value` is
-None and the check has failed. Means over images have a 95 % interval, by the percentile bootstrap of the images.
+None and the check has failed. Means over images have a 95 % interval, by Student's t distribution.
 """
 
 import copy
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from captum.metrics import infidelity, sensitivity_max
-from scipy.stats import bootstrap, spearmanr
+from scipy.stats import spearmanr, ttest_1samp
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.results.details.explanation import Check, Checks
 from dermascreen.evidence.frame import frame_mask
+from dermascreen.evidence.intervals import CONFIDENCE
 from dermascreen.explanation.gradcam import finish, make_cam
 from dermascreen.explanation.maps import MapKind
 from dermascreen.network.backbones import Layer
@@ -45,7 +46,6 @@ NOISE = 2 / 255  # to either side of every pixel value in [0, 1]
 SQUARE = 1 / 4  # of a side: the squares that are removed to see how the logit falls
 BLUR = 1 / 8  # of a side: the standard deviation of the blur that replaces what is removed
 CENTRE = 1 / 4  # of a side: the standard deviation of the Gaussian in the centre
-RESAMPLES = 2000
 
 Values = npt.NDArray[np.float64]  # of each image; shape (n,)
 
@@ -83,22 +83,22 @@ def check(
     found: dict[str, Found] = {}
     bar = tqdm(total=5, desc="check maps", unit="check", disable=None)
     rho = randomisation(network, kind, evidence, seed, batch_size)
-    found["randomisation"] = _mean(rho["all"], evidence, seed)
+    found["randomisation"] = _mean(rho["all"], evidence)
     bar.update()
     own, *others = (
         perturbation(network, evidence, order, seed, batch_size) for order in (evidence.maps, random, centre)
     )
     for name, other in zip(("random", "centre"), others, strict=True):
-        found[f"perturbation_{name}"] = _mean(own - other, evidence, seed)
+        found[f"perturbation_{name}"] = _mean(own - other, evidence)
     bar.update()
-    found["lesion_energy"] = _mean(lesion_advantage(pixels, evidence.maps), evidence, seed)
-    found["frame_energy"] = _mean(frame_advantage(evidence.maps), evidence, seed)
+    found["lesion_energy"] = _mean(lesion_advantage(pixels, evidence.maps), evidence)
+    found["frame_energy"] = _mean(frame_advantage(evidence.maps), evidence)
     ours, by_chance = (infidelities(network, evidence, maps, seed, batch_size) for maps in (evidence.maps, random))
     found["infidelity"] = _ratio(ours, by_chance, evidence)
     bar.update()
-    found["sensitivity"] = _mean(sensitivities(network, kind, evidence, seed, batch_size), evidence, seed)
+    found["sensitivity"] = _mean(sensitivities(network, kind, evidence, seed, batch_size), evidence)
     bar.update()
-    found["symmetry"] = _mean(symmetry(network, kind, evidence, batch_size), evidence, seed)
+    found["symmetry"] = _mean(symmetry(network, kind, evidence, batch_size), evidence)
     bar.update()
     bar.close()
     checks = {
@@ -324,14 +324,14 @@ def _undone() -> Iterator[Callable[[Tensor], Tensor]]:
         yield lambda maps, turns=turns: maps.flip(2).rot90(-turns, dims=(1, 2))  # type: ignore[misc]
 
 
-def _mean(values: Values, evidence: Evidence, seed: int) -> Found:
+def _mean(values: Values, evidence: Evidence) -> Found:
     """The mean of `values` over the maps that show something, and its interval."""
     chosen = values[evidence.shows.cpu().numpy()]
     if len(chosen) < FEWEST:
         return Found(None)
     if np.ptp(chosen) == 0:
         return Found(*(float(chosen[0]),) * 3)
-    interval = bootstrap((chosen,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=seed).confidence_interval
+    interval = ttest_1samp(chosen, 0.0).confidence_interval(CONFIDENCE)
     return Found(float(chosen.mean()), float(interval.low), float(interval.high))
 
 

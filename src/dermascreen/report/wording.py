@@ -116,10 +116,17 @@ def separation_of(protocol: str) -> str:
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
 
-def dependence_of(test: PartCounts) -> str:
-    """That ranges of shares count lesions, in a sentence."""
+def dependence_of(test: PartCounts, audit: AuditDetails) -> str:
+    """That ranges of shares count lesions, and not the patients who have several, in sentences."""
     shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
-    return f"Ranges of shares count lesions, not photographs{shown}."
+    counts = f"Ranges of shares count lesions, not photographs{shown}."
+    if audit.patients is None or audit.patients == audit.lesions:
+        return counts
+    return (
+        f"{counts} All ranges, tests and guarantees take lesions as independent, also those of one patient: the data "
+        f"have {audit.lesions} of {counted(audit.patients, 'patient', 'patients')}. The more alike the lesions of a "
+        "patient are to the network, the less certain the numbers are than is said here."
+    )
 
 
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
@@ -221,8 +228,9 @@ def verdict_of(high_recall: HighRecallReport) -> str:
             f"the high-recall point finds at least {target} of all lesions like them, with "
             f"{percent(high_recall.confidence)} confidence."
         )
-    found = f"On test it finds {percent(counts.tp / counts.malignant)} of the malignant images"
-    sentences = [promise, f"{found} ({span(interval, 'percent')}) {price}."]
+    found = f"On test it finds {counts.tp} of the {counts.malignant} malignant images"
+    rate = f"{percent(counts.tp / counts.malignant)} ({span(interval, 'percent')})"
+    sentences = [promise, f"{found}, {rate}, {price}."]
     if lesions.lesions < counts.malignant:
         sentences.append(
             f"Of the {lesions.lesions} malignant lesions that these show, it finds {lesions.found} in every "
@@ -256,8 +264,10 @@ def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
         if promise.allowed is None and promise.lesions
     ]
     none = sum(not promise.lesions for promise in promises.values())
+    confident = f"with {percent(high_recall.confidence)} confidence"
+    each = confident if len(kept) == 1 else f"each {confident}, and not all of them together"
     sentences = [
-        f"A recall of {target} is promised by their own lesions of val for {_listed(kept)}."
+        f"A recall of {target} is promised by their own lesions of val for {_listed(kept)}, {each}."
         if kept
         else f"A recall of {target} is promised for no group by its own lesions of val."
     ]

@@ -33,7 +33,10 @@ COLUMNS = (
     Column("high_recall/specificity", "specificity on test, there"),
     Column("high_recall/guaranteed", "whether val shows that enough lesions are found, there (1: yes)"),
     Column("val/roc_auc", "ROC AUC on val"),
-    Column("training/best_val_roc_auc", "ROC AUC on val of the epoch that is kept; all that trials of a search have"),
+    Column(
+        "training/best_val_roc_auc",
+        "ROC AUC of the epoch that is kept, on the images that chose it; all that trials of a search have",
+    ),
     Column("shortcuts/auc_gain", "ROC AUC beyond the best baseline that does not see the lesion"),
     Column("maps/failed_checks", "checks that the explanation maps fail"),
     Column("test/ece", "expected calibration error on test"),
