@@ -81,7 +81,7 @@ def main() -> None:
         run.tracking.log_metrics({"training/seconds": fitted.seconds})
         run.report(summarise(fitted, network.description), {"seconds": round(fitted.seconds, 1)})
     shutil.rmtree(checkpoints)  # now that nothing is left to do that can be interrupted
-    del lock
+    del lock  # another training may wait for it
 
 
 if __name__ == "__main__":

@@ -345,6 +345,7 @@ def test_other_sites_stand_beside_test(metrics, sites, text) -> None:
     assert "arXiv" not in drawn
     assert "Oslo <b>| $1 (110 of 120 images used, 30 malignant; 6 left out" in drawn
     assert "0.767 to 0.835, bootstrap of lesions 0.888 \u22120.087 \u22120.127 to \u22120.037" in drawn
+    assert "Average precision 0.612 0.582 to 0.642 0.872 Brier score 0.201" in drawn  # which prevalence decides
     assert "Brier score 0.201 0.171 to 0.231 0.123 +0.078 +0.038 to +0.128" in drawn
     assert (
         "High recall, 0.200: 8 of 30 malignant images missed, 30 of 80 benign ones called "
@@ -493,3 +494,14 @@ def test_what_the_table_says_is_shown_by_split(text) -> None:
     assert "age_approx 388 of 402 4.5 to 89.5" in drawn
     assert "298 patients as far as the data tell" in drawn
     assert "4 pairs show what the table calls two lesions." in drawn
+
+
+def test_where_images_were_set_aside_val_is_not_said_to_have_chosen_the_epoch(metrics, text) -> None:
+    assert "it does not account for choosing the epoch on val" in text()
+    assert "whose AUC on val is" in text()
+    metrics["split"]["selection"] = metrics["split"]["val"]
+    aside = text(metrics)
+    assert "The epoch was chosen on images set aside for it" in aside
+    assert "for this network as it is." in aside
+    assert "whose AUC on the images that chose it is" in aside
+    assert "epoch on val" not in aside

@@ -205,8 +205,8 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
                 )
     tests = 2 * len(errors) + (0 if table["first"].equals(table["second"]) else 1 + int(brier.notna()["low"]))
     sentences.append(
-        f"Each of these {tests} tests sees a difference in up to 5 of 100 cases where there is none; one of them, "
-        "in more."
+        f"Each of these {tests} tests sees a difference in up to 5 of 100 cases where there is none; that some one of "
+        "them does is likelier."
     )
     return sentences
 

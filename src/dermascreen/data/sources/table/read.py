@@ -143,9 +143,8 @@ def _tables(
     require_bounded(archive, wanted, max_unpacked_gib)
     tables, unused, seen = [], [], set()
     for name, content in _contents(archive, wanted, beside):
-        if (
-            digest := hashlib.sha256(content).digest()
-        ) in seen:  # the same table again, such as a copy beside the archive
+        digest = hashlib.sha256(content).digest()
+        if digest in seen:  # such as a copy beside the archive
             continue
         seen.add(digest)
         if names_images(header := read_header(name, content), params.columns):
