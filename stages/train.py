@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import time
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -62,7 +63,7 @@ def main() -> None:
             )
         checkpoints = project_root() / CACHE / "checkpoints" / run.fingerprint("seed", "model", "train")
         run.tracking.log_tags({CHECKPOINTS: checkpoints.name})
-        lock = locked(checkpoints) if run.leads else None
+        lock = locked(checkpoints) if run.leads else None  # held until this process ends
         began, done = time.monotonic(), itertools.count(1)
         fitted = fit(
             network, part(TRAIN), part(splits.chooses_epoch), params.train,
@@ -81,7 +82,8 @@ def main() -> None:
         run.tracking.log_metrics({"training/seconds": fitted.seconds})
         run.report(summarise(fitted, network.description), {"seconds": round(fitted.seconds, 1)})
     shutil.rmtree(checkpoints)  # now that nothing is left to do that can be interrupted
-    del lock  # another training may wait for it
+    if lock:
+        Path(lock.lock_file).unlink()  # whoever waits for it opens another
 
 
 if __name__ == "__main__":

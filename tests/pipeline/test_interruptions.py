@@ -44,7 +44,7 @@ def test_killed_while_training_repro_goes_on_to_the_same_bits(project) -> None:
     timed = {"metrics/train.json"}  # holds the seconds that training took
     before, after = ([out for out in each if out["path"] not in timed] for each in (lock["outs"], outs))
     assert before == after
-    assert not list(project.glob(".dermascreen/checkpoints/*/"))
+    assert not list(project.glob(".dermascreen/checkpoints/*"))
 
 
 def runs_of_train(project) -> list[str]:
@@ -89,4 +89,4 @@ def test_two_processes_make_one_run_and_one_set_of_files(project) -> None:
         "reports/details/train.json", "metrics/train.json",
     }  # fmt: skip
     assert len(pd.read_csv(project / "reports/plots/train/curves.csv")) == 2
-    assert not list(project.glob(".dermascreen/checkpoints/*/"))
+    assert not list(project.glob(".dermascreen/checkpoints/*"))

@@ -1,6 +1,7 @@
 import errno
 import resource
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,7 +113,9 @@ def test_a_training_waits_for_another_of_the_same_settings(tmp_path, capsys) -> 
     waiting.start()
     waiting.join(0.5)
     assert not ended
+    Path(first.lock_file).unlink()  # as a training does when it has ended
     first.release()
     waiting.join(60)
     assert ended
+    assert Path(first.lock_file).exists()  # that of the second
     assert capsys.readouterr().out == "train: waits for another training of the same settings and data to end\n"

@@ -310,7 +310,9 @@ def _train(trial: optuna.Trial, name: str, values: Mapping[str, Any], root: Path
         finally:
             _stop(process)
             if process.returncode and checkpoints:
-                shutil.rmtree(root / CACHE / "checkpoints" / checkpoints, ignore_errors=True)
+                place = root / CACHE / "checkpoints" / checkpoints
+                shutil.rmtree(place, ignore_errors=True)
+                place.with_name(f"{checkpoints}.lock").unlink(missing_ok=True)
     if process.returncode and stopped_after is None:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise SearchError(f"failed ({masked(said[-1]) if said else 'DVC said nothing'}); all of it is in {log}.")
