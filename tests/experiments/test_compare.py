@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import main
+from dvc.repo import Repo
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 
@@ -185,6 +186,16 @@ def test_what_is_no_file_and_no_experiment_is_named(files, capsys) -> None:
     (files / "folder.csv").mkdir()
     assert sentence(capsys, "a.csv", "folder.csv").startswith("folder.csv cannot be read (Is a directory)")
     assert sentence(capsys, "a.csv", "nosuch").startswith("nosuch is neither a file nor a DVC experiment")
+
+
+def test_a_revision_without_predictions_is_told_from_one_that_is_not_there(files, capsys) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "--quiet"], [*identity, "commit", "--quiet", "--allow-empty", "--message", "nothing"]):
+        subprocess.run(["git", *command], check=True)
+    Repo.init(str(files)).close()
+    assert sentence(capsys, "a.csv", "nosuch").startswith("nosuch is neither a file nor a DVC experiment")
+    said = sentence(capsys, "a.csv", "HEAD")
+    assert said.startswith("HEAD has no predictions, as stage evaluate has not run there; give a predictions.csv")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import dvc.api
 import yaml
-from dvc.exceptions import DvcException
+from dvc.exceptions import DvcException, PathMissingError
 
 from dermascreen.artifacts.model.description import WEIGHTS
 from dermascreen.artifacts.model.exported import EXPORTED
@@ -121,5 +121,7 @@ def _read(name: str) -> str:
     try:
         _require_evaluated(name)
         return str(dvc.api.read(str(PREDICTIONS), rev=name))
+    except PathMissingError:
+        raise PredictionsError(name, "has no predictions, as stage evaluate has not run there") from None
     except (DvcException, FileNotFoundError) as error:
         raise ExperimentError(name, error) from None
