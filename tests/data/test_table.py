@@ -94,7 +94,10 @@ def test_a_plain_table_is_understood_without_a_parameter_and_nothing_of_it_is_lo
 
 def test_a_table_whose_column_of_images_is_blank_is_one_sentence(read, give) -> None:
     table = "image,filename,label\n,1.jpg,nevus\n,2.jpg,melanoma\n,3.jpg,nevus\n"
-    with pytest.raises(TableError, match=r"^metadata\.csv names no image: .*`-S data\.table\.columns\.image=NAME`\.$"):
+    with pytest.raises(
+        TableError,
+        match=r"^metadata\.csv names no image: .*; set data\.table\.columns\.image in params\.yaml, or with ",
+    ):
         read(give(table))
 
 
@@ -267,8 +270,9 @@ FAULTS = {
     "no rows": ("image,label\n", 2, "metadata.csv has a header and no rows; give a table with a row for each image."),
     "nothing": (
         "", 2,
-        "{zip} comes with no table that has a known column of images (metadata.csv has no header); name its column "
-        "with `-S data.table.columns.image=NAME`.",
+        "{zip} comes with no table that has a known column of images (metadata.csv has no header); "
+        "set data.table.columns.image in params.yaml, or with `dvc exp run -S data.table.columns.image=NAME`, to its "
+        "column.",
     ),
     "binary": (b"PK\x03\x04\0\0", 2, "metadata.csv is not text; save it as CSV in UTF-8."),
     "a column twice": (
@@ -276,13 +280,15 @@ FAULTS = {
     ),
     "no image column": (
         "foto,label\n1,benign\n2,malignant\n", 2,
-        "{zip} comes with no table that has a known column of images (metadata.csv has foto, label); name its "
-        "column with `-S data.table.columns.image=NAME`.",
+        "{zip} comes with no table that has a known column of images (metadata.csv has foto, label); "
+        "set data.table.columns.image in params.yaml, or with `dvc exp run -S data.table.columns.image=NAME`, to its "
+        "column.",
     ),
     "no label column": (
         "image,kind\n1,benign\n2,malignant\n", 2,
-        "{zip} comes with no table that has a known column of labels (metadata.csv has image, kind); name its "
-        "column with `-S data.table.columns.label=NAME`.",
+        "{zip} comes with no table that has a known column of labels (metadata.csv has image, kind); "
+        "set data.table.columns.label in params.yaml, or with `dvc exp run -S data.table.columns.label=NAME`, to its "
+        "column.",
     ),
     "rows without an image": (
         "image,label\n1,benign\n2,malignant\n3,benign\n4,benign\n", 2,
@@ -413,7 +419,7 @@ def test_a_column_that_seems_to_name_patients_is_pointed_to(read, give) -> None:
     stored = read(
         give("image,diagnosis,Patientennummer,Versichertennr,Initialen\n1,nevus,A,1,x\n2,melanoma,A,1,x\n", 2)
     )
-    assert any("-S data.table.columns.patient=Patientennummer" in sentence for sentence in stored.known.sentences)
+    assert any("; data.table.columns.patient=Patientennummer keeps" in sentence for sentence in stored.known.sentences)
     assert stored.metadata.columns == ["diagnosis"]
 
 

@@ -46,7 +46,7 @@ SUFFIXES = (".csv", ".tsv", ".tab")
 DERMOSCOPY = "derm(?:at)?oscop"
 SHOWN = 8  # values of the label in a sentence
 NEITHER, UNNAMED = "neither", "blank"
-MAP = "name its column with `-S data.table.columns.{}=NAME`"
+MAP = "set data.table.columns.{0} in params.yaml, or with `dvc exp run -S data.table.columns.{0}=NAME`, to its column"
 WANTED = "list the values of both classes in data.table.malignant and data.table.benign"
 
 
@@ -300,7 +300,7 @@ def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[s
     for column, why in hidden.items():
         if why == NAMES_PATIENTS and not any("patient" in meaning.roles for meaning in meanings):
             yield (
-                f"Left out the column {column}, which seems to name patients; `-S data.table.columns.patient={column}` "
+                f"Left out the column {column}, which seems to name patients; data.table.columns.patient={column} "
                 "keeps all photographs of a patient in one split."
             )
         else:
