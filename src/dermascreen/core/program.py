@@ -20,8 +20,7 @@ def reported(name: str) -> Iterator[None]:
     """End the program with one sentence, from `name`: exit code 1 for a problem outside this code, 130 for Ctrl-C.
 
     Characters that the encoding of standard output lacks are escaped: a file's name is no reason to stop.
-    The process then ends without a last search for cycles among all that was imported, which takes a third of the
-    time that the imports took.
+    The process then ends without a last search for cycles among all that was imported, which takes noticeably long.
     """
     atexit.register(_leave_cycles)
     for stream in (sys.stdout, sys.stderr):
