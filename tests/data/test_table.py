@@ -663,13 +663,14 @@ def test_letters_that_macos_takes_apart_are_those_that_others_write(read, give) 
 
 
 def test_lesions_that_patients_number_are_one_whatever_their_case(read, give) -> None:
-    numbered = "".join(f"{2 * patient + of}.jpg,nevus,{patient},{of}\n" for patient in range(5) for of in (0, 1))
-    others = "10.jpg,nevus,,L9\n11.jpg,melanoma,,l9\n12.jpg,nevus,0,M\n13.jpg,nevus,0,m\n"
+    numbered = "".join(f"{3 * patient + of}.jpg,nevus,{patient},{of}\n" for patient in range(5) for of in range(3))
+    others = "15.jpg,nevus,,L9\n16.jpg,melanoma,,l9\n17.jpg,nevus,0,M\n18.jpg,nevus,0,m\n"
     table = f"image,diagnosis,patient,lesion\n{numbered}{others}"
-    stored = read(give(table, [f"{number}.jpg" for number in range(14)]))
+    stored = read(give(table, [f"{number}.jpg" for number in range(19)]))
     of = known(stored, "lesion")
-    assert of["10.jpg"] == of["11.jpg"] == "L9"
-    assert of["12.jpg"] == of["13.jpg"]
+    assert of["15.jpg"] == of["16.jpg"] == "L9"
+    assert of["17.jpg"] == of["18.jpg"] == "1/M"
+    assert len(set(of.values())) == 15 + 2
     assert any(said.startswith("1 lesion has several labels: L9 (") for said in stored.known.sentences)
 
 

@@ -287,6 +287,7 @@ def test_runs_of_no_project_are_one_sentence_and_nothing_is_made(tmp_path, monke
 def test_a_store_that_has_a_page_of_its_own_gets_no_other(tmp_path, monkeypatch, capsys, place, said) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("a server was started"))
     code, out, err = run(capsys, "ui", "--port", free_port())
     assert (code, out) == (1, "")
     assert err.startswith(f"dermascreen ui: MLFLOW_TRACKING_URI {said}")
