@@ -231,3 +231,10 @@ def test_where_every_map_is_flat_nothing_is_passed(network) -> None:
     found = check(network, MapKind("backbone.layer4"), pixels, np.ones(4), seed=0, batch_size=2)
     assert (found.flat, found.passed) == (4, 0)
     assert {one.value for one in found.checks.values()} == {None}
+
+
+def test_a_mean_over_maps_has_students_interval(images) -> None:
+    seen = evidence(images[:4, 0], images[:4])._replace(shows=torch.tensor([True, True, False, True]))
+    found = faithfulness._mean(np.array([1.0, 2.0, 9.0, 6.0]), seen)
+    half = 4.302653 * np.std([1, 2, 6], ddof=1) / 3**0.5  # the quantile of two degrees of freedom
+    assert found == pytest.approx((3.0, 3 - half, 3 + half))
