@@ -55,12 +55,12 @@ check: $(READY) ## Run lint, types and the quick tests, in about two minutes
 	$(LINT)
 	$(PYTEST) -m "not slow" --durations 0 --durations-min 5
 
-test: $(READY) ## Run all tests, lint and types
+test: $(READY) ## Run lint, types and all tests but those of a team's server
 	$(LINT)
-	$(PYTEST)
+	$(PYTEST) -m "not team"
 
-team-test: $(READY) ## Run the tests of a team's server alone, which need PostgreSQL and an SSH server (docs/how-to/team-server.md)
-	$(ONE_BY_ONE) tests/pipeline/test_team.py
+team-test: $(READY) ## Run the tests of a team's server, which need PostgreSQL and an SSH server (docs/how-to/team-server.md)
+	$(ONE_BY_ONE) -m team
 
 repro: $(READY) ## Run the pipeline on the real data, as far as it is out of date (docs/how-to/kaggle.md)
 	dvc repro

@@ -12,7 +12,7 @@ def test_a_missing_program_skips_the_test_that_asks_for_it(monkeypatch) -> None:
 
 def test_in_ci_it_fails_instead(monkeypatch) -> None:
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match=r"\.ci/run installs what its tests need"):
+    with pytest.raises(pytest.fail.Exception, match=r"the scripts in \.ci install what the tests need"):
         find_program("no-such-program")
 
 

@@ -17,6 +17,7 @@ Edges = set[tuple[str, str]]
 def test_it_gives_the_two_commands_and_ci_runs_both() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     assert "run: bash .ci/run\n" in workflow
+    assert "run: bash .ci/team\n" in workflow
     for command, where in (
         ("make demo", workflow.replace("- run: ", "\n")),
         ("make test", (ROOT / ".ci/run").read_text()),

@@ -21,7 +21,7 @@ def find_program(*names: str) -> str:
             return path
     missing = f"none of {', '.join(names)} is installed"
     if os.environ.get("CI"):
-        pytest.fail(f"{missing}, and .ci/run installs what its tests need")
+        pytest.fail(f"{missing}, and the scripts in .ci install what the tests need")
     pytest.skip(missing)
 
 

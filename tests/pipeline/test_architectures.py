@@ -24,7 +24,6 @@ OTHERS = {  # the changes to the fixture's parameters, under which the maps have
     [
         ("resnet50", "layer4", 2048, "A ResNet50"),
         ("convnext_atto", "stages.3", 320, "The network convnext\\_atto of timm"),
-        ("mobilenetv3_small_050", "blocks.5", 1024, "The network mobilenetv3\\_small\\_050 of timm"),
     ],
 )
 def test_networks_of_every_family_go_from_train_to_report(

@@ -29,6 +29,8 @@ from dermascreen.experiments.workspace import commit, make_workspace, override_p
 
 from .conftest import OPEN_GATES, TINY, copy, printed, serving, shell
 
+pytestmark = pytest.mark.team
+
 PAGE = "how-to/team-server.md"
 BUCKET = "dermascreen-team"
 WORKERS, CLONES, EACH = 2, ("ana", "ben"), 4  # in each clone, which is its owner's, and how many runs each makes
