@@ -8,7 +8,7 @@ from scipy.stats import binom
 from sklearn.metrics import f1_score, precision_score
 from statsmodels.stats.proportion import proportion_confint
 
-from dermascreen.evidence.lesions import EffectiveSizes
+from dermascreen.evidence.clusters import EffectiveSizes
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.screening import Screening, screened, screening
 
@@ -47,7 +47,7 @@ def test_the_box_worked_by_hand() -> None:
     def exact(count, alpha) -> tuple[float, float]:
         return proportion_confint(count, 100, alpha=alpha, method="beta")
 
-    joint, plain = 1 - 0.95**0.5, 0.05
+    joint, plain = 0.025, 0.05
     (low_sensitivity, high_sensitivity), (low_specificity, high_specificity) = exact(90, joint), exact(80, joint)
     intervals = of_lesions(COUNTS)["0.03"].intervals
     assert list(vars(intervals)) == MEASURES

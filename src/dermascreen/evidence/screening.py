@@ -7,8 +7,8 @@ assumption. A prevalence is taken as known, so an interval does not include its 
 import math
 from dataclasses import dataclass
 
-from dermascreen.evidence.intervals import BOX, CONFIDENCE, Interval, Intervals, clopper_pearson
-from dermascreen.evidence.lesions import EffectiveSizes
+from dermascreen.evidence.clusters import CONFIDENCE, EffectiveSizes
+from dermascreen.evidence.intervals import BOX, Interval, Intervals, clopper_pearson
 from dermascreen.evidence.metrics import Confusion, Rates, rates
 
 PREVALENCES = (0.01, 0.03, 0.1)  # share of malignant lesions among those screened
@@ -76,15 +76,15 @@ def _screened(sensitivity: float, specificity: float, prevalence: float) -> dict
 def screening(counts: Confusion, sizes: EffectiveSizes) -> Screening:
     """`screened` at each of PREVALENCES and at the images' own prevalence, with 95 % intervals where defined.
 
-    Sensitivity and specificity are measured on different lesions and so are independent: if each interval contains
-    its true value with probability sqrt(0.95), both do with at least 0.95. On the box that the two intervals span, a
+    If each interval of sensitivity and of specificity contains its true value with probability 0.975, both do with at
+    least 0.95, also where patients have lesions of both classes (Bonferroni). On the box that the two intervals span, a
     measure that rises with both has its minimum and maximum at two opposite corners. A measure that depends on one of
     them needs only that one's 95 % interval.
 
     Parameters: `counts` of at least one image; `sizes`, the effective sample sizes of their recall and specificity.
     """
     at = rates(counts)
-    both, one = (_box(at, sizes, confidence) for confidence in (CONFIDENCE**0.5, CONFIDENCE))
+    both, one = (_box(at, sizes, confidence) for confidence in ((1 + CONFIDENCE) / 2, CONFIDENCE))
     own = counts.malignant / counts.total
     report = {}
     for name, prevalence in {**{f"{share:g}": share for share in PREVALENCES}, OWN: own}.items():
