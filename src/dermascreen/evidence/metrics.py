@@ -9,7 +9,6 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
-    confusion_matrix,
     log_loss,
     precision_recall_curve,
     roc_auc_score,
@@ -82,7 +81,7 @@ class Metrics(Rates):
 
 def confusion(label: Labels, called: npt.NDArray[np.bool_]) -> Confusion:
     """The confusion of `label` and what is `called` malignant, each of shape (n,)."""
-    return Confusion(*confusion_matrix(label, called, labels=[0, 1]).ravel().tolist())
+    return Confusion(*np.bincount(2 * label + called, minlength=4).tolist())
 
 
 def rates(counts: Confusion) -> Rates:
