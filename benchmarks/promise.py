@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import choose_high_recall
 
@@ -37,7 +38,7 @@ def main() -> None:
         half = np.arange(LESIONS) < LESIONS // 2
 
         def result(epoch: int, rows: np.ndarray, score: np.ndarray = score, label: np.ndarray = label) -> float:
-            val = Sample(label[rows], norm.cdf(score[epoch, rows] - 1), np.arange(rows.sum()))
+            val = Sample(label[rows], norm.cdf(score[epoch, rows] - 1), Clusters.of_lesions(np.arange(rows.sum())))
             return float(norm.ppf(choose_high_recall(val, TARGET, CONFIDENCE).threshold)) + 1
 
         everything = np.ones(LESIONS, dtype=bool)

@@ -165,21 +165,31 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
     table = ProbabilityIntervals.of(probability_intervals(*known)).to_frame()
     probability, low, high = with_interval(logit, temperature, table)
     predictions = Predictions(
-        shown.path, shown.split, shown.label, shown.lesion, probability, logit, sigmoid(logit), low, high
+        shown.path,
+        shown.split,
+        shown.label,
+        shown.lesion,
+        probability,
+        logit,
+        sigmoid(logit),
+        low,
+        high,
+        patient=shown.patient,
     )
     predictions.write(folder / "predictions.csv")
     samples = {name: predictions.part(name).sample for name in (VAL, TEST)}
     points = choose_points(samples[VAL], params.threshold.target_recall, params.threshold.confidence, None)
-    at = at_threshold(samples[TEST].label, samples[TEST].probability, points.high_recall.threshold)
+    of_test = samples[TEST]
+    at = at_threshold(of_test.label, of_test.probability, points.high_recall.threshold)
     found |= {
         "temperature": temperature, "guaranteed": points.high_recall.guaranteed,
         "specificity": at.specificity, "missed": at.confusion.fn,
         **{name: vars(classification_metrics(sample.label, sample.probability)) for name, sample in samples.items()},
-        "low_high": vars(auc_interval(*samples[TEST])[1]),
+        "low_high": vars(auc_interval(of_test.label, of_test.probability, of_test.clusters.patient)[1]),
     }  # fmt: skip
     if not run.get("constant"):
         again = logits_of(network, Images.open(arrays / REENCODED), parts[TEST].path, tta)
-        fall = compare_aucs(samples[TEST].label, predictions.part(TEST).logit, again, samples[TEST].lesion)
+        fall = compare_aucs(of_test.label, predictions.part(TEST).logit, again, of_test.clusters.patient)
         found[REENCODED] = {"roc_auc": fall.second, "fall": fall._asdict()}
     for site in sorted((data / "sites").glob("*.csv")):
         there = pd.read_csv(site).query("not known")

@@ -40,7 +40,7 @@ def main() -> None:
         calibration.write()
         predictions = Predictions(
             shown.path, shown.split, shown.label, shown.lesion, logit=logit, uncalibrated=sigmoid(logit),
-            **predictor.probabilities(logit)._asdict(), sha256=manifest.at(shown.path).sha256,
+            **predictor.probabilities(logit)._asdict(), sha256=manifest.at(shown.path).sha256, patient=shown.patient,
         )  # fmt: skip
         predictions.write()
         run.tracking.log_artifact(Predictions.PATH)

@@ -14,6 +14,7 @@ from dermascreen.data.photographs.decode import decode
 from dermascreen.data.sites import find_known, list_sites
 from dermascreen.data.sources.fetch import in_words, unpack
 from dermascreen.data.sources.layouts import count_left_out
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.external import FEWEST, report_site
 from dermascreen.evidence.sample import Sample
 
@@ -37,14 +38,14 @@ def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
         for sentence in in_words(stored, run.name):
             print(f"{name}: {sentence}")
         found = find_known(raw, stored.manifest, stored.metadata, own, params.audit)
-        used, lesion = stored.manifest[~found.known], found.lesion[~found.known]
+        used, clusters = stored.manifest[~found.known], Clusters(found.lesion, found.patient)[~found.known]
         benign, malignant = (int((used.label == label).sum()) for label in (0, 1))
         if min(benign, malignant) < FEWEST:
             raise SiteError(archive, benign, malignant, FEWEST)
         decode(raw, used.path, predictor.description.preprocess, decoded)
         images = Images.open(decoded)
         logits = predictor.logits(images.pixels, images.rows(used.path))
-    site = Sample(used.label, predictor.probabilities(logits).probability, lesion)
+    site = Sample(used.label, predictor.probabilities(logits).probability, clusters)
     draws, seed = params.evaluate.bootstrap_draws, params.seed
     report = report_site(site, internal, predictor.points.thresholds, draws=draws, seed=seed)
     left_out = count_left_out(stored.left_out)

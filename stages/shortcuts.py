@@ -43,7 +43,7 @@ def main() -> None:
             on_val, alone = others[: len(val)], others[len(val) :]
             both = beside_network(val.label, (on_val, every.at(val.path).logit), (alone, predictions.logit))
             covariates = report_covariates(
-                test.label, predictions.logit, test.lesion, columns=known.columns, alone=alone, both=both
+                test.label, predictions.logit, predictions.clusters, columns=known.columns, alone=alone, both=both
             )
 
         changed = {}
@@ -70,7 +70,7 @@ def main() -> None:
             test.label,
             predictions.logit,
             called,
-            test.lesion,
+            predictions.clusters,
             baselines=baselines,
             changed=changed,
             strata=strata,

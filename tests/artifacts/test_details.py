@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import reported_models
 from pydantic import ValidationError
+from worked_samples import alone, single
 
 from dermascreen.artifacts.dataset.details import DownloadDetails, PreprocessDetails
 from dermascreen.artifacts.results.details.evaluation import ExternalDetails, ShortcutsDetails, ThresholdDetails
 from dermascreen.artifacts.results.details.reference import ReferenceDetails
 from dermascreen.core.records import Details
-from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import choose_points
 
 HEADLINE = (
@@ -31,7 +31,7 @@ def test_a_person_compares_by_few_numbers_with_short_names(results) -> None:
     assert sorted(found) == sorted(HEADLINE)
     assert max(map(len, found)) <= 16
     evaluate, high = results.evaluate, results.threshold.high_recall
-    redrawn, best = evaluate.test.intervals.roc_auc["lesion_bootstrap"], results.shortcuts.baselines["thumbnail"]
+    redrawn, best = evaluate.test.intervals.roc_auc["cluster_bootstrap"], results.shortcuts.baselines["thumbnail"]
     assert max(row.roc_auc for row in results.shortcuts.baselines.values()) == best.roc_auc
     assert found == {
         "near_dups": 1,
@@ -78,7 +78,7 @@ def test_others_have_no_number_to_compare_by(details: type[Details]) -> None:
 
 def test_without_a_band_there_is_none() -> None:
     rng = np.random.default_rng(0)
-    sample = Sample(np.tile([0, 1], 30), rng.random(60), np.arange(60))
+    sample = single(np.tile([0, 1], 30), rng.random(60))
     for target, there in ((None, False), (0.8, True)):
         points = choose_points(sample, 0.95, 0.95, target)
         details = ThresholdDetails.measure(points, sample, sample)
@@ -97,7 +97,7 @@ def test_the_whole_report_of_shortcuts_is_json() -> None:
         LABEL,
         NETWORK,
         NETWORK >= -0.35,
-        np.arange(10),
+        alone(10),
         baselines={"file": np.full(10, 0.5)},
         changed={"exif_stripped": NETWORK},
         strata={"exif": np.zeros(10, dtype=bool)},

@@ -13,8 +13,11 @@ ROWS = "a,test,0,0,0.1\nb,test,1,1,0.9\nc,val,1,2,0.8\n"
 def test_a_part_is_a_split_and_a_sample_what_numbers_are_made_from() -> None:
     test = ImagePredictions.parse(StringIO(f"{COLUMNS}\n{ROWS}"), ["test"]).part("test")
     assert test.path.tolist() == ["a", "b"]
-    label, probability, lesion = test.sample
-    assert (label.tolist(), probability.tolist(), lesion.tolist()) == ([0, 1], [0.1, 0.9], [0, 1])
+    label, probability, clusters = test.sample
+    assert (label.tolist(), probability.tolist(), clusters.lesion.tolist()) == ([0, 1], [0.1, 0.9], [0, 1])
+    assert clusters.patient is clusters.lesion  # an older table
+    known = ImagePredictions.of(test.to_frame().assign(patient=[7, 7])).clusters
+    assert (known.lesion.tolist(), known.patient.tolist()) == ([0, 1], [7, 7])
 
 
 def test_a_table_whose_probability_is_not_calibrated_is_refused() -> None:

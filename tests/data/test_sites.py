@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -97,3 +98,9 @@ def test_photographs_of_a_lesion_trained_on_are_known_whichever_name_they_have(t
     lesion = found.lesion.tolist()
     assert lesion[0] == lesion[2]
     assert len(set(lesion)) == 3
+    assert found.patient.tolist() == [0, 1, 0, 2]  # photographs of a lesion are of one patient
+    names = pd.DataFrame({"lesion": "", "patient": ["", "x", "", "x"]}, index=pd.Index(there.path))
+    told = find_known(
+        tmp_path / "there", there, Metadata.of(there.path, names), own, AuditParams(max_distance=0, min_score=1e9)
+    )
+    assert told.patient.tolist() == [0, 1, 0, 1]

@@ -340,6 +340,22 @@ def test_lesions_set_aside_choose_the_epoch_and_leave_val_and_test_as_they_are(p
     assert [*found.parts] == ["train", "selection", "val", "test"]
 
 
+def test_patients_are_counted_where_any_is_known() -> None:
+    lesions = Lesions(LESIONS.path, LESIONS.lesion, LESIONS.lesion // 2)
+    unknown = Metadata.of(MANIFEST.path)
+    split = splits.split_images(MANIFEST, lesions, unknown, params("grouped"))
+    assert split.patient.tolist() == lesions.patient.tolist()
+    of_test = split.part("test")
+    found = summarise(split, unknown).test
+    assert (found.patients, found.unit) == (None, "lesion")
+    names = pd.DataFrame(
+        {"lesion": "", "patient": [str(one) for one in lesions.patient]}, index=pd.Index(MANIFEST.path)
+    )
+    found = summarise(split, Metadata.of(MANIFEST.path, names)).test
+    assert (found.lesions, found.patients) == (len(of_test), len(set(of_test.patient)))
+    assert found.unit == "patient"
+
+
 def test_only_near_duplicates_return_to_train_not_all_that_their_patients_have() -> None:
     manifest, lesions = make([*range(40)], [0, 1] * 20, ["train"] * 32 + ["test"] * 8)
     lesion, patient = lesions.lesion.copy(), lesions.lesion.copy()

@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep
+from worked_samples import single
 
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.external import difference_interval, report_site
 from dermascreen.evidence.intervals import Difference, Interval, delong, hoeffding
 from dermascreen.evidence.metrics import Confusion
@@ -21,7 +23,7 @@ def sample(seed: int, images: int, shift: float) -> Sample:
     lesion = np.arange(images) // 2
     label = lesion % 2
     score = np.random.default_rng(seed).normal(shift * (label - 0.5), 1)
-    return Sample(label, norm.cdf(score), lesion)
+    return Sample(label, norm.cdf(score), Clusters.of_lesions(lesion))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,8 @@ def test_every_measure_there_and_here_is_scikit_learns(found) -> None:
 
 def test_the_fall_of_the_auc_has_the_interval_of_two_variances_that_add(found) -> None:
     variances = [
-        delong(place.label, place.lesion, place.probability)[1][0, 0] for place in (sample(1, 80, 1), sample(0, 200, 2))
+        delong(place.label, place.clusters.patient, place.probability)[1][0, 0]
+        for place in (sample(1, 80, 1), sample(0, 200, 2))
     ]
     half = norm.ppf(0.975) * math.sqrt(sum(variances))
     fall = found.fall.roc_auc
@@ -59,7 +62,7 @@ def test_the_fall_of_the_auc_has_the_interval_of_two_variances_that_add(found) -
 
 def test_a_site_whose_benign_photographs_are_all_of_malignant_lesions_is_reported() -> None:
     rng = np.random.default_rng(0)
-    site = Sample(np.array([0, 0, 1, 1, 1, 1]), rng.random(6), np.array([0, 1, 0, 1, 2, 3]))
+    site = Sample(np.array([0, 0, 1, 1, 1, 1]), rng.random(6), Clusters.of_lesions(np.array([0, 1, 0, 1, 2, 3])))
     found = report_site(site, sample(0, 200, 2), {"default": 0.5}, draws=20, seed=0)
     assert [*found.intervals.roc_auc] == ["hoeffding"]
 
@@ -87,7 +90,7 @@ def test_thresholds_are_applied_as_they_are(found) -> None:
 
 def test_few_lesions_have_the_ranges_of_bounds() -> None:
     label = np.array([0, 0, 0, 1, 1])
-    tiny = Sample(label, np.array([0.1, 0.2, 0.3, 0.35, 0.4]), np.arange(5))
+    tiny = single(label, np.array([0.1, 0.2, 0.3, 0.35, 0.4]))
     found = report_site(tiny, sample(0, 200, 2), {"default": 0.5}, draws=50, seed=0)
     at = found.points["default"]
     assert (at.recall, at.precision) == (0, None)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from worked_samples import alone, single
 
 from dermascreen.evidence import resampling
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.external import difference_interval
 from dermascreen.evidence.intervals import (
     FEWEST,
@@ -57,19 +59,21 @@ def test_no_images_say_nothing() -> None:
 
 def test_a_share_of_nothing_has_no_interval() -> None:
     nothing = np.array([], dtype=bool)
-    assert share_intervals(nothing, np.array([], dtype=int)) == {}
+    assert share_intervals(nothing, Clusters.of_lesions(np.array([], dtype=int))) == {}
     hit = np.array([True, True, False, True])
-    assert share_intervals(hit, np.arange(4)) == {"clopper_pearson": clopper_pearson(3, 4)}
-    assert share_intervals(hit, np.arange(4), "wilson", 0.9) == {"wilson": wilson(3, 4, 0.9)}
+    assert share_intervals(hit, alone(4)) == {"clopper_pearson": clopper_pearson(3, 4)}
+    assert share_intervals(hit, alone(4), "wilson", 0.9) == {"wilson": wilson(3, 4, 0.9)}
 
 
 def test_a_share_is_of_as_many_lesions_as_its_photographs_count() -> None:
     lesion = np.repeat(np.arange(20), 5)
     hit = lesion >= 2
-    assert tuple(share_intervals(hit, lesion)["clopper_pearson"]) == pytest.approx(tuple(clopper_pearson(18, 20)))
-    uneven, n = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 6]), 0.6 * 0.4 / (6.72 / 100)  # by hand in test_lesions.py
+    assert tuple(share_intervals(hit, Clusters.of_lesions(lesion))["clopper_pearson"]) == pytest.approx(
+        tuple(clopper_pearson(18, 20))
+    )
+    uneven, n = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 6]), 0.6 * 0.4 / (6.72 / 100)  # by hand in test_clusters.py
     for method, name in (("clopper_pearson", "beta"), ("wilson", "wilson")):
-        (found,) = share_intervals(uneven > 0, uneven, method).values()
+        (found,) = share_intervals(uneven > 0, Clusters.of_lesions(uneven), method).values()
         assert tuple(found) == pytest.approx(proportion_confint(0.6 * n, n, 0.05, name))
 
 
@@ -83,7 +87,7 @@ def test_the_interval_of_a_share_covers_though_lesions_have_several_photographs(
         score = rng.normal(size=60)[lesion] + within * rng.normal(size=len(lesion))
         hit = score < norm.ppf(chance) * np.sqrt(1 + within**2)
         for covers, of in ((found, lesion), (alone, np.arange(len(lesion)))):
-            (interval,) = share_intervals(hit, of).values()
+            (interval,) = share_intervals(hit, Clusters.of_lesions(of)).values()
             covers.append(interval.low <= chance <= interval.high)
     assert np.mean(found) >= 0.95
     assert np.mean(alone) < 0.94
@@ -96,7 +100,7 @@ def test_it_covers_also_where_lesions_that_are_missed_have_more_photographs() ->
         hit = rng.random(80) < chance
         photographs = np.where(hit, 1 + rng.integers(0, 2, 80), 4)
         lesion = np.repeat(np.arange(80), photographs)
-        (interval,) = share_intervals(hit[lesion], lesion).values()
+        (interval,) = share_intervals(hit[lesion], Clusters.of_lesions(lesion)).values()
         truth = chance * 1.5 / (chance * 1.5 + (1 - chance) * 4)
         covers.append(interval.low <= truth <= interval.high)
     assert np.mean(covers) >= 0.95
@@ -202,7 +206,9 @@ def test_a_lesion_of_very_many_photographs_leaves_no_standard_error() -> None:
         assert (method, compared.p_value) == ("hoeffding", None)
         covered += (low <= 0.5 <= high) + (compared.low <= 0 <= compared.high)
     assert covered == 200
-    assert [*metric_intervals(Sample(label, norm.cdf(score), lesion), draws=5, seed=0).roc_auc] == ["hoeffding"]
+    assert [
+        *metric_intervals(Sample(label, norm.cdf(score), Clusters.of_lesions(lesion)), draws=5, seed=0).roc_auc
+    ] == ["hoeffding"]
 
 
 def test_a_lesion_of_very_many_photographs_weighs_in_hoeffdings_bound() -> None:
@@ -213,6 +219,40 @@ def test_a_lesion_of_very_many_photographs_weighs_in_hoeffdings_bound() -> None:
         _, (low, high) = auc_interval(label, rng.normal(size=18)[lesion], lesion)
         covered += low <= 0.5 <= high
     assert covered == 200
+
+
+def test_pairs_of_patients_with_both_classes_worked_by_hand() -> None:
+    """One malignant and one benign photograph of each: the bound is that of 2 / (3 (1 / 30 + 1 / 30)) = 10 pairs."""
+    label, patient = np.tile([0, 1], 30), np.repeat(np.arange(30), 2)
+    assert auc_interval(label, label.astype(float), patient) == ("hoeffding", hoeffding(1.0, 10))
+    assert auc_interval(label, label.astype(float), np.arange(60)) == ("hoeffding", hoeffding(1.0, 30))
+    # 4 of the 31 malignant photographs and 1 of the 30 benign ones are of one patient.
+    label, patient = np.append(label, [1, 1, 1]), np.append(patient, [0, 0, 0])
+    pairs = int(2 / (3 * (4 / 33 + 1 / 30)))
+    assert auc_interval(label, label.astype(float), patient) == ("hoeffding", hoeffding(1.0, pairs))
+    alone = np.array([0, 1]), np.array([0.0, 1.0]), np.zeros(2, dtype=int)
+    assert auc_interval(*alone) == ("hoeffding", hoeffding(1.0, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patients", [20, 60])
+def test_an_auc_is_covered_also_where_lesions_of_a_patient_are_alike(patients) -> None:
+    """Each has 1 to 15 benign lesions, and a third have malignant ones too, whose scores have a part in common."""
+    rng, covered, as_lesions, truth = np.random.default_rng(3), 0, 0, norm.cdf(2**0.5)  # of scores 2 apart
+    for _ in range(400):
+        benign = rng.integers(1, 16, patients)
+        malignant = np.where(np.arange(patients) % 3, 0, 1 + np.arange(patients) % 2)
+        patient = np.concatenate([np.repeat(np.arange(patients), benign), np.repeat(np.arange(patients), malignant)])
+        label = np.repeat([0, 1], [benign.sum(), malignant.sum()])
+        score = 0.4**0.5 * rng.normal(size=patients)[patient] + 0.6**0.5 * rng.normal(size=len(label)) + 2 * label
+        for cluster in (patient, np.arange(len(label))):
+            _, (low, high) = auc_interval(label, score, cluster)
+            if cluster is patient:
+                covered += low <= truth <= high
+            else:
+                as_lesions += low <= truth <= high
+    assert covered / 400 >= 0.92
+    assert as_lesions < covered
 
 
 def test_paired_comparison() -> None:
@@ -404,41 +444,41 @@ def test_difference_of_shares_is_newcombes() -> None:
 def test_every_measure_lies_in_its_interval() -> None:
     label, first, _ = scores(300)
     probability = 1 / (1 + np.exp(-first))
-    found = metric_intervals(Sample(label, probability, np.arange(300)), draws=200, seed=0)
+    found = metric_intervals(single(label, probability), draws=200, seed=0)
     assert [*vars(found)] == [
         "roc_auc", "partial_roc_auc", "average_precision", "brier", "accuracy", "recall", "specificity", "precision",
     ]  # fmt: skip
-    assert [*found.roc_auc] == ["delong", "lesion_bootstrap"]
+    assert [*found.roc_auc] == ["delong", "cluster_bootstrap"]
     for interval in found.roc_auc.values():
         assert interval.low < roc_auc_score(label, probability) < interval.high
 
 
 def test_measures_of_few_lesions_have_no_interval_that_has_no_width() -> None:
     label, score = apart(4, 4)
-    found = metric_intervals(Sample(label, score / 2, np.arange(8)), draws=50, seed=0)
+    found = metric_intervals(single(label, score / 2), draws=50, seed=0)
     assert found.roc_auc == {"hoeffding": hoeffding(1.0, 4)}
     assert found.partial_roc_auc == found.average_precision == {}
     assert found.brier == {"hoeffding": hoeffding(((score / 2 - label) ** 2).mean(), 8)}
     assert found.recall == {"clopper_pearson": clopper_pearson(4, 4)}
-    many = metric_intervals(Sample(*apart(40, 40), np.arange(80)), draws=50, seed=0)
+    many = metric_intervals(Sample(*apart(40, 40), alone(80)), draws=50, seed=0)
     assert [*many.roc_auc] == ["hoeffding"]
     assert many.average_precision == {}
     assert [*many.brier] == ["hoeffding"]  # no photograph is on the wrong side of 1/2
-    constant = metric_intervals(Sample(label.repeat(10), np.full(80, 0.3), np.arange(80)), draws=50, seed=0)
+    constant = metric_intervals(single(label.repeat(10), np.full(80, 0.3)), draws=50, seed=0)
     assert [*constant.brier] == ["hoeffding"]  # 40 are, but every draw is the same
     assert constant.precision == {}  # none is called malignant
 
 
 def test_rates_have_exact_intervals() -> None:
     label, called = np.repeat([0, 0, 1, 1], [80, 20, 10, 90]), np.repeat([False, True, False, True], [80, 20, 10, 90])
-    intervals = rate_intervals(label, called, np.arange(200))
+    intervals = rate_intervals(label, called, alone(200))
     for name, count, total in (("recall", 90, 100), ("specificity", 80, 100), ("precision", 90, 110)):
         expected = proportion_confint(count, total, method="beta")
         assert tuple(getattr(intervals, name)["clopper_pearson"]) == pytest.approx(expected)
-    halved = rate_intervals(label.repeat(2), called.repeat(2), np.arange(200).repeat(2))
+    halved = rate_intervals(label.repeat(2), called.repeat(2), Clusters.of_lesions(np.arange(200).repeat(2)))
     for name, of in vars(halved).items():
         assert tuple(of["clopper_pearson"]) == pytest.approx(tuple(getattr(intervals, name)["clopper_pearson"]))
 
 
 def test_where_nothing_is_called_precision_has_no_interval() -> None:
-    assert rate_intervals(np.repeat([0, 1], 5), np.zeros(10, dtype=bool), np.arange(10)).precision == {}
+    assert rate_intervals(np.repeat([0, 1], 5), np.zeros(10, dtype=bool), alone(10)).precision == {}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from dermascreen.evidence import metrics, resampling
-from dermascreen.evidence.resampling import lesion_draws
+from dermascreen.evidence.resampling import cluster_draws
 
 
 def drawn(seed: int, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -16,7 +16,7 @@ def drawn(seed: int, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lesion = np.concatenate([np.arange(20), rng.integers(0, 20, 30)])
     label = lesion % 2
     score = np.clip(rng.normal(0.4 + 0.2 * label, 0.2), 0, 1).round(levels)
-    (weights,) = lesion_draws(label, lesion, draws=3, seed=seed)
+    (weights,) = cluster_draws(label, lesion, draws=3, seed=seed)
     return label, score, weights
 
 
@@ -33,24 +33,24 @@ def test_each_draw_is_worth_what_scikit_learn_says(seed: int, levels: int) -> No
     assert resampling.partial_roc_auc(label, score, weights) == pytest.approx(repeated)
 
 
-def test_lesions_are_drawn_whole_and_within_their_class() -> None:
-    lesion = np.array([7, 7, 3, 3, 3, 9, 1])
-    label = np.array([0, 1, 0, 0, 0, 1, 0])  # lesion 7 has both labels, and counts as malignant
-    weights = np.concatenate(list(lesion_draws(label, lesion, draws=500, seed=0)))
-    assert weights.shape == (500, 7)
-    for same in ([0, 1], [2, 3, 4]):
+def test_clusters_are_drawn_whole_and_within_their_kind() -> None:
+    cluster = np.array([7, 7, 3, 3, 3, 9, 1, 8, 8, 5])
+    label = np.array([0, 1, 0, 0, 0, 1, 0, 1, 0, 1])  # 7 and 8 have both labels, 9 and 5 are malignant
+    weights = np.concatenate(list(cluster_draws(label, cluster, draws=500, seed=0)))
+    assert weights.shape == (500, 10)
+    for same in ([0, 1], [2, 3, 4], [7, 8]):
         assert (weights[:, same] == weights[:, same[:1]]).all()
-    assert (weights[:, 0] + weights[:, 5] == 2).all()
-    assert (weights[:, 2] + weights[:, 6] == 2).all()
-    assert np.bincount(weights[:, 0]) / 500 == pytest.approx([0.25, 0.5, 0.25], abs=0.06)
+    for kind in ([0, 7], [2, 6], [5, 9]):
+        assert (weights[:, kind].sum(axis=1) == 2).all()
+        assert np.bincount(weights[:, kind[0]]) / 500 == pytest.approx([0.25, 0.5, 0.25], abs=0.06)
 
 
-def test_lesions_that_all_have_a_malignant_photograph_are_drawn_too() -> None:
-    weights = np.concatenate(list(lesion_draws(np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1]), draws=50, seed=0)))
+def test_clusters_that_all_have_a_malignant_photograph_are_drawn_too() -> None:
+    weights = np.concatenate(list(cluster_draws(np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1]), draws=50, seed=0)))
     assert (weights.sum(axis=1) == 4).all()
 
 
 def test_blocks_hold_all_draws_and_little_at_a_time(monkeypatch) -> None:
     monkeypatch.setattr(resampling, "BLOCK", 100)
-    blocks = list(lesion_draws(np.arange(40) % 2, np.arange(40), draws=5, seed=0))
+    blocks = list(cluster_draws(np.arange(40) % 2, np.arange(40), draws=5, seed=0))
     assert [block.shape for block in blocks] == [(2, 40), (2, 40), (1, 40)]

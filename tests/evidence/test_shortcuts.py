@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
+from worked_samples import alone
 
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.intervals import Interval, clopper_pearson, compare_aucs, delong_interval, hoeffding
 from dermascreen.evidence.shortcuts import (
     baseline_scores,
@@ -44,7 +46,7 @@ def test_noise_holds_nothing(labels) -> None:
     train, test = labels
     rng = np.random.default_rng(2)
     score = baseline_scores(rng.normal(size=(400, 20)), train, rng.normal(size=(600, 20)))
-    low, high = report_auc(test, score, np.arange(600)).intervals.roc_auc["delong"]
+    low, high = report_auc(test, score, alone(600)).intervals.roc_auc["delong"]
     assert low < 0.5 < high
 
 
@@ -53,7 +55,7 @@ def test_constant_features_give_a_constant_score(labels, n) -> None:
     train = np.resize([0, 1, 1, 0], n)
     score = baseline_scores(np.full((n, 3), -1.0), train, np.full((600, 3), -1.0))
     assert len(np.unique(score)) == 1
-    compared = report_baselines(labels[1], np.arange(600.0), np.arange(600), {"file": score})["file"]
+    compared = report_baselines(labels[1], np.arange(600.0), alone(600), {"file": score})["file"]
     assert compared.roc_auc == 0.5
     fewer = min(np.bincount(labels[1]))
     assert compared.intervals.roc_auc == {"hoeffding": hoeffding(0.5, fewer)}
@@ -81,7 +83,7 @@ def test_the_picture_adds_what_the_covariates_do_not_tell(labels) -> None:
     probability = [1 / (1 + np.exp(-score)) for score in told]
     both = beside_network(val, (probability[0], seen[0]), (probability[1], seen[1]))
     best = roc_auc_score(test, told[1] + seen[1])  # the likelihood ratio
-    report = report_covariates(test, seen[1], np.arange(600), columns=("age",), alone=probability[1], both=both)
+    report = report_covariates(test, seen[1], alone(600), columns=("age",), alone=probability[1], both=both)
     assert report.together.roc_auc == pytest.approx(best, abs=0.005)
     for gain, than in ((report.picture_adds, probability[1]), (report.covariates_add, seen[1])):
         compared = compare_aucs(test, both, than, np.arange(600))
@@ -124,7 +126,7 @@ def test_strata_worked_by_hand() -> None:
         LABEL,
         NETWORK,
         CALLED,
-        LESION,
+        Clusters.of_lesions(LESION),
         {"near_duplicate": near_duplicate, "coarse": coarse, "lone": lone, "exif": nothing},
     )
 
@@ -154,7 +156,7 @@ def test_both_sides_of_a_stratum_make_the_whole(images) -> None:
     label, network, inside = (np.array(column) for column in zip(*images, strict=True))
     called = network >= 0
     everything = {"whole": np.ones(len(label), dtype=bool), "part": inside.astype(bool)}
-    report = report_strata(label, network.astype(float), called, np.arange(len(label)), everything)
+    report = report_strata(label, network.astype(float), called, alone(len(label)), everything)
     whole, parts = report["whole"].yes, [side for side in vars(report["part"]).values() if side]
     assert whole.n == sum(part.n for part in parts)
     assert whole.malignant == sum(part.malignant for part in parts)
@@ -166,14 +168,16 @@ def test_a_stratum_of_eight_that_is_told_apart_is_not_certain() -> None:
     label, network = np.repeat([0, 1, 0, 1], [4, 4, 40, 40]), np.random.default_rng(0).normal(size=88)
     inside = np.arange(88) < 8
     network[inside] = label[inside]
-    stratum = report_strata(label, network, network > 0.5, np.arange(88), {"exif": inside})["exif"]
+    stratum = report_strata(label, network, network > 0.5, alone(88), {"exif": inside})["exif"]
     assert stratum.yes.roc_auc == 1
     assert stratum.yes.intervals.roc_auc == {"hoeffding": Interval(pytest.approx(0.025**0.25), 1)}
     assert stratum.yes.intervals.recall == {"clopper_pearson": clopper_pearson(4, 4)}
     delong = delong_interval(label[~inside], network[~inside], np.arange(80))
     assert stratum.no.intervals.roc_auc == {"delong": delong}
     # Both photographs of a lesion say no more than one.
-    pairs = report_strata(label, network, network > 0.5, np.arange(88) // 2, {"exif": inside})["exif"]
+    pairs = report_strata(label, network, network > 0.5, Clusters.of_lesions(np.arange(88) // 2), {"exif": inside})[
+        "exif"
+    ]
     assert pairs.yes.intervals.roc_auc["hoeffding"].low == pytest.approx(0.025**0.5)
 
 
@@ -181,21 +185,23 @@ def test_baselines_and_interventions_are_compared_in_pairs() -> None:
     other = NETWORK.copy()
     other[7] = -3.0  # loses all its five pairs: an AUC of 24/25 becomes 19/25
     compared = compare_aucs(LABEL, NETWORK, other)
-    fall = report_interventions(LABEL, NETWORK, LESION, {"reencoded": other})["reencoded"]
+    fall = report_interventions(LABEL, NETWORK, Clusters.of_lesions(LESION), {"reencoded": other})["reencoded"]
     assert auc_by_pairs(LABEL, NETWORK) == pytest.approx(24 / 25)
     assert fall.roc_auc == pytest.approx(auc_by_pairs(LABEL, other))
     assert fall.fall == pytest.approx(0.2)
     assert (fall.low, fall.high, fall.p_value) == compared[3:]
     assert fall.largest_logit_change == 4
 
-    beside = report_baselines(LABEL, NETWORK, LESION, {"frame": other})["frame"]
+    beside = report_baselines(LABEL, NETWORK, Clusters.of_lesions(LESION), {"frame": other})["frame"]
     assert beside.network_minus_baseline == pytest.approx(0.2)
     assert beside.roc_auc == pytest.approx(19 / 25)
     assert (beside.low, beside.high, beside.p_value) == compared[3:]
 
 
 def test_what_changes_nothing_makes_nothing_fall() -> None:
-    same = report_interventions(LABEL, NETWORK, LESION, {"exif_stripped": NETWORK.copy()})["exif_stripped"]
+    same = report_interventions(LABEL, NETWORK, Clusters.of_lesions(LESION), {"exif_stripped": NETWORK.copy()})[
+        "exif_stripped"
+    ]
     assert (same.fall, same.low, same.high, same.largest_logit_change) == (0, 0, 0, 0)
     assert same.p_value == 1
 

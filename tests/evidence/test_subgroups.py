@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
+from statsmodels.api import OLS
 from statsmodels.stats.proportion import proportion_confint
+from worked_samples import alone, single
 
+from dermascreen.evidence.clusters import Clusters
+from dermascreen.evidence.intervals import hoeffding
 from dermascreen.evidence.operating_points import HighRecall
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.subgroups import calibration_error, promise, report_subgroups
@@ -13,7 +17,11 @@ from dermascreen.evidence.thresholds import choose_high_recall, choose_points
 
 
 def sample(label: list[int], probability: list[float], lesion: list[int] | None = None) -> Sample:
-    return Sample(np.array(label), np.array(probability), np.arange(len(label)) if lesion is None else np.array(lesion))
+    return Sample(
+        np.array(label),
+        np.array(probability),
+        Clusters.of_lesions(np.arange(len(label)) if lesion is None else np.array(lesion)),
+    )
 
 
 def point(threshold: float) -> HighRecall:
@@ -26,7 +34,7 @@ def point(threshold: float) -> HighRecall:
 def drawn(n: int, seed: int, shift: float = 0.0) -> Sample:
     rng = np.random.default_rng(seed)
     label = (rng.random(n) < 0.4).astype(int)
-    return Sample(label, 1 / (1 + np.exp(-rng.normal(3 * label - 1.5 + shift, 1.5))), np.arange(n))
+    return single(label, 1 / (1 + np.exp(-rng.normal(3 * label - 1.5 + shift, 1.5))))
 
 
 def test_the_measures_of_a_group_are_those_of_its_images_alone() -> None:
@@ -104,7 +112,7 @@ def test_the_error_of_calibration_is_a_mean_of_lesions() -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 100)
     probability = rng.random(100)
-    alone = calibration_error(Sample(label, probability, np.arange(100)))
+    alone = calibration_error(single(label, probability))
     difference = probability - label
     half = norm.isf(0.025) * difference.std(ddof=1) / 10
     assert alone[0] == pytest.approx(difference.mean())
@@ -112,9 +120,36 @@ def test_the_error_of_calibration_is_a_mean_of_lesions() -> None:
     assert {method: tuple(found) for method, found in alone[1].items()} == {"normal": ends}
 
 
+def test_the_error_of_calibration_adds_up_the_lesions_of_a_patient() -> None:
+    rng, patient = np.random.default_rng(0), np.repeat(np.arange(30), 4)
+    label = rng.integers(0, 2, 120)
+    probability = np.clip(rng.random(30)[patient] + rng.normal(0, 0.1, 120), 0, 1)
+    _, found = calibration_error(Sample(label, probability, Clusters(np.arange(120), patient)))
+    fitted = OLS(probability - label, np.ones(120)).fit(cov_type="cluster", cov_kwds={"groups": patient})
+    assert tuple(found["normal"]) == pytest.approx(fitted.conf_int()[0])
+    sure = np.where(patient < 9, 1 - label, label) * 1.0  # nine patients have lesions on the wrong side of 1/2
+    _, found = calibration_error(Sample(label, sure, Clusters(np.arange(120), patient)))
+    error = float((sure - label).mean())
+    low, high = hoeffding((1 + error) / 2, 30)
+    assert tuple(found["hoeffding"]) == pytest.approx((2 * low - 1, 2 * high - 1))
+
+
+def test_rates_and_aucs_of_a_group_count_patients() -> None:
+    plain, groups = drawn(400, 7), {"sex": np.full(400, "a", dtype=object)}
+    alike = plain._replace(clusters=Clusters(np.arange(400), np.argsort(np.argsort(plain.probability)) // 10))
+    once, together = (
+        report_subgroups((one, groups), (one, groups), point(0.3)).columns["sex"]["a"] for one in (plain, alike)
+    )
+    for name in ("recall", "specificity", "roc_auc", "calibration_error"):
+        assert getattr(once, name) == getattr(together, name)
+        (narrow,), (wide,) = (getattr(one.intervals, name).values() for one in (once, together))
+        assert wide.high - wide.low > 1.1 * (narrow.high - narrow.low), name
+    assert once.promise == together.promise  # which counts lesions
+
+
 def test_an_error_of_calibration_has_a_width_also_where_no_lesion_is_on_the_wrong_side() -> None:
     label = np.repeat([0, 1], 15)
-    error, intervals = calibration_error(Sample(label, np.abs(label - 1e-9), np.arange(30)), confidence=0.95)
+    error, intervals = calibration_error(single(label, np.abs(label - 1e-9)), confidence=0.95)
     assert error == pytest.approx(0)
     assert [*intervals] == ["hoeffding"]
     half = (1 - 40 ** (-2 / 30)) ** 0.5  # as by hand for hoeffding, of twice the range
@@ -135,7 +170,7 @@ def test_a_threshold_for_groups_keeps_the_promise_in_each() -> None:
     val = drawn(1500, 3)
     harder = drawn(1500, 4, shift=-1.0)
     both = Sample(
-        *(np.concatenate(parts) for parts in zip(val, harder._replace(lesion=harder.lesion + 1500), strict=True))
+        np.concatenate([val.label, harder.label]), np.concatenate([val.probability, harder.probability]), alone(3000)
     )
     groups = {"sex": np.array(["a"] * 1500 + ["b"] * 1500, dtype=object)}
     plain, lowered = choose_high_recall(both, 0.95, 0.95), choose_high_recall(both, 0.95, 0.95, groups)
@@ -166,10 +201,10 @@ def test_the_promise_of_a_group_is_broken_no_more_often_than_it_says(shift) -> N
     rng, broken, promised, draws = np.random.default_rng(8), 0, 0, 400
     for _ in range(draws):
         scores = np.concatenate([rng.normal(0, 1, 150), rng.normal(shift, 1, 150)])
-        val = Sample(np.ones(300, dtype=int), norm.cdf(scores), np.arange(300))
-        val = Sample(np.append(val.label, 0), np.append(val.probability, 0.0), np.append(val.lesion, 300))
+        val = single(np.ones(300, dtype=int), norm.cdf(scores))
+        val = single(np.append(val.label, 0), np.append(val.probability, 0.0))
         chosen = choose_high_recall(val, 0.95, 0.95)
-        group = Sample(*(part[150:300] for part in val))
+        group = val.part(np.arange(150, 300))
         kept = promise(group, chosen).kept
         true_recall = norm.sf(norm.ppf(chosen.threshold) - shift)
         promised += kept

@@ -11,16 +11,17 @@ from sklearn.metrics import f1_score, recall_score
 from statsmodels.stats.proportion import proportion_confint
 from worked_samples import LABEL, WORKED, of_classes, single
 
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.operating_points import Band, HighRecall, OperatingPoints
 from dermascreen.evidence.point_reports import decided, report_source_protocol
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import (
     EMPIRICAL_RULE,
     EXACT_RULE,
+    by_lesion,
     choose_band,
     choose_high_recall,
     choose_points,
-    lesion_scores,
     lesions_needed,
     misses_allowed,
     shortfalls,
@@ -72,9 +73,11 @@ def test_lesions_needed_worked_by_hand() -> None:
 def test_each_lesion_counts_with_its_least_favourable_photograph() -> None:
     label = np.array([1, 1, 0, 0, 1, 0])
     lesion = np.array([7, 7, 3, 3, 5, 1])
-    val = Sample(label, np.array([0.9, 0.3, 0.2, 0.6, 0.8, 0.1]), lesion)
-    assert sorted(lesion_scores(val, label=1)) == [0.3, 0.8]
-    assert sorted(lesion_scores(val, label=0)) == [0.1, 0.6]
+    val = Sample(label, np.array([0.9, 0.3, 0.2, 0.6, 0.8, 0.1]), Clusters.of_lesions(lesion))
+    for one, lesions, scores in ((1, [5, 7], [0.8, 0.3]), (0, [1, 3], [0.1, 0.6])):
+        found = by_lesion(val, label=one)
+        assert (found.clusters.lesion.tolist(), found.probability.tolist()) == (lesions, scores)
+        assert set(found.label) == {one}
 
 
 @pytest.mark.parametrize(("n", "threshold"), [(59, 1), (92, 1), (93, 2), (200, 5), (300, 9)])
@@ -97,7 +100,9 @@ def test_the_threshold_is_the_score_above_the_misses_allowed(n, threshold) -> No
 def test_photographs_of_one_lesion_are_not_trials() -> None:
     malignant = np.linspace(0.2, 0.9, 58)
     thrice = Sample(
-        np.repeat([0, 1], [1, 3 * 58]), np.append([0.1], np.repeat(malignant, 3)), np.append([99], np.arange(174) // 3)
+        np.repeat([0, 1], [1, 3 * 58]),
+        np.append([0.1], np.repeat(malignant, 3)),
+        Clusters.of_lesions(np.append([99], np.arange(174) // 3)),
     )
     point = choose_high_recall(thrice, 0.95, 0.95)
     assert (point.guaranteed, point.lesions) == (False, 58)
@@ -161,7 +166,7 @@ def missed_promises(draws, recall_at, lesions, photographs, target=0.95) -> int:
     lesion = np.append([-1], np.repeat(np.arange(lesions), photographs))
     missed = 0
     for _ in range(draws):
-        val = Sample(label, np.append([0.0], rng.uniform(size=lesions * photographs)), lesion)
+        val = Sample(label, np.append([0.0], rng.uniform(size=lesions * photographs)), Clusters.of_lesions(lesion))
         missed += recall_at(choose_high_recall(val, target, 0.95).threshold) < target
     return missed
 
@@ -297,7 +302,7 @@ def test_a_band_on_enough_lesions_counts_each_benign_one_with_its_highest_photog
     val = Sample(
         np.repeat([0, 0, 1], [93, 93, 59]),
         np.concatenate([benign / 2, benign, np.full(59, 0.3)]),
-        np.concatenate([np.arange(93), np.arange(93), np.arange(100, 159)]),
+        Clusters.of_lesions(np.concatenate([np.arange(93), np.arange(93), np.arange(100, 159)])),
     )
     points = choose_points(val, 0.95, 0.95, 0.95)
     band = points.abstention

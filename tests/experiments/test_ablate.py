@@ -103,7 +103,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save("data/processed/images.npy", pixels)
     table = pd.DataFrame({"path": [f"{number}.jpg" for number in range(len(labels))], "label": labels})
     table[["path"]].to_csv("data/processed/index.csv", index=False)
-    table["lesion"] = range(len(labels))
+    table["lesion"] = table["patient"] = range(len(labels))
     table["split"] = ["train"] * 40 + ["val"] * 21
     table.to_csv("data/splits.csv", index=False)
     return tmp_path

@@ -15,6 +15,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
 from dermascreen.core.errors import ComparisonError
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.intervals import compare_aucs, hoeffding
 from dermascreen.evidence.operating_points import HighRecall, OperatingPoints, Point
 from dermascreen.evidence.paired import compare_errors
@@ -92,6 +93,41 @@ def test_equal_names_of_other_photographs_are_not_paired() -> None:
     pd.testing.assert_frame_equal(pair("one.csv", "one.csv", "test"), pair("b.csv", "b.csv", "test"))
 
 
+def test_where_patients_are_known_they_are_kept_together(capsys) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        table = predictions(seed)
+        table.assign(patient=table["lesion"] // 4).to_csv(f"{name}-patients.csv", index=False)
+    known = pair("a-patients.csv", "b-patients.csv", "test")
+    found = compare(known, draws=200, seed=0)
+    arguments = (known[column].to_numpy() for column in ("label", "first", "second", "patient"))
+    assert found["low"][0] == compare_aucs(*arguments).low
+    assert found["method"].tolist() == ["Hoeffding", "patients", "patients", "patients", "patients"]
+    pd.testing.assert_frame_equal(pair("a.csv", "b-patients.csv", "test"), known)  # the first is older
+    main(["compare", "a-patients.csv", "b-patients.csv", "--draws", "100", "--threshold-a", "0.5"])
+    said = capsys.readouterr().out
+    assert "64 test images, 32 of them malignant, of 32 lesions of 8 patients\n" in said
+    assert "too few patients are ranked differently for DeLong's and for a bootstrap of patients" in said
+    main(["compare", "a.csv", "b-patients.csv", "--threshold-a", "0.5", "--threshold-b", "0.5", "--draws", "100"])
+    said = capsys.readouterr().out
+    assert "p by patient\n" in said
+    assert "exact test; p by patient counts each patient once." in said
+    assert "on 64 images of 32 lesions of 8 patients" in said
+
+
+def test_other_patients_are_told(capsys) -> None:
+    table = predictions(1)
+    for name, patient in (
+        ("one", table["lesion"] // 4),
+        ("same", table["lesion"] // 4 + 9),
+        ("other", table["lesion"] // 5),
+    ):
+        table.assign(patient=patient).to_csv(f"{name}.csv", index=False)
+    for name, told in (("same", False), ("other", True), ("b", False)):
+        main(["compare", "one.csv", f"{name}.csv", "--draws", "100"])
+        said = "- A and B do not agree on which photographs are of one patient; A's patients are used."
+        assert (said in capsys.readouterr().out) == told
+
+
 def test_what_is_not_known_of_the_pairs_is_said(capsys) -> None:
     table = predictions(1)
     table.assign(sha256=table["path"]).to_csv("named.csv", index=False)
@@ -116,14 +152,14 @@ def test_what_is_not_known_of_the_pairs_is_said(capsys) -> None:
 def test_the_direction_is_that_of_lesions_as_the_test_is() -> None:
     lesion = np.repeat(np.arange(13), [40, *[1] * 12])
     first, second = lesion == 0, lesion > 0
-    said = _shown(compare_errors(first, second, lesion), "misses")
+    clusters = Clusters.of_lesions(lesion)
+    said = _shown(compare_errors(first, second, clusters), "misses", "lesion")
     assert said == "A misses fewer if each lesion counts once (p = 0.003)"
-    assert (
-        _shown(compare_errors(second, first, lesion), "misses")
-        == "A misses more if each lesion counts once (p = 0.003)"
-    )
+    said = _shown(compare_errors(second, first, clusters), "misses", "patient")
+    assert said == "A misses more if each patient counts once (p = 0.003)"
     once = np.arange(13)
-    assert _shown(compare_errors(once == 0, once > 0, once), "misses") == "A misses fewer (p = 0.003)"
+    said = _shown(compare_errors(once == 0, once > 0, Clusters.of_lesions(once)), "misses", "lesion")
+    assert said == "A misses fewer (p = 0.003)"
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
@@ -257,7 +293,7 @@ def test_missed_cancers_and_false_alarms_stand_side_by_side(projects, capsys) ->
         assert row[:3] == ["high_recall", "0.2000", "0.3000"]
         assert row[3:5] == kind.split()
         assert [int(one) for one in row[5:10]] == list(found[:5])
-        assert [float(one) for one in row[10:]] == pytest.approx([found.p_value, found.p_by_lesion], abs=5e-5)
+        assert [float(one) for one in row[10:]] == pytest.approx([found.p_value, found.p_by_cluster], abs=5e-5)
     assert [row[:3] for row in rows[2:]] == [["default", "0.5000", "0.5000"]] * 2
 
 

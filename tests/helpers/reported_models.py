@@ -26,6 +26,7 @@ from dermascreen.artifacts.results.details.explanation import Check, Checks, Exp
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
 from dermascreen.data.splits import summarise
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.evaluation import report_split
 from dermascreen.evidence.external import report_site
 from dermascreen.evidence.sample import Sample
@@ -126,7 +127,9 @@ def _reported(
     }
     found = {}
     for name, part in (sites or {}).items():
-        there = Sample(part["label"].to_numpy(), expit(part["logit"].to_numpy()), part["lesion"].to_numpy())
+        there = Sample(
+            part["label"].to_numpy(), expit(part["logit"].to_numpy()), Clusters.of_lesions(part["lesion"].to_numpy())
+        )
         report = report_site(there, samples["test"], points.thresholds, draws=100, seed=0)
         found[name] = SiteDetails.of(report, images=len(part) + 3, left_out={"masks": 0}, used=len(part))
     results = Results(
@@ -134,7 +137,7 @@ def _reported(
         evaluate=EvaluateDetails(temperature=TEMPERATURE, tta=False, **reports),
         threshold=ThresholdDetails.measure(points, **samples, groups=tuple(map(_by_sex, (val, test)))),
         shortcuts=ShortcutsDetails.measure(
-            label, logits, points.flags(samples["test"].probability, "high_recall"), samples["test"].lesion,
+            label, logits, points.flags(samples["test"].probability, "high_recall"), samples["test"].clusters,
             baselines=baselines, changed=changed, strata=strata, not_assessable=("skin type",),
         ),
         external=ExternalDetails(sites=found),
@@ -158,6 +161,7 @@ def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> d
         np.concatenate([train.label, predictions.label]),
         np.concatenate([train.lesion, predictions.lesion]),
         np.concatenate([np.full(len(train), "train", dtype=object), predictions.split]),
+        np.concatenate([train.lesion, predictions.lesion]),
     )
     known = pd.DataFrame({"lesion": "", "patient": "", "sex": "male", "age": "55"}, index=pd.Index(splits.path))
     return {

@@ -80,6 +80,20 @@ def test_a_patient_is_in_one_split(trained) -> None:
     assert set(splits["split"]) == {"train", "val", "test"}
 
 
+def test_patients_are_kept_together_in_whatever_is_computed(trained) -> None:
+    project, table, _ = trained
+    test = pd.read_csv(project / "reports/predictions.csv").query("split == 'test'")
+    patient = test["path"].map(lambda path: table.loc[Path(path).stem, "patient"])
+    assert test.groupby("patient").size().tolist() == test.groupby(patient, sort=False).size().tolist()
+    counts = json.loads((project / "reports/details/split.json").read_text())["test"]
+    assert counts["patients"] == patient.nunique() < counts["lesions"]
+    of = f"the {len(test)} test images show {counts['lesions']} lesions of {counts['patients']} patients."
+    for file in ("models/MODEL_CARD.md", "reports/report.html"):
+        text = (project / file).read_text()
+        assert of in text
+        assert "which draws whole patients" in text
+
+
 def test_results_are_told_by_group_and_who_is_missing_is_said(trained) -> None:
     project, _, said = trained
     assert "A recall of 0.95 cannot be promised for sex female: of its malignant lesions val has " in said

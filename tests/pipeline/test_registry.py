@@ -77,7 +77,7 @@ def predict_as(folder: Path, score: Callable[[np.ndarray], np.ndarray]) -> None:
     numbers = np.arange(300)
     more = table[table["split"].eq("test")].iloc[[0] * 300].assign(
         path=[f"more/{number}.jpg" for number in numbers], label=numbers % 2, lesion=10_000 + numbers,
-        probability=score(numbers % 2),
+        patient=10_000 + numbers, probability=score(numbers % 2),
     )  # fmt: skip
     predictions.unlink()  # a link into DVC's cache
     pd.concat([table, more]).to_csv(predictions, index=False)

@@ -41,9 +41,10 @@ def test_tables_have_their_schemas_and_agree(finished) -> None:
     assert [*manifest] == ["path", "label", "source_split", "width", "height", "sha256"]
     assert [*lesions] == ["path", "lesion", "patient"]
     assert lesions["patient"].equals(lesions["lesion"]), "no table names patients"
-    assert [*splits] == ["path", "label", "lesion", "split"]
+    assert [*splits] == ["path", "label", "lesion", "split", "patient"]
+    assert splits["patient"].tolist() == lesions.set_index("path")["patient"][splits["path"]].tolist()
     assert [*predictions] == [
-        "path", "split", "label", "lesion", "probability", "sha256", "logit", "uncalibrated", "low", "high",
+        "path", "split", "label", "lesion", "probability", "sha256", "patient", "logit", "uncalibrated", "low", "high",
     ]  # fmt: skip
     files = manifest.set_index("path")["sha256"]
     assert predictions["sha256"].tolist() == files[predictions["path"]].tolist()

@@ -106,7 +106,7 @@ def champion(tmp_path_factory) -> Path:
     names = np.array([f"{number}.jpg" for number in range(4)], dtype=object)
     zeros, ones = np.zeros(4, int), np.ones(4, int)
     Manifest(names, zeros, np.full(4, "test", object), ones, ones, names).write(root / Manifest.PATH)
-    Splits(names, zeros, zeros, np.array(["test", "test", "val", "train"], object)).write(root / Splits.PATH)
+    Splits(names, zeros, zeros, np.array(["test", "test", "val", "train"], object), zeros).write(root / Splits.PATH)
     for name in ("weights.safetensors", "MODEL_CARD.md"):
         (root / "models" / name).write_text("small", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:

@@ -65,7 +65,7 @@ def screening():
 def evaluated(n, auc):
     at_half = rates(60, 20, 11, 69)
     bootstrapped = {"roc_auc": auc, "partial_roc_auc": 0.151, "average_precision": 0.872, "brier": 0.123}
-    intervals = {name: {"lesion_bootstrap": around(value)} for name, value in bootstrapped.items()}
+    intervals = {name: {"cluster_bootstrap": around(value)} for name, value in bootstrapped.items()}
     intervals["roc_auc"] = {"delong": around(auc, 0.021), **intervals["roc_auc"]}
     return {
         "n": n, "lesions": n - 9, "malignant": 80,
@@ -123,9 +123,10 @@ def site(name):
             "images": 120, "left_out": {"masks": 4}, "excluded_training_lesions": 6, "used": 110, "malignant": 30,
             **measures,
             "intervals": {
-                "roc_auc": {"delong": around(0.801), "lesion_bootstrap": around(0.801, 0.034)},
-                "partial_roc_auc": {"lesion_bootstrap": around(0.095)},
-                "average_precision": {"lesion_bootstrap": around(0.612)}, "brier": {"lesion_bootstrap": around(0.201)},
+                "roc_auc": {"delong": around(0.801), "cluster_bootstrap": around(0.801, 0.034)},
+                "partial_roc_auc": {"cluster_bootstrap": around(0.095)},
+                "average_precision": {"cluster_bootstrap": around(0.612)},
+                "brier": {"cluster_bootstrap": around(0.201)},
             },
             "internal": {
                 "roc_auc": 0.8876, "partial_roc_auc": 0.151, "average_precision": 0.872, "brier": 0.123, "ece": 0.0311,

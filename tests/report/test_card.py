@@ -48,8 +48,8 @@ def test_what_another_compression_costs_is_told_at_the_top(card, metrics) -> Non
         ("train.best_epoch", 9871, "of which number 9871 (from 0)"),
         ("train.best_val_roc_auc", 0.6543, "AUC on val, 0.654 |"),
         ("evaluate.temperature", 2.718, "| temperature | 2.718,"),
-        ("evaluate.test.roc_auc", 0.6543, "| 0.654 (0.867 to 0.909 by DeLong; 0.858 to 0.918 by bootstrap of"),
-        ("evaluate.val.intervals.brier.lesion_bootstrap.low", 0.6543, "| Brier score | 0.123 (0.654 to 0.153) |"),
+        ("evaluate.test.roc_auc", 0.6543, "| 0.654 (0.867 to 0.909 by DeLong; 0.858 to 0.918 by cluster"),
+        ("evaluate.val.intervals.brier.cluster_bootstrap.low", 0.6543, "| Brier score | 0.123 (0.654 to 0.153) |"),
         ("evaluate.test.calibration.after.ece_floor_high", 0.6543, "| 0.031 (0.654) |"),
         ("threshold.high_recall.test.confusion.fn", 9871, "it misses 9871 of 9948 malignant images on test"),
         ("threshold.youden.threshold", 0.6543, "| Youden | 0.654 | 9 of 80 (8.3 % to 14.3 %) | 21 of 80 (23.2 % "

@@ -127,8 +127,8 @@ def test_every_number_of_the_metrics_is_written(metrics, abstention, sites, html
         ("train.best_val_roc_auc", 0.6543, "whose AUC on val is 0.654"),
         ("evaluate.temperature", 2.718, "one temperature, 2.718,"),
         ("evaluate.test.roc_auc", 0.6543, "0.654 ROC AUC on test"),
-        ("evaluate.test.intervals.roc_auc.lesion_bootstrap.low", 0.6543, "ROC AUC on test 0.654 to 0.918"),
-        ("evaluate.test.intervals.brier.lesion_bootstrap.high", 0.6543, "0.123 0.093 to 0.654 Log loss"),
+        ("evaluate.test.intervals.roc_auc.cluster_bootstrap.low", 0.6543, "ROC AUC on test 0.654 to 0.918"),
+        ("evaluate.test.intervals.brier.cluster_bootstrap.high", 0.6543, "0.123 0.093 to 0.654 Log loss"),
         ("evaluate.val.calibration.before.ece_floor", 0.6543, "on average 0.654 0.034 0.033 0.034"),
         ("threshold.high_recall.threshold", 0.6543, "High recall, 0.654 the rule of high_recall"),
         ("threshold.high_recall.misses_allowed", 9871, "9871 may be missed,"),
@@ -236,7 +236,7 @@ def test_a_target_that_is_not_reached_is_said_plainly(metrics, html) -> None:
 
 def test_results_are_those_of_val_and_test(text) -> None:
     drawn = text()
-    assert "ROC AUC 0.913 0.892 to 0.934, DeLong 0.883 to 0.943, bootstrap of lesions 0.888" in drawn
+    assert "ROC AUC 0.913 0.892 to 0.934, DeLong 0.883 to 0.943, cluster bootstrap 0.888" in drawn
     assert "Images 151 160 Lesions 142 151" in drawn
 
 
@@ -344,7 +344,7 @@ def test_other_sites_stand_beside_test(metrics, sites, text) -> None:
     drawn = text(metrics)
     assert "arXiv" not in drawn
     assert "Oslo <b>| $1 (110 of 120 images used, 30 malignant; 6 left out" in drawn
-    assert "0.767 to 0.835, bootstrap of lesions 0.888 \u22120.087 \u22120.127 to \u22120.037" in drawn
+    assert "0.767 to 0.835, cluster bootstrap 0.888 \u22120.087 \u22120.127 to \u22120.037" in drawn
     assert "Average precision 0.612 0.582 to 0.642 0.872 Brier score 0.201" in drawn  # which prevalence decides
     assert "Brier score 0.201 0.171 to 0.231 0.123 +0.078 +0.038 to +0.128" in drawn
     assert (

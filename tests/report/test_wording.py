@@ -10,8 +10,9 @@ import pytest
 import reported_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worked_samples import single
 
-from dermascreen.artifacts.dataset.details import AuditDetails, ColumnCounts, PartCounts
+from dermascreen.artifacts.dataset.details import ColumnCounts, PartCounts
 from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
@@ -21,7 +22,6 @@ from dermascreen.evidence.intervals import Difference, Interval, clopper_pearson
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import HighRecallReport, LesionsFound, MeasuredRates, PointReport, fn_reduction
-from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.shortcuts import AucIntervals, AucReport, CovariatesReport, GainReport, InterventionReport
 from dermascreen.report.numbers import (
     amount,
@@ -148,7 +148,7 @@ def test_rights_are_claimed_of_photographs_that_have_them(params) -> None:
 def measured(tn: int, fp: int, fn: int, tp: int) -> MeasuredRates:
     """What the rates of these counts are, at a probability between those of the two classes' images."""
     label, called = np.repeat([0, 0, 1, 1], [tn, fp, fn, tp]), np.repeat([0.0, 1.0, 0.0, 1.0], [tn, fp, fn, tp])
-    found = point_reports.measured(Sample(label, called, np.arange(len(label))), Point(0.5, "a rule"))
+    found = point_reports.measured(single(label, called), Point(0.5, "a rule"))
     assert found.confusion == Confusion(tn, fp, fn, tp)
     return found
 
@@ -268,16 +268,17 @@ def test_a_percentage_is_0_or_100_only_if_it_is(value, said) -> None:
     assert percent(value) == said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def test_that_ranges_of_shares_count_lesions_and_no_patients_is_said() -> None:
-    said = "Ranges of shares count lesions, not photographs"
-    unknown, alone, several = (
-        AuditDetails.model_construct(lesions=900, patients=patients) for patients in (None, 900, 120)
+def test_what_ranges_count_is_said() -> None:
+    def said(lesions: int, patients: int | None) -> str:
+        return dependence_of(PartCounts(images=60, lesions=lesions, benign=30, malignant=30, patients=patients))
+
+    lesions = "Ranges of shares count lesions, not photographs"
+    assert said(60, None) == said(60, 60) == f"{lesions}."
+    assert said(48, None) == said(48, 48) == f"{lesions}: the 60 test images show 48."
+    assert said(48, 1).startswith(
+        "Ranges and tests keep the photographs of a patient together: the 60 test images show 48 lesions of 1 patient. "
+        "Guarantees count lesions: "
     )
-    of = PartCounts(images=60, lesions=60, benign=30, malignant=30)
-    assert dependence_of(of, unknown) == dependence_of(of, alone) == f"{said}."
-    shown = dependence_of(PartCounts(images=60, lesions=48, benign=30, malignant=30), several)
-    assert shown.startswith(f"{said}: the 60 test images show 48. All ranges, tests and guarantees take lesions as")
-    assert "the data have 900 of 120 patients." in shown
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:
@@ -352,7 +353,7 @@ def test_what_is_no_number_says_why(key, why) -> None:
         (["clopper_pearson"], [""]),
         (["wilson"], ["Wilson"]),
         (["hoeffding"], ["Hoeffding\u2019s bound"]),
-        (["delong", "lesion_bootstrap"], ["DeLong", "bootstrap of lesions"]),
+        (["delong", "cluster_bootstrap"], ["DeLong", "cluster bootstrap"]),
     ],
 )
 def test_a_range_names_its_method_unless_it_is_the_usual_one_alone(methods, named) -> None:

@@ -10,7 +10,7 @@ from dermascreen.artifacts.dataset.manifest import RAW, Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.errors import ArchiveError
 from dermascreen.core.params import AuditParams
-from dermascreen.data.lesions.pairs import find_pairs, join
+from dermascreen.data.lesions.pairs import find_pairs, join, number_patients
 from dermascreen.data.sources.layouts import ARCHIVES, CLASSES, SPLIT_FOLDERS, SUFFIXES, SYSTEM_FOLDERS, stored
 
 
@@ -52,21 +52,25 @@ def _not_a_site(path: Path) -> str | None:
 
 
 class Listed(NamedTuple):
-    """What is known of a site's images: a number that is equal for those of one lesion, and which lesions are ours."""
+    """What is known of a site's images: numbers that are equal for those of one lesion, and of one patient, and which
+    lesions are ours.
+    """
 
     lesion: npt.NDArray[np.intp]  # shape (n,)
+    patient: npt.NDArray[np.intp]  # shape (n,)
     known: npt.NDArray[np.bool_]  # shape (n,)
 
 
 def find_known(root: Path, images: Manifest, metadata: Metadata, own: Manifest, params: AuditParams) -> Listed:
-    """The lesions of a site's `images`, under `root`, and whether each is also among our `own` photographs, under RAW.
+    """The lesions and patients of a site's `images`, under `root`, and which lesions are among our `own`, under RAW.
 
-    Parameters: `metadata` of the site's images, which may name their lesions.
+    Parameters: `metadata` of the site's images, which may name their lesions and patients.
     """
     paths = [*(str(RAW / path) for path in own.path), *(str(root / path) for path in images.path)]
     sha256 = [*own.sha256, *images.sha256]
-    declared = [*("" for _ in own.path), *metadata.at(images.path)["lesion"]]  # another data set has other names
+    about = metadata.at(images.path)
+    declared = [*("" for _ in own.path), *about["lesion"]]  # another data set has other names
     label = np.concatenate([own.label, images.label])
     lesion = join(paths, find_pairs(Path(), paths, sha256, label, params, declared=declared))
     ours, theirs = lesion[: len(own)], lesion[len(own) :]
-    return Listed(theirs, np.isin(theirs, ours))
+    return Listed(theirs, number_patients(theirs, about["patient"]), np.isin(theirs, ours))

@@ -180,8 +180,8 @@ def _counts(lesions: pd.DataFrame) -> tuple[int, int]:
 
 
 def summarise(splits: Splits, metadata: Metadata) -> SplitDetails:
-    """Photographs and lesions in each split, by label, and what `metadata` say of them."""
-    about = metadata.at(splits.path)
+    """Photographs, lesions and patients in each split, by label, and what `metadata` say of them."""
+    about, known = metadata.at(splits.path), bool((metadata["patient"] != "").any())
     return SplitDetails(
         **{
             str(name): PartCounts(
@@ -189,6 +189,7 @@ def summarise(splits: Splits, metadata: Metadata) -> SplitDetails:
                 lesions=int(part["lesion"].nunique()),
                 benign=int(part["label"].eq(0).sum()),
                 malignant=int(part["label"].eq(1).sum()),
+                patients=int(part["patient"].nunique()) if known else None,
             )
             for name, part in splits.to_frame().groupby("split")
         },

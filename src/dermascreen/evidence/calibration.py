@@ -15,7 +15,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from dermascreen.evidence.lesions import Lesions
+from dermascreen.evidence.clusters import Cluster
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 
 GRID = 257  # logits at which intervals are stored, at most: evenly spaced quantiles of val's
@@ -118,7 +118,7 @@ def expected_calibration_error(label: Labels, probability: Scores) -> float:
     return float(_binned_error(label[order][None], probability[order])[0])
 
 
-def noise_floor(probability: Scores, lesion: Lesions, seed: int) -> NoiseFloor:
+def noise_floor(probability: Scores, lesion: Cluster, seed: int) -> NoiseFloor:
     """The `expected_calibration_error` that chance alone gives: labels are drawn from the probabilities.
 
     Photographs of one lesion, which share a label, are drawn together: by one number from 0 to 1, below which the
@@ -144,7 +144,7 @@ def _binned_error(label: npt.NDArray[np.generic], probability: Scores) -> npt.ND
     return np.asarray(sum(np.abs(part.sum(axis=1)) for part in bins) / len(probability))
 
 
-def calibration_report(label: Labels, probability: Scores, lesion: Lesions, seed: int) -> CalibrationReport:
+def calibration_report(label: Labels, probability: Scores, lesion: Cluster, seed: int) -> CalibrationReport:
     """Brier score, log loss and expected calibration error, with its `noise_floor`; each of shape (n,)."""
     floor = noise_floor(probability, lesion, seed)
     return CalibrationReport(

@@ -30,16 +30,16 @@ def report_split(sample: Sample, uncalibrated: Scores, *, draws: int, seed: int)
     """Threshold-free metrics and rates at 0.5, with intervals, and calibration before and after the temperature.
 
     Parameters: `sample`, in which both classes must occur; `uncalibrated`, the probabilities before the temperature,
-    shape (n,); `draws`, how many times lesions are drawn, with `seed`.
+    shape (n,); `draws`, how many times patients are drawn, with `seed`.
     """
-    label, probability, lesion = sample
+    label, probability, clusters = sample
     calibration = CalibrationSteps(
-        before=calibration_report(label, uncalibrated, lesion, seed),
-        after=calibration_report(label, probability, lesion, seed),
+        before=calibration_report(label, uncalibrated, clusters.lesion, seed),
+        after=calibration_report(label, probability, clusters.lesion, seed),
     )
     return SplitReport(
         **vars(classification_metrics(label, probability)),
-        lesions=len(set(lesion.tolist())),
+        lesions=len(set(clusters.lesion.tolist())),
         ece=calibration.after.ece,
         intervals=metric_intervals(sample, draws=draws, seed=seed),
         calibration=calibration,

@@ -110,7 +110,7 @@ def report_site(
     """Every measure of the site, of `internal` (test here), and the fall between them with its interval.
 
     Parameters: samples with at least FEWEST images of each class; `thresholds` by operating point; `draws`, how
-    many times lesions are drawn, with `seed`.
+    many times patients are drawn, with `seed`.
     """
     there, here = _measures(site), _measures(internal)
     around_there, around_here = (_intervals(sample, draws, seed) for sample in (site, internal))
@@ -148,7 +148,7 @@ def _intervals(sample: Sample, draws: int, seed: int) -> MeasureIntervals:
 def _at(site: Sample, internal: Sample, threshold: float) -> SitePoint:
     there, here = (at_threshold(sample.label, sample.probability, threshold) for sample in (site, internal))
     around_there, around_here = (  # Wilson's, from which those of the falls are computed (Newcombe's)
-        rate_intervals(sample.label, called_malignant(sample.probability, threshold), sample.lesion, WILSON)
+        rate_intervals(sample.label, called_malignant(sample.probability, threshold), sample.clusters, WILSON)
         for sample in (site, internal)
     )
     return SitePoint(

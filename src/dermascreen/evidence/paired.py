@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
+from dermascreen.evidence.clusters import Clusters, Flags
 from dermascreen.evidence.intervals import Intervals, share_intervals
-from dermascreen.evidence.lesions import Flags, Lesions
 
 
 class Errors(NamedTuple):
@@ -20,28 +20,28 @@ class Errors(NamedTuple):
     first_alone: int
     second_alone: int
     p_value: float
-    first_lesions: int  # of which the first gets more photographs wrong than the second
-    second_lesions: int
-    p_by_lesion: float
+    first_clusters: int  # of which the first gets more photographs wrong than the second
+    second_clusters: int
+    p_by_cluster: float
     around_first: Intervals
     around_second: Intervals
 
 
-def compare_errors(first: Flags, second: Flags, lesion: Lesions) -> Errors:
-    """McNemar's exact test (1947) of what `first` and `second` get wrong, and the same test of lesions.
+def compare_errors(first: Flags, second: Flags, clusters: Clusters) -> Errors:
+    """McNemar's exact test (1947) of what `first` and `second` get wrong, and the same test of clusters.
 
     Images that both get right, or both wrong, carry no information; if there is no difference, each model is expected
     to be wrong on half of the others.
-    Photographs of one lesion are not independent, so the second test counts a lesion once, for the model that gets more
-    of its photographs wrong, or not at all where both get as many. Where each lesion has one photograph the two tests
-    are the same.
+    Photographs of one patient are not independent, so the second test counts a patient once, for the model that gets
+    more of the photographs wrong, or not at all where both get as many. Where patients are not known it counts lesions,
+    and where each of these has one photograph the two tests are the same.
 
-    Parameters: each of shape (n,); `lesion` is equal for photographs of one lesion.
+    Parameters: of n photographs.
     """
     first_alone, second_alone = int((first & ~second).sum()), int((second & ~first).sum())
-    _, number = np.unique(lesion, return_inverse=True)
+    _, number = np.unique(clusters.patient, return_inverse=True)
     more = np.bincount(number, weights=first.astype(float) - second)
-    by_lesion = int((more > 0).sum()), int((more < 0).sum())
+    by_cluster = int((more > 0).sum()), int((more < 0).sum())
     return Errors(
         len(first),
         int(first.sum()),
@@ -49,10 +49,10 @@ def compare_errors(first: Flags, second: Flags, lesion: Lesions) -> Errors:
         first_alone,
         second_alone,
         _of_a_coin(first_alone, second_alone),
-        *by_lesion,
-        _of_a_coin(*by_lesion),
-        share_intervals(first, lesion),
-        share_intervals(second, lesion),
+        *by_cluster,
+        _of_a_coin(*by_cluster),
+        share_intervals(first, clusters),
+        share_intervals(second, clusters),
     )
 
 

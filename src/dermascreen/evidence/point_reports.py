@@ -4,20 +4,13 @@ from dataclasses import dataclass
 
 from sklearn.metrics import roc_auc_score
 
-from dermascreen.evidence.intervals import (
-    CLOPPER_PEARSON,
-    Intervals,
-    RateIntervals,
-    clopper_pearson,
-    rate_intervals,
-    share_intervals,
-)
-from dermascreen.evidence.lesions import EffectiveSizes
+from dermascreen.evidence.clusters import EffectiveSizes
+from dermascreen.evidence.intervals import Intervals, RateIntervals, rate_intervals, share_intervals
 from dermascreen.evidence.metrics import Confusion, Rates, at_threshold, confusion, rates, ratio
 from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, REFER, Band, HighRecall, Point, called_malignant
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.screening import Screening, screening
-from dermascreen.evidence.thresholds import EMPIRICAL_RULE, best_points, empirical_threshold, lesion_scores, spares_some
+from dermascreen.evidence.thresholds import EMPIRICAL_RULE, best_points, by_lesion, empirical_threshold, spares_some
 
 OPTIMISTIC = "Optimistic: these thresholds were chosen on the very test images that they are scored on."
 
@@ -140,12 +133,11 @@ def report_point(point: Point, val: Sample, test: Sample) -> PointReport:
 
 def report_high_recall(point: HighRecall, val: Sample, test: Sample) -> HighRecallReport:
     """Apply the high-recall point to both splits."""
-    lesions = lesion_scores(test, label=1)
-    found = int(called_malignant(lesions, point.threshold).sum())
-    of_lesions = {CLOPPER_PEARSON: clopper_pearson(found, len(lesions))}
+    lesions = by_lesion(test, label=1)
+    found = called_malignant(lesions.probability, point.threshold)
     return HighRecallReport(
         **vars(point), val=measured(val, point), test=measured(test, point),
-        test_lesions=LesionsFound(len(lesions), found, of_lesions),
+        test_lesions=LesionsFound(len(found), int(found.sum()), share_intervals(found, lesions.clusters)),
     )  # fmt: skip
 
 
@@ -155,8 +147,8 @@ def measured(sample: Sample, point: Point) -> MeasuredRates:
     at = rates(confusion(sample.label, called))
     return MeasuredRates(
         **vars(at),
-        intervals=rate_intervals(sample.label, called, sample.lesion),
-        screening=screening(at.confusion, EffectiveSizes.of(sample.label, called, sample.lesion)),
+        intervals=rate_intervals(sample.label, called, sample.clusters),
+        screening=screening(at.confusion, EffectiveSizes.of(sample.label, called, sample.clusters)),
     )
 
 
@@ -172,8 +164,8 @@ def decided(sample: Sample, band: Band) -> DecidedRates:
     flagged, called = (confusion(sample.label, calls) for calls in (decision != BENIGN, decision == MALIGNANT))
     counts = Confusion(tn=flagged.tn, fp=called.fp, fn=flagged.fn, tp=called.tp)
     rows = decision != REFER
-    label, lesion, malignant = sample.label[rows], sample.lesion[rows], decision[rows] == MALIGNANT
-    at, of_rates = rates(counts), rate_intervals(label, malignant, lesion)
+    label, clusters, malignant = sample.label[rows], sample.clusters[rows], decision[rows] == MALIGNANT
+    at, of_rates = rates(counts), rate_intervals(label, malignant, clusters)
     return DecidedRates(
         coverage=float(rows.mean()),
         referred=int((~rows).sum()),
@@ -184,10 +176,10 @@ def decided(sample: Sample, band: Band) -> DecidedRates:
         error=ratio(counts.fp + counts.fn, counts.total),
         confusion=counts,
         intervals=DecidedIntervals(
-            coverage=share_intervals(rows, sample.lesion),
+            coverage=share_intervals(rows, sample.clusters),
             recall=of_rates.recall,
             specificity=of_rates.specificity,
-            error=share_intervals(malignant != (label == 1), lesion),
+            error=share_intervals(malignant != (label == 1), clusters),
         ),
     )
 

@@ -1,6 +1,6 @@
-"""The bootstrap of lesions, and metrics of predictions for many draws at once.
+"""The bootstrap of clusters, and metrics of predictions for many draws at once.
 
-A draw is a weight for each image: how often its lesion was drawn. Images are sorted by score once, and the counts of
+A draw is a weight for each image: how often its cluster was drawn. Images are sorted by score once, and the counts of
 all draws at each threshold are running sums of the weights; scikit-learn's functions with `sample_weight` give the
 same numbers, one draw at a time.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dermascreen.evidence.clusters import Cluster
 from dermascreen.evidence.metrics import PARTIAL_FROM, Labels, Scores
 
 BLOCK = 1_000_000  # weights that are processed at once, so that more draws need no more memory
@@ -19,22 +20,22 @@ Values = npt.NDArray[np.float64]  # of each draw; shape (draws,) or (draws, thre
 Measure = Callable[[Labels, Scores, Weights], Values]
 
 
-def lesion_draws(label: Labels, lesion: npt.NDArray[np.intp], *, draws: int, seed: int) -> Iterator[Weights]:
-    """Yield, in blocks, the weights of `draws` draws, each of as many lesions as there are in each class.
+def cluster_draws(label: Labels, cluster: Cluster, *, draws: int, seed: int) -> Iterator[Weights]:
+    """Yield, in blocks, the weights of `draws` draws, each of as many clusters as there are of each kind.
 
-    A lesion counts as malignant if any of its images is. Drawing within each class keeps both in every draw.
+    The kinds are clusters with malignant images alone, with benign ones alone, and with both. Drawing within each kind
+    keeps both classes in every draw.
 
-    Parameters: `label` and `lesion`, each of shape (n,).
+    Parameters: `label` and `cluster`, each of shape (n,).
     """
-    _, number = np.unique(lesion, return_inverse=True)
-    malignant = np.zeros(number.max() + 1, dtype=bool)
-    np.logical_or.at(malignant, number, label == 1)
+    _, number = np.unique(cluster, return_inverse=True)
+    malignant, benign = (np.bincount(number, weights=label == one) > 0 for one in (1, 0))
     rng = np.random.default_rng(seed)
     size = max(1, BLOCK // len(label))
     for start in range(0, draws, size):
         drawn = np.empty((min(size, draws - start), len(malignant)), dtype=np.intp)
-        for members in (malignant, ~malignant):
-            if count := int(members.sum()):  # none where every lesion has a malignant photograph
+        for members in (malignant & ~benign, benign & ~malignant, malignant & benign):
+            if count := int(members.sum()):
                 drawn[:, members] = rng.multinomial(count, np.full(count, 1 / count), size=len(drawn))
         yield drawn[:, number]
 

@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from dermascreen.evidence.clusters import Clusters, Flags
 from dermascreen.evidence.intervals import Difference, Intervals, auc_interval, compare_aucs, rate_intervals
-from dermascreen.evidence.lesions import Flags, Lesions
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
 
 SURE = 1e-6  # a probability nearer to 0 or 1 than this is taken as this
@@ -162,41 +162,41 @@ def beside_network(label: Labels, val: tuple[Scores, Scores], test: tuple[Scores
 
 
 def report_covariates(
-    label: Labels, network: Scores, lesion: Lesions, *, columns: tuple[str, ...], alone: Scores, both: Scores
+    label: Labels, network: Scores, clusters: Clusters, *, columns: tuple[str, ...], alone: Scores, both: Scores
 ) -> CovariatesReport:
     """The AUC of a model on the covariates in `columns`, and of it and the network together: `compare_aucs`.
 
-    Parameters, each of shape (n,): `label`; `network`, its logits; `lesion`; the scores of the model on covariates
+    Parameters, each of n images: `label`; `network`, its logits; `clusters`; the scores of the model on covariates
     `alone`, and of `both`.
     """
 
     def gain(than: Scores) -> GainReport:
-        compared = compare_aucs(label, both, than, lesion)
+        compared = compare_aucs(label, both, than, clusters.patient)
         return GainReport(compared.difference, compared.low, compared.high, compared.p_value)
 
     return CovariatesReport(
-        columns, report_auc(label, alone, lesion), report_auc(label, both, lesion), gain(alone), gain(network)
+        columns, report_auc(label, alone, clusters), report_auc(label, both, clusters), gain(alone), gain(network)
     )
 
 
-def report_auc(label: Labels, score: Scores, lesion: Lesions) -> AucReport:
-    """The AUC and its interval, by `intervals.auc_interval`; each of shape (n,)."""
-    method, interval = auc_interval(label, score, lesion)
+def report_auc(label: Labels, score: Scores, clusters: Clusters) -> AucReport:
+    """The AUC and its interval, by `intervals.auc_interval`; each of n images."""
+    method, interval = auc_interval(label, score, clusters.patient)
     return AucReport(float(roc_auc_score(label, score)), AucIntervals({method: interval}))
 
 
 def report_baselines(
-    label: Labels, network: Scores, lesion: Lesions, baselines: Mapping[str, Scores]
+    label: Labels, network: Scores, clusters: Clusters, baselines: Mapping[str, Scores]
 ) -> dict[str, BaselineReport]:
     """The AUC of each baseline, and how far the network's exceeds it, with interval and p-value: `compare_aucs`.
 
-    Parameters, each of shape (n,): `label`; `network`, its logits; `lesion`; the scores of each of `baselines`.
+    Parameters, each of n images: `label`; `network`, its logits; `clusters`; the scores of each of `baselines`.
     """
     report = {}
     for name, score in baselines.items():
-        compared = compare_aucs(label, network, score, lesion)
+        compared = compare_aucs(label, network, score, clusters.patient)
         report[name] = BaselineReport(
-            **vars(report_auc(label, score, lesion)),
+            **vars(report_auc(label, score, clusters)),
             network_minus_baseline=compared.difference,
             low=compared.low,
             high=compared.high,
@@ -206,15 +206,15 @@ def report_baselines(
 
 
 def report_interventions(
-    label: Labels, network: Scores, lesion: Lesions, changed: Mapping[str, Scores]
+    label: Labels, network: Scores, clusters: Clusters, changed: Mapping[str, Scores]
 ) -> dict[str, InterventionReport]:
     """How far the network's AUC falls under each intervention, with its interval and p-value: `compare_aucs`.
 
-    Parameters, each of shape (n,): `label`; `network`, its logits; `lesion`; the logits under each, `changed`.
+    Parameters, each of n images: `label`; `network`, its logits; `clusters`; the logits under each, `changed`.
     """
     report = {}
     for name, logits in changed.items():
-        compared = compare_aucs(label, network, logits, lesion)
+        compared = compare_aucs(label, network, logits, clusters.patient)
         report[name] = InterventionReport(
             roc_auc=compared.second,
             fall=compared.difference,
@@ -227,26 +227,26 @@ def report_interventions(
 
 
 def report_strata(
-    label: Labels, network: Scores, called: Flags, lesion: Lesions, strata: Mapping[str, Flags]
+    label: Labels, network: Scores, called: Flags, clusters: Clusters, strata: Mapping[str, Flags]
 ) -> dict[str, StratumReport]:
     """How the network performs on both sides of each stratum.
 
-    Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant; `lesion`; which
+    Parameters, each of n images: `label`; `network`, its logits; `called`, what it calls malignant; `clusters`; which
     images each of `strata` holds.
     """
 
     def side(rows: Flags) -> SideReport | None:
-        return _side(label[rows], network[rows], called[rows], lesion[rows]) if rows.any() else None
+        return _side(label[rows], network[rows], called[rows], clusters[rows]) if rows.any() else None
 
     return {name: StratumReport(yes=side(inside), no=side(~inside)) for name, inside in strata.items()}
 
 
-def _side(label: Labels, network: Scores, called: Flags, lesion: Lesions) -> SideReport:
+def _side(label: Labels, network: Scores, called: Flags, clusters: Clusters) -> SideReport:
     """Counts, and recall, specificity and AUC where there are enough images of the classes that they need."""
     counts = confusion(label, called)
-    at, around, auc = rates(counts), rate_intervals(label, called, lesion), None
+    at, around, auc = rates(counts), rate_intervals(label, called, clusters), None
     if min(counts.malignant, counts.benign) >= FEWEST:
-        auc = report_auc(label, network, lesion)
+        auc = report_auc(label, network, clusters)
     return SideReport(
         n=counts.total,
         malignant=counts.malignant,

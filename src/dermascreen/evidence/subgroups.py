@@ -1,10 +1,11 @@
 """For whom results hold: the measures of a model by group, such as sex or hospital, and its promise in each.
 
-Everything is of lesions, which are independent, and not of photographs: at a point a lesion is decided by its least
-favourable photograph, and otherwise it has the mean of their probabilities. A group is looked at only where it can say
-something: a rate or an AUC needs FEWEST lesions of its classes. Where many numbers are looked at, some stand out by
-chance alone; so all intervals are widened until all of them hold together with CONFIDENCE (Bonferroni). The promise of
-a group rests on its own lesions in val, with the point's confidence.
+Everything is of lesions, and not of photographs: at a point a lesion is decided by its least favourable photograph, and
+otherwise it has the mean of their probabilities. A group is looked at only where it can say something: a rate or an AUC
+needs FEWEST lesions of its classes. Lesions of one patient depend on each other, which intervals take into account.
+Where many numbers are looked at, some stand out by chance alone; so all intervals are widened until all of them hold
+together with CONFIDENCE (Bonferroni). The promise of a group rests on its own lesions in val, with the point's
+confidence.
 """
 
 import math
@@ -16,20 +17,11 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from dermascreen.evidence.intervals import (
-    CLOPPER_PEARSON,
-    CONFIDENCE,
-    FEWEST,
-    HOEFFDING,
-    Interval,
-    Intervals,
-    auc_interval,
-    clopper_pearson,
-    hoeffding,
-)
+from dermascreen.evidence.clusters import CONFIDENCE, FEWEST, Clusters, having
+from dermascreen.evidence.intervals import HOEFFDING, Interval, Intervals, auc_interval, hoeffding, share_intervals
 from dermascreen.evidence.operating_points import HALF, HighRecall, called_malignant
 from dermascreen.evidence.sample import Sample
-from dermascreen.evidence.thresholds import Groups, lesion_scores, misses_allowed
+from dermascreen.evidence.thresholds import Groups, by_lesion, misses_allowed
 
 NORMAL = "normal"  # a method of intervals
 
@@ -125,7 +117,7 @@ def _is_the_label(split: Split, column: str) -> bool:
 
 def _lesions(sample: Sample) -> tuple[int, int]:
     """How many benign and how many malignant lesions there are."""
-    benign, malignant = (len(np.unique(sample.lesion[sample.label == one])) for one in (0, 1))
+    benign, malignant = (len(np.unique(sample.clusters.lesion[sample.label == one])) for one in (0, 1))
     return benign, malignant
 
 
@@ -141,7 +133,7 @@ def promise(val: Sample, point: HighRecall) -> Promise:
     They do if they would allow a threshold as high by the exact rule: the chance that the group's recall is lower than
     the target is then at most 1 - confidence, whatever else the threshold was chosen by.
     """
-    lesions = lesion_scores(val, label=1)
+    lesions = by_lesion(val, label=1).probability
     missed = int((~called_malignant(lesions, point.threshold)).sum())
     allowed = misses_allowed(len(lesions), point.target_recall, point.confidence)
     return Promise(allowed is not None and missed <= allowed, len(lesions), missed, allowed)
@@ -149,8 +141,7 @@ def promise(val: Sample, point: HighRecall) -> Promise:
 
 def _part(split: Split, column: str, name: str) -> Sample:
     sample, groups = split
-    rows = groups[column] == name
-    return Sample(*(part[rows] for part in sample))
+    return sample.part(groups[column] == name)
 
 
 def _report(val: Sample, test: Sample, point: HighRecall, confidence: float) -> GroupReport:
@@ -159,12 +150,13 @@ def _report(val: Sample, test: Sample, point: HighRecall, confidence: float) -> 
     around: dict[str, Intervals] = {}
     for name, label, count in (("recall", 1, malignant), ("specificity", 0, benign)):
         if count >= FEWEST:
-            called = called_malignant(lesion_scores(test, label), point.threshold)
-            right = int((called == (label == 1)).sum())
-            found[name], around[name] = right / count, {CLOPPER_PEARSON: clopper_pearson(right, count, confidence)}
+            lesions = by_lesion(test, label)
+            right = called_malignant(lesions.probability, point.threshold) == (label == 1)
+            found[name] = float(right.mean())
+            around[name] = share_intervals(right, lesions.clusters, confidence=confidence)
     if min(benign, malignant) >= FEWEST:
         lesions = _means(test)
-        method, interval = auc_interval(lesions.label, lesions.probability, confidence=confidence)
+        method, interval = auc_interval(*lesions[:2], lesions.clusters.patient, confidence)
         found["roc_auc"] = float(roc_auc_score(lesions.label, lesions.probability))
         around["roc_auc"] = {method: interval}
         found["calibration_error"], around["calibration_error"] = calibration_error(lesions, confidence)
@@ -176,23 +168,28 @@ def _report(val: Sample, test: Sample, point: HighRecall, confidence: float) -> 
 
 def _means(sample: Sample) -> Sample:
     """One row for each lesion and label, with the mean of its photographs' probabilities."""
-    images = pd.DataFrame({"label": sample.label, "lesion": sample.lesion, "probability": sample.probability})
-    rows = images.groupby(["lesion", "label"], as_index=False)["probability"].mean()
-    return Sample(rows["label"].to_numpy(), rows["probability"].to_numpy(), rows["lesion"].to_numpy())
+    images = pd.DataFrame({"label": sample.label, "probability": sample.probability, **vars(sample.clusters)})
+    rows = images.groupby(["lesion", "label"], as_index=False).agg({"probability": "mean", "patient": "first"})
+    clusters = Clusters(rows["lesion"].to_numpy(), rows["patient"].to_numpy())
+    return Sample(rows["label"].to_numpy(), rows["probability"].to_numpy(), clusters)
 
 
 def calibration_error(lesions: Sample, confidence: float = CONFIDENCE) -> tuple[float, Intervals]:
     """Mean probability minus the share of malignant lesions, and its interval.
 
-    The interval is the normal one if at least FEWEST lesions lie on the wrong side of 1/2. With fewer, the standard
-    error knows too little of the large differences that make the mean, and it is Hoeffding's bound.
+    The interval is the normal one, with the differences added up within each patient, if at least FEWEST patients have
+    a lesion on the wrong side of 1/2. With fewer, the standard error knows too little of the large differences that
+    make the mean, and it is Hoeffding's bound.
 
     Parameters: `lesions`, at least two, one row each.
     """
-    differences = lesions.probability - lesions.label
+    differences, patient = lesions.probability - lesions.label, lesions.clusters.patient
     error = float(differences.mean())
-    if np.count_nonzero(np.abs(differences) > HALF) < FEWEST:
-        low, high = hoeffding((1 + error) / 2, len(differences), confidence)  # of what is from 0 to 1
+    _, number, of_patient = np.unique(patient, return_inverse=True, return_counts=True)
+    if having(patient, np.abs(differences) > HALF) < FEWEST:
+        low, high = hoeffding((1 + error) / 2, len(differences) // of_patient.max(), confidence)  # of what is 0 to 1
         return error, {HOEFFDING: Interval(2 * low - 1, 2 * high - 1)}
-    half = float(norm.isf((1 - confidence) / 2) * differences.std(ddof=1) / math.sqrt(len(differences)))
+    summed, patients = np.bincount(number, differences - error), len(of_patient)
+    variance = (summed**2).sum() / len(differences) ** 2 * patients / (patients - 1)
+    half = float(norm.isf((1 - confidence) / 2)) * math.sqrt(variance)
     return error, {NORMAL: Interval(error - half, error + half)}

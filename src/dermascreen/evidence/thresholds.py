@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.stats import binom
 from sklearn.metrics import roc_curve
 
-from dermascreen.evidence.lesions import EffectiveSizes
+from dermascreen.evidence.clusters import EffectiveSizes
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
 from dermascreen.evidence.operating_points import HALF, Band, HighRecall, OperatingPoints, Point, called_malignant
 from dermascreen.evidence.sample import Sample
@@ -75,11 +75,11 @@ def choose_high_recall(
 
     Parameters: `groups` of the images by the name of a column, each of shape (n,).
     """
-    limit = _limit(lesion_scores(val, label=1), val.probability[val.label == 1], target_recall, confidence)
+    limit = _limit(by_lesion(val, label=1).probability, val.probability[val.label == 1], target_recall, confidence)
     rule, limits = f"highest that reaches the target recall: {limit.rule}", [limit.threshold]
     for names in groups.values():
         for name in np.unique(names):
-            lesions = lesion_scores(Sample(*(part[names == name] for part in val)), label=1)
+            lesions = by_lesion(val.part(names == name), label=1).probability
             if (allowed := misses_allowed(len(lesions), target_recall, confidence)) is not None:
                 limits.append(float(np.sort(lesions)[allowed]))
     if groups:
@@ -100,7 +100,8 @@ def choose_band(val: Sample, low: float, target_specificity: float, confidence: 
     targets: high is set to it, and nothing is referred.
     """
     # With negated scores, benign lesions take the place that malignant ones have for high_recall.
-    limit = _limit(-lesion_scores(val, label=0), -val.probability[val.label == 0], target_specificity, confidence)
+    lesions, images = by_lesion(val, label=0).probability, val.probability[val.label == 0]
+    limit = _limit(-lesions, -images, target_specificity, confidence)
     high = float(np.nextafter(-limit.threshold, np.inf))  # that score itself is still to be called benign
     return Band(
         low, max(low, high), f"high is the lowest that reaches the target specificity: {limit.rule}",
@@ -133,13 +134,14 @@ def _too_few(measure: str, target: float, lesion: str, point: HighRecall | Band)
     )
 
 
-def lesion_scores(predictions: Sample, label: int) -> Scores:
-    """One score for each lesion, from its photographs of class `label`: the least favourable, which is the lowest if
-    malignant (1) and the highest if benign (0). Shape (lesions of that class,).
+def by_lesion(images: Sample, label: int) -> Sample:
+    """A row for each lesion, of its photographs of class `label`: the one with the least favourable probability, which
+    is the lowest if malignant (1) and the highest if benign (0).
     """
-    those = predictions.label == label
-    by_lesion = pd.Series(predictions.probability[those]).groupby(predictions.lesion[those])
-    return (by_lesion.min() if label == 1 else by_lesion.max()).to_numpy()
+    worst_first = np.argsort(images.probability if label == 1 else -images.probability, kind="stable")
+    those = worst_first[images.label[worst_first] == label]
+    _, first = np.unique(images.clusters.lesion[those], return_index=True)
+    return images.part(those[first])
 
 
 def misses_allowed(lesions: int, target: float, confidence: float) -> int | None:
@@ -224,7 +226,7 @@ def sweep(sample: Sample) -> pd.DataFrame:
     rows = []
     for threshold in np.linspace(0, 1, 101).round(2):
         called = called_malignant(sample.probability, threshold)
-        at, sizes = rates(confusion(sample.label, called)), EffectiveSizes.of(sample.label, called, sample.lesion)
+        at, sizes = rates(confusion(sample.label, called)), EffectiveSizes.of(sample.label, called, sample.clusters)
         of_rates = {"recall": at.recall, "specificity": at.specificity}
         effective = {"recall_n": sizes.recall, "specificity_n": sizes.specificity}
         rows.append({"threshold": threshold, **of_rates, **vars(at.confusion), **effective})

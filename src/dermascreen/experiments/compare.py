@@ -15,8 +15,8 @@ from dermascreen.artifacts.dataset.splits import VAL
 from dermascreen.artifacts.results.predictions import ImagePredictions
 from dermascreen.core.errors import ComparisonError
 from dermascreen.evidence import resampling
+from dermascreen.evidence.clusters import CONFIDENCE, Clusters
 from dermascreen.evidence.intervals import (
-    CONFIDENCE,
     Difference,
     Interval,
     cluster_bootstrap,
@@ -65,7 +65,7 @@ class PairedErrors(NamedTuple):
 
 
 def pair(first: str, second: str, split: str, common: bool = False) -> pd.DataFrame:
-    """The images of `split` that both sources predict: path, label, lesion, first and second (probabilities).
+    """The images of `split` that both sources predict: path, label, lesion, patient, first and second (probabilities).
 
     Raises a DermascreenError if the labels differ, or if the images differ and `common` does not ask for shared ones.
     """
@@ -92,21 +92,22 @@ def _pair(
         raise ComparisonError(f"{names[0]} and {names[1]} do not agree on the label of {differing[0]}.")
     if a["label"].nunique() < 2:  # noqa: PLR2004
         raise ComparisonError(f"The {len(shared)} images that {names[0]} and {names[1]} share are all of one class.")
-    table = a[["label", "lesion"]].assign(first=a["probability"], second=b["probability"])
+    patient = next((one["patient"] for one in (a, b) if "patient" in one), a["lesion"])
+    table = a[["label", "lesion"]].assign(patient=patient, first=a["probability"], second=b["probability"])
     return table.reset_index()
 
 
 def compare(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
     """The first model less the second: a row for each measure and method, with a 95 % interval.
 
-    If too few lesions differ for DeLong's test and for the bootstrap of lesions (`intervals.differ_enough`), both
+    If too few patients differ for DeLong's test and for the cluster bootstrap (`intervals.differ_enough`), both
     intervals of the AUC are Hoeffding's bound, and the other measures have none, which is NaN.
 
-    Parameters: `table` as `pair` makes it; `draws` of lesions, and their `seed`.
+    Parameters: `table` as `pair` makes it; `draws` of patients, and their `seed`.
     """
-    label, lesion = table["label"].to_numpy(), table["lesion"].to_numpy()
+    label, cluster = table["label"].to_numpy(), table["patient"].to_numpy()
     scores = table[["first", "second"]].to_numpy()
-    auc = compare_aucs(label, scores[:, 0], scores[:, 1], lesion)
+    auc = compare_aucs(label, scores[:, 0], scores[:, 1], cluster)
     enough = auc.p_value is not None
     rows = [{"measure": "ROC AUC", "method": "DeLong" if enough else "Hoeffding", **auc._asdict()}]
     once = np.ones((1, len(label)), dtype=int)
@@ -114,28 +115,33 @@ def compare(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
         {name: _difference(measure) for name, measure in MEASURES.items()},
         label,
         scores,
-        lesion,
+        cluster,
         draws=draws,
         seed=seed,
     )
-    nothing = Interval(np.nan, np.nan)
+    nothing, drawn_by = Interval(np.nan, np.nan), f"{whose(table).unit}s"
     for name, measure in MEASURES.items():
         first, second = (float(measure(label, scores[:, column], once)[0]) for column in (0, 1))
         if name == "ROC AUC" and not enough:
             interval = Interval(auc.low, auc.high)
         elif measure is resampling.brier:
             moved = scores[:, 0] != scores[:, 1]
-            wrong = any(errors_suffice(label, scores[:, column], lesion) for column in (0, 1))
-            told = wrong and differ_enough(label, lesion, moved)
+            wrong = any(errors_suffice(label, scores[:, column], cluster) for column in (0, 1))
+            told = wrong and differ_enough(label, cluster, moved)
             interval = drawn[name] if told or not moved.any() else nothing
         else:
             interval = drawn[name] if enough else nothing
         rows.append(
-            {"measure": name, "method": "lesions", "first": first, "second": second, "difference": first - second}
+            {"measure": name, "method": drawn_by, "first": first, "second": second, "difference": first - second}
             | vars(interval)
         )
     columns = ["measure", "method", "first", "second", "difference", "low", "high", "p_value"]
     return pd.DataFrame(rows, columns=columns).astype({"p_value": float})
+
+
+def whose(table: pd.DataFrame) -> Clusters:
+    """Which lesion and which patient each image of `table` shows, as `pair` makes it."""
+    return Clusters(table["lesion"].to_numpy(), table["patient"].to_numpy())
 
 
 def _difference(measure: Measure) -> Measure:
@@ -153,11 +159,11 @@ def errors_at(table: pd.DataFrame, thresholds: tuple[float, float]) -> PairedErr
     first, second = (
         called_malignant(table[name], at) for name, at in zip(("first", "second"), thresholds, strict=True)
     )
-    label, lesion = table["label"].to_numpy(), table["lesion"].to_numpy()
+    label, clusters = table["label"].to_numpy(), whose(table)
 
     def of_class(wanted: int) -> Errors:
         rows = label == wanted
-        return compare_errors(first[rows] != wanted, second[rows] != wanted, lesion[rows])
+        return compare_errors(first[rows] != wanted, second[rows] != wanted, clusters[rows])
 
     return PairedErrors(missed=of_class(1), alarms=of_class(0))
 
@@ -167,7 +173,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
 
     Parameters: `table` as `pair` makes it; `found` as `compare` makes it; `errors` from `errors_at` for each point.
     """
-    where = f"on {len(table)} images of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}"
+    where = f"on {len(table)} images of {_counted(whose(table))}"
     auc = found[found["measure"].eq("ROC AUC")].iloc[0]  # by DeLong's method, whose p-value is in the table
     difference = by(Difference(auc["difference"], auc["low"], auc["high"]))
     if table["first"].equals(table["second"]):
@@ -190,13 +196,14 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
             f"{nearer}'s probabilities are nearer to the truth than {less}'s: its Brier score is lower by {value} "
             f"({' to '.join(sorted(ends))})."
         )
+    unit = whose(table).unit
     for point, (missed, alarms) in errors.items():
         ranges = [span(main_interval(around), "percent") for around in (missed.around_first, missed.around_second)]
         sentences.append(
             f"{AT.get(point, f'At {point}')}: of {_images(missed, 'malignant')} A misses {missed.first} "
-            f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses')}. "
+            f"({ranges[0]}) and B {missed.second} ({ranges[1]}): {_shown(missed, 'misses', unit)}. "
             f"Of {_images(alarms, 'benign')} A calls {alarms.first} malignant and B {alarms.second}: "
-            f"{_shown(alarms, 'raises')}."
+            f"{_shown(alarms, 'raises', unit)}."
         )
         for name, called in zip("AB", (alarms.first, alarms.second), strict=True):
             if called == alarms.n:
@@ -211,18 +218,26 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
     return sentences
 
 
+def _counted(clusters: Clusters) -> str:
+    """How many lesions there are, and of how many patients where some have several."""
+    lesions = counted(len(np.unique(clusters.lesion)), "lesion", "lesions")
+    if clusters.unit == "lesion":
+        return lesions
+    return f"{lesions} of {counted(len(np.unique(clusters.patient)), 'patient', 'patients')}"
+
+
 def _images(errors: Errors, kind: str) -> str:
     return counted(errors.n, f"{kind} image", f"{kind} images")
 
 
-def _shown(errors: Errors, does: str) -> str:
-    p = p_value(errors.p_by_lesion)
+def _shown(errors: Errors, does: str, unit: str) -> str:
+    p = p_value(errors.p_by_cluster)
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    if errors.p_by_lesion > 1 - CONFIDENCE:
+    if errors.p_by_cluster > 1 - CONFIDENCE:
         return f"no difference can be shown ({p})"
-    fewer = errors.first_lesions < errors.second_lesions
+    fewer = errors.first_clusters < errors.second_clusters
     agree = errors.first != errors.second and (errors.first < errors.second) == fewer
-    return f"A {does} {'fewer' if fewer else 'more'}{'' if agree else ' if each lesion counts once'} ({p})"
+    return f"A {does} {'fewer' if fewer else 'more'}{'' if agree else f' if each {unit} counts once'} ({p})"
 
 
 def cautions(points: tuple[Known, Known], vals: tuple[set[str], set[str]], split: str) -> list[str]:
@@ -258,10 +273,12 @@ def pairing(first: ImagePredictions, second: ImagePredictions) -> list[str]:
             f"{' and '.join(unnamed)} {'does' if len(unnamed) == 1 else 'do'} not say which files were predicted "
             "(column sha256), so photographs are paired by their paths alone."
         )
-    a, b = (pd.Series(one.lesion, one.path) for one in (first, second))
+    a, b = (one.to_frame().set_index("path") for one in (first, second))
     shared = a.index.intersection(b.index)
-    if (pd.factorize(a[shared])[0] != pd.factorize(b[shared])[0]).any():
-        sentences.append("A and B do not agree on which photographs show one lesion; A's lesions are used.")
+    for column, said in (("lesion", "show one lesion"), ("patient", "are of one patient")):
+        known = [one.loc[shared, column] for one in (a, b) if column in one]
+        if len(known) == 2 and (pd.factorize(known[0])[0] != pd.factorize(known[1])[0]).any():  # noqa: PLR2004
+            sentences.append(f"A and B do not agree on which photographs {said}; A's {column}s are used.")
     return sentences
 
 
@@ -277,13 +294,14 @@ def run(wanted: argparse.Namespace) -> int:
     first, second = (one.part(wanted.split) for one in whole)
     table = _pair(first, second, names, wanted.split, wanted.common)
     found = compare(table, draws=wanted.draws, seed=wanted.seed)
+    clusters = whose(table)
     given = (wanted.threshold_a, wanted.threshold_b)
     points = (own_points(names[0], given[0]), own_points(names[1], given[1]))
     print(
         f"A: {wanted.first}\nB: {wanted.second}\n"
         f"{len(table)} {wanted.split} images, {table['label'].sum()} of them malignant, "
-        f"of {counted(table['lesion'].nunique(), 'lesion', 'lesions')}\n\n{_measures(found)}\n\n"
-        f"Intervals of 95 %: {_methods(found, wanted.draws, wanted.seed)}\n"
+        f"of {_counted(clusters)}\n\n{_measures(found)}\n\n"
+        f"Intervals of 95 %: {_methods(found, clusters.unit, wanted.draws, wanted.seed)}\n"
     )
     errors = {}
     if points[0] is None or points[1] is None:
@@ -297,8 +315,8 @@ def run(wanted: argparse.Namespace) -> int:
         at = _thresholds((points[0], points[1]))
         errors = {point: errors_at(table, thresholds) for point, thresholds in at.items()}
         print(
-            f"{_errors(at, errors)}\n\nEach model at its own threshold, image by image; p is McNemar's exact test; "
-            "p by lesion counts each lesion once.\n"
+            f"{_errors(at, errors, clusters.unit)}\n\nEach model at its own threshold, image by image; p is McNemar's "
+            f"exact test; p by {clusters.unit} counts each {clusters.unit} once.\n"
         )
     vals = tuple(set(one.part(VAL).path.tolist()) for one in whole)
     doubts = [*pairing(first, second), *cautions(points, (vals[0], vals[1]), wanted.split)]
@@ -319,17 +337,17 @@ def _measures(found: pd.DataFrame) -> str:
     return found.rename(columns=names).to_string(index=False, float_format="{:.4f}".format, na_rep="")
 
 
-def _methods(found: pd.DataFrame, draws: int, seed: int) -> str:
-    drawn = f"percentiles of {draws} draws of lesions (seed {seed})"
+def _methods(found: pd.DataFrame, unit: str, draws: int, seed: int) -> str:
+    drawn = f"percentiles of {draws} draws of {unit}s (seed {seed})"
     if found["method"].iloc[0] == "DeLong":
-        return f"DeLong's, with photographs of one lesion kept together, and {drawn}."
+        return f"DeLong's, with photographs of one {unit} kept together, and {drawn}."
     return (
-        "too few lesions are ranked differently for DeLong's and for a bootstrap of lesions, so those of the AUC are "
+        f"too few {unit}s are ranked differently for DeLong's and for a bootstrap of {unit}s, so those of the AUC are "
         f"Hoeffding's bound, and the others are left out or {drawn}."
     )
 
 
-def _errors(at: Mapping[str, tuple[float, float]], errors: Mapping[str, PairedErrors]) -> str:
+def _errors(at: Mapping[str, tuple[float, float]], errors: Mapping[str, PairedErrors], unit: str) -> str:
     rows = []
     for point, thresholds in at.items():
         for kind, one in zip(("missed cancers", "false alarms"), errors[point], strict=True):
@@ -337,7 +355,7 @@ def _errors(at: Mapping[str, tuple[float, float]], errors: Mapping[str, PairedEr
                 {
                     "point": point, "threshold A": thresholds[0], "threshold B": thresholds[1], "": kind, "of": one.n,
                     "A": one.first, "B": one.second, "A alone": one.first_alone, "B alone": one.second_alone,
-                    "p": one.p_value, "p by lesion": one.p_by_lesion,
+                    "p": one.p_value, f"p by {unit}": one.p_by_cluster,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format)

@@ -114,9 +114,9 @@ def _is_pooled(file: Path) -> bool:
 def _by_fold(pooled: PooledPredictions, sources: list[str]) -> pd.DataFrame:
     rows = []
     for fold in np.unique(pooled.fold):
-        label, probability, lesion = pooled[pooled.fold == fold].sample
+        label, probability, clusters = pooled[pooled.fold == fold].sample
         auc = float(roc_auc_score(label, probability))
-        method, interval = auc_interval(label, probability, lesion)
+        method, interval = auc_interval(label, probability, clusters.patient)
         counts = {"fold": sources[fold], "images": len(label), "malignant": int(label.sum())}
         rows.append(counts | {"roc_auc": auc, "method": method} | vars(interval))
     return pd.DataFrame(rows)

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from dermascreen.artifacts.dataset.images import Pixels
 from dermascreen.artifacts.results.details.explanation import Check, Checks
+from dermascreen.evidence.clusters import CONFIDENCE
 from dermascreen.evidence.frame import frame_mask
-from dermascreen.evidence.intervals import CONFIDENCE
 from dermascreen.explanation.gradcam import finish, make_cam
 from dermascreen.explanation.maps import MapKind
 from dermascreen.network.backbones import Layer

@@ -187,13 +187,13 @@ def _compared(store: Store, predictions: Path, params: Params) -> Verdict:
                 f"{CHAMPION} with `dermascreen rollback --to VERSION`, or remove the alias on MLflow's page."
             ) from None
         rows = compare(table, draws=params.evaluate.bootstrap_draws, seed=params.seed)
-    auc = rows[rows["measure"].eq("ROC AUC") & rows["method"].eq("lesions")].iloc[0]
+    auc = rows[rows["measure"].eq("ROC AUC")].iloc[-1]  # by the cluster bootstrap, as the others
     better = bool(auc["low"] > 0)
     return Verdict(
         before,
         better,
         f"On {len(table)} test images in common its AUC less that of version {before} is {signed(auc['difference'])} "
-        f"({signed(auc['low'])} to {signed(auc['high'])}, by lesions): "
+        f"({signed(auc['low'])} to {signed(auc['high'])}, by {auc['method']}): "
         + (f"better than version {before}, the champion before it." if better else f"version {before} stays champion."),
     )
 

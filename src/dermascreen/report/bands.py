@@ -1,11 +1,11 @@
-"""How far a ROC or precision-recall curve would vary with other lesions."""
+"""How far a ROC or precision-recall curve would vary with other patients, or lesions where these are not known."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from dermascreen.evidence.intervals import CONFIDENCE
-from dermascreen.evidence.resampling import Values, counts, lesion_draws, precisions
+from dermascreen.evidence.clusters import CONFIDENCE
+from dermascreen.evidence.resampling import Values, cluster_draws, counts, precisions
 from dermascreen.evidence.sample import Sample
 
 AT = np.arange(1, 101) / 100  # at 0 nothing is called malignant, and precision is not defined
@@ -25,16 +25,16 @@ class Bands(NamedTuple):
 
 
 def curve_bands(sample: Sample, *, draws: int, seed: int, confidence: float = CONFIDENCE) -> Bands:
-    """Pointwise percentile bands by the bootstrap of lesions, drawn within each class.
+    """Pointwise percentile bands by the bootstrap of clusters: `resampling.cluster_draws`.
 
     For each draw: the highest sensitivity at a false positive rate of at most each of AT, and the precision at the
     highest threshold with a recall of at least each of AT.
 
     Parameters: `sample`, in which both classes must occur.
     """
-    label, score, lesion = sample
+    label, score, clusters = sample
     sensitivity, precision = [], []
-    for weights in lesion_draws(label, lesion, draws=draws, seed=seed):
+    for weights in cluster_draws(label, clusters.patient, draws=draws, seed=seed):
         true, false = counts(label, score, weights)
         for tp, fp in zip(true, false, strict=True):
             sensitivity.append(tp[np.searchsorted(fp / fp[-1], AT, side="right") - 1] / tp[-1])

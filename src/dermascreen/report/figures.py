@@ -17,7 +17,8 @@ from dermascreen.artifacts.dataset.splits import TEST, VAL
 from dermascreen.artifacts.results.curves import DecisionCurve, TrainingCurves
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
-from dermascreen.evidence.intervals import CONFIDENCE, Intervals, main_interval
+from dermascreen.evidence.clusters import CONFIDENCE
+from dermascreen.evidence.intervals import Intervals, main_interval
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
 from dermascreen.evidence.operating_points import Band
 from dermascreen.report.bands import CurveBand, curve_bands
@@ -34,7 +35,7 @@ LEGEND: Any = {"frameon": False, "labelcolor": INK, "fontsize": 9.5}
 FEW_EPOCHS = 10  # up to which each has a point
 WIDTH = 4.0  # inches: still legible across a phone
 
-BAND = f" At each point, the band holds {percent(CONFIDENCE)} of the test curves of the bootstrap of lesions."
+BAND = f" At each point, the band holds {percent(CONFIDENCE)} of the test curves of the cluster bootstrap."
 FIGURES = {  # as `draw` names them: a caption, and a description for those who cannot see the figure
     "operating_points": (
         "Sensitivity and specificity by threshold, with the operating points.",
@@ -106,9 +107,9 @@ def draw(
 ) -> dict[str, Figure]:
     """The figures of the page by name, as FIGURES has them; `sites` only where there are any.
 
-    Curves have a band only where the bootstrap of lesions is informative: where the AUC has DeLong's interval.
+    Curves have a band only where the cluster bootstrap is informative: where the AUC has DeLong's interval.
 
-    Parameters: the `decision_curve` of test; the curves of `training`; `draws`, how many times lesions are drawn for
+    Parameters: the `decision_curve` of test; the curves of `training`; `draws`, how many times patients are drawn for
     the bands, with `seed`.
     """
     evaluate, threshold, evidence = results.evaluate, results.threshold, results.shortcuts

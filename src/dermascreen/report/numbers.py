@@ -7,9 +7,9 @@ from dermascreen.artifacts.dataset.details import ColumnCounts
 from dermascreen.evidence.intervals import (
     BOX,
     CLOPPER_PEARSON,
+    CLUSTER_BOOTSTRAP,
     DELONG,
     HOEFFDING,
-    LESION_BOOTSTRAP,
     WILSON,
     Difference,
     Interval,
@@ -22,7 +22,7 @@ from dermascreen.evidence.subgroups import NORMAL
 METHODS = {
     DELONG: "DeLong",
     HOEFFDING: "Hoeffding\u2019s bound",
-    LESION_BOOTSTRAP: "bootstrap of lesions",
+    CLUSTER_BOOTSTRAP: "cluster bootstrap",
     CLOPPER_PEARSON: "exact binomial",
     BOX: "exact binomial, of both rates",
     WILSON: "Wilson",
@@ -93,7 +93,7 @@ def amount(value: float) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value with three decimals, never 0.000; there is none where too few lesions are ranked differently."""
+    """A p-value with three decimals, never 0.000; there is none where too few are ranked differently."""
     if value is None:
         return "too few"
     return "<0.001" if value < 0.0005 else f"{value:.3f}"  # noqa: PLR2004

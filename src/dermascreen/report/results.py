@@ -45,5 +45,5 @@ class Results:
 
     @property
     def banded(self) -> bool:
-        """Whether the bootstrap of lesions is informative for test: where its AUC has DeLong's interval."""
+        """Whether the cluster bootstrap is informative for test: where its AUC has DeLong's interval."""
         return DELONG in self.evaluate.test.intervals.roc_auc

@@ -7,7 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dermascreen.core.params import Params
-from dermascreen.evidence.intervals import CONFIDENCE, FEWEST, main_interval
+from dermascreen.evidence.clusters import CONFIDENCE, FEWEST
+from dermascreen.evidence.intervals import main_interval
 from dermascreen.evidence.screening import OWN
 from dermascreen.report.numbers import (
     STYLES,
@@ -120,7 +121,8 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "baseline": baseline_of(results.shortcuts),
         "compression": compression_of(results.shortcuts),
         "covariates": covariates_of(results.shortcuts),
-        "photographs_of_one": dependence_of(results.split.test, results.audit),
+        "photographs_of_one": dependence_of(results.split.test),
+        "unit": results.split.test.unit,
         "near_duplicates": near_duplicates_of(results.audit, kaggles) if _has_folders(results, params) else "",
         "separation": separation_of(params.split.protocol),
         "people": people_of(results.audit, params.split.protocol),

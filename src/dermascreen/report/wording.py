@@ -116,16 +116,16 @@ def separation_of(protocol: str) -> str:
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
 
-def dependence_of(test: PartCounts, audit: AuditDetails) -> str:
-    """That ranges of shares count lesions, and not the patients who have several, in sentences."""
+def dependence_of(test: PartCounts) -> str:
+    """What ranges count, and that guarantees do not count the patients who have several lesions, in sentences."""
     shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
-    counts = f"Ranges of shares count lesions, not photographs{shown}."
-    if audit.patients is None or audit.patients == audit.lesions:
-        return counts
+    if test.patients is None or test.unit == "lesion":
+        return f"Ranges of shares count lesions, not photographs{shown}."
+    of = counted(test.patients, "patient", "patients")
     return (
-        f"{counts} All ranges, tests and guarantees take lesions as independent, also those of one patient: the data "
-        f"have {audit.lesions} of {counted(audit.patients, 'patient', 'patients')}. The more alike the lesions of a "
-        "patient are to the network, the less certain the numbers are than is said here."
+        f"Ranges and tests keep the photographs of a patient together: the {test.images} test images show "
+        f"{test.lesions} lesions of {of}. Guarantees count lesions: the more alike the malignant lesions of a patient "
+        "are to the network, the less certain a guarantee is than is said here."
     )
 
 

@@ -11,8 +11,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dermascreen.artifacts.dataset.images import Images
 from dermascreen.core.errors import DermascreenError
+from dermascreen.evidence.clusters import EffectiveSizes
 from dermascreen.evidence.intervals import BOX
-from dermascreen.evidence.lesions import EffectiveSizes
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import BAND, BENIGN, HIGH_RECALL, MALIGNANT, REFER, Point
 from dermascreen.evidence.screening import PREVALENCES, screening

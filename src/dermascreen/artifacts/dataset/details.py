@@ -83,12 +83,18 @@ class AuditDetails(Details):
 
 
 class PartCounts(Part):
-    """Photographs and lesions of a split."""
+    """Photographs, lesions and patients of a split."""
 
     images: int
     lesions: int
     benign: int  # photographs
     malignant: int
+    patients: int | None = None  # where the data tell any
+
+    @property
+    def unit(self) -> str:
+        """What is independent of another one: a patient, where any is known to have several lesions, or a lesion."""
+        return "patient" if self.patients is not None and self.patients < self.lesions else "lesion"
 
 
 class ColumnCounts(Part):

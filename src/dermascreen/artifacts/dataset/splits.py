@@ -21,6 +21,7 @@ class Splits(Table):
     label: Label
     lesion: LesionNumber
     split: SplitName
+    patient: LesionNumber  # equal for photographs of one patient; of one lesion, where patients are not known
 
     @property
     def chooses_epoch(self) -> str:

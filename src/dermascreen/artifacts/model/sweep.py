@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from dermascreen.artifacts.dataset.columns import Probability, Size, Whole
 from dermascreen.core.tables import Table
-from dermascreen.evidence.lesions import EffectiveSizes
+from dermascreen.evidence.clusters import EffectiveSizes
 
 
 @dataclass(frozen=True)

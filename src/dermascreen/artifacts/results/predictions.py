@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Probability, Score, SplitName, Whole
 from dermascreen.core.tables import Table
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.sample import Sample
 
 PREDICTIONS = Path("reports/predictions.csv")
@@ -28,15 +29,21 @@ class ImagePredictions(Table):
     lesion: LesionNumber
     probability: Probability  # of malignant, calibrated; thresholds apply to it
     sha256: Name | None = field(default=None, kw_only=True)  # of the photograph's file; older tables lack it
+    patient: LesionNumber | None = field(default=None, kw_only=True)  # as in the splits; older tables lack it
 
     def part(self, split: str) -> Self:
         """The images of a split."""
         return self[self.split == split]
 
     @property
+    def clusters(self) -> Clusters:
+        """Which lesion and which patient each image shows."""
+        return Clusters(self.lesion, self.lesion if self.patient is None else self.patient)
+
+    @property
     def sample(self) -> Sample:
-        """Label, probability and lesion."""
-        return Sample(self.label, self.probability, self.lesion)
+        """Label, probability, and whose photograph each is."""
+        return Sample(self.label, self.probability, self.clusters)
 
 
 @dataclass(frozen=True)

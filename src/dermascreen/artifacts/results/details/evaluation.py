@@ -11,10 +11,10 @@ from pydantic import Field
 from dermascreen.artifacts.dataset.details import LeftOutCounts
 from dermascreen.artifacts.results.shortcuts import REENCODED
 from dermascreen.core.records import Details, Number, details_file, known, section
+from dermascreen.evidence.clusters import CONFIDENCE, Clusters, Flags
 from dermascreen.evidence.evaluation import SplitReport
 from dermascreen.evidence.external import SiteReport
-from dermascreen.evidence.intervals import CONFIDENCE, main_interval
-from dermascreen.evidence.lesions import Flags, Lesions
+from dermascreen.evidence.intervals import main_interval
 from dermascreen.evidence.metrics import Labels, Scores
 from dermascreen.evidence.operating_points import OperatingPoints
 from dermascreen.evidence.point_reports import (
@@ -168,7 +168,7 @@ class ShortcutsDetails(Details):
         label: Labels,
         network: Scores,
         called: Flags,
-        lesion: Lesions,
+        clusters: Clusters,
         *,
         baselines: Mapping[str, Scores],
         changed: Mapping[str, Scores],
@@ -178,16 +178,16 @@ class ShortcutsDetails(Details):
     ) -> Self:
         """All numbers about shortcuts, from the test images.
 
-        Parameters, each of shape (n,): `label`; `network`, its logits; `called`, what it calls malignant at
-        high_recall; `lesion`; the scores of each of `baselines`; the logits under each intervention, `changed`; which
+        Parameters, each of n images: `label`; `network`, its logits; `called`, what it calls malignant at
+        high_recall; `clusters`; the scores of each of `baselines`; the logits under each intervention, `changed`; which
         images each of `strata` holds. Besides: `not_assessable`, what the data do not record; and what was found of
         `covariates`, if the data have any.
         """
         return cls(
-            network=report_auc(label, network, lesion),
-            baselines=report_baselines(label, network, lesion, baselines),
-            interventions=report_interventions(label, network, lesion, changed),
-            strata=report_strata(label, network, called, lesion, strata),
+            network=report_auc(label, network, clusters),
+            baselines=report_baselines(label, network, clusters, baselines),
+            interventions=report_interventions(label, network, clusters, changed),
+            strata=report_strata(label, network, called, clusters, strata),
             not_assessable=not_assessable,
             covariates=covariates,
         )
