@@ -94,6 +94,7 @@ def test_the_threshold_is_the_score_above_the_misses_allowed(n, threshold) -> No
         lesions=n,
         misses_allowed=threshold - 1,
         lesions_needed=59,
+        patients=n,
     )
 
 
@@ -106,6 +107,9 @@ def test_photographs_of_one_lesion_are_not_trials() -> None:
     )
     point = choose_high_recall(thrice, 0.95, 0.95)
     assert (point.guaranteed, point.lesions) == (False, 58)
+    assert (point.patients, thrice.clusters.unit) == (58, "lesion")
+    pairs = Clusters(thrice.clusters.lesion, thrice.clusters.lesion // 2)
+    assert choose_high_recall(thrice._replace(clusters=pairs), 0.95, 0.95) == (dataclasses.replace(point, patients=29))
     apart = choose_high_recall(single(thrice.label, thrice.probability), 0.95, 0.95)
     assert (apart.guaranteed, apart.lesions, apart.misses_allowed) == (True, 174, 3)
 
@@ -231,6 +235,7 @@ def test_too_few_lesions_are_said_and_val_decides() -> None:
         lesions=4,
         misses_allowed=None,
         lesions_needed=59,
+        patients=4,
     )
     assert shortfalls(with_high_recall(point)) == [
         "A recall of 0.95 cannot be guaranteed with confidence 0.95: val has 4 malignant lesions, and 59 are needed; "

@@ -203,7 +203,7 @@ def example():
                     "test": {**rates(*COUNTS[name]), "screening": screening()},
                     **({
                         "target_recall": 0.95, "confidence": 0.9, "guaranteed": True, "reached": True, "lesions": 74,
-                        "misses_allowed": 6, "lesions_needed": 59,
+                        "misses_allowed": 6, "lesions_needed": 59, "patients": 71,
                         "test_lesions": {"lesions": 73, "found": 71, **exact_intervals(0.9594)},
                     } if name == "high_recall" else {}),
                 }

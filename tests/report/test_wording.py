@@ -268,17 +268,19 @@ def test_a_percentage_is_0_or_100_only_if_it_is(value, said) -> None:
     assert percent(value) == said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def test_what_ranges_count_is_said() -> None:
-    def said(lesions: int, patients: int | None) -> str:
-        return dependence_of(PartCounts(images=60, lesions=lesions, benign=30, malignant=30, patients=patients))
+def test_what_ranges_and_the_guarantee_count_is_said() -> None:
+    def said(lesions: int, patients: int | None, of_val: int | None = 80) -> str:
+        test = PartCounts(images=60, lesions=lesions, benign=30, malignant=30, patients=patients)
+        return dependence_of(test, dataclasses.replace(POINT, lesions=80, patients=of_val))
 
     lesions = "Ranges of shares count lesions, not photographs"
-    assert said(60, None) == said(60, 60) == f"{lesions}."
+    assert said(60, None) == said(60, None, None) == said(60, 60) == f"{lesions}."
     assert said(48, None) == said(48, 48) == f"{lesions}: the 60 test images show 48."
-    assert said(48, 1).startswith(
-        "Ranges and tests keep the photographs of a patient together: the 60 test images show 48 lesions of 1 patient. "
-        "Guarantees count lesions: "
-    )
+    patients = "Ranges and tests keep the photographs of a patient together: the 60 test images show 48 lesions of"
+    assert said(48, 1) == said(48, 1, None) == f"{patients} 1 patient."
+    guarantee = "The guarantee of high recall counts lesions: val\u2019s 80 malignant ones are of 62 patients. The more"
+    assert said(48, 12, 62).startswith(f"{patients} 12 patients. {guarantee} alike those of one patient are")
+    assert guarantee in said(60, 60, 62)
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:

@@ -1,7 +1,7 @@
 """Operating points, and what each decides: the only place that compares a probability with a threshold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ class HighRecall(Point):
     lesions: int  # malignant ones in val
     misses_allowed: int | None  # None where even 0 are too many for a guarantee
     lesions_needed: int  # malignant ones that a guarantee requires
+    patients: int | None = field(default=None, kw_only=True)  # whose lesions these are; older files lack it
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class OperatingPoints:
 
     def __iter__(self) -> Iterator[str]:
         """The names of the points that there are."""
-        return (field.name for field in fields(self) if isinstance(getattr(self, field.name), Point | Band))
+        return (one.name for one in fields(self) if isinstance(getattr(self, one.name), Point | Band))
 
     def __getitem__(self, name: str) -> Point | Band:
         """The point of that name; KeyError if there is none."""

@@ -69,13 +69,15 @@ def choose_high_recall(
     `guaranteed` is false. `reached` is false where this takes calling every benign image malignant as well.
 
     A lesion's score is the lowest of its malignant photographs', so that it is found whichever of them is used. The
-    rule requires independent trials: lesions are independent, photographs of one lesion are not.
+    rule requires independent trials, which photographs of one lesion are not. It takes lesions as such, also those of
+    one patient; `patients` tells how many they are of.
 
     With `groups`, the threshold is lowered until the same is guaranteed in each group that has lesions enough for it.
 
     Parameters: `groups` of the images by the name of a column, each of shape (n,).
     """
-    limit = _limit(by_lesion(val, label=1).probability, val.probability[val.label == 1], target_recall, confidence)
+    malignant = by_lesion(val, label=1)
+    limit = _limit(malignant.probability, val.probability[val.label == 1], target_recall, confidence)
     rule, limits = f"highest that reaches the target recall: {limit.rule}", [limit.threshold]
     for names in groups.values():
         for name in np.unique(names):
@@ -88,6 +90,7 @@ def choose_high_recall(
         min(limits), rule,
         target_recall, confidence, limit.guaranteed, spares_some(val, min(limits)),
         limit.lesions, limit.misses_allowed, limit.lesions_needed,
+        patients=len(np.unique(malignant.clusters.patient)),
     )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "baseline": baseline_of(results.shortcuts),
         "compression": compression_of(results.shortcuts),
         "covariates": covariates_of(results.shortcuts),
-        "photographs_of_one": dependence_of(results.split.test),
+        "photographs_of_one": dependence_of(results.split.test, high_recall),
         "unit": results.split.test.unit,
         "near_duplicates": near_duplicates_of(results.audit, kaggles) if _has_folders(results, params) else "",
         "separation": separation_of(params.split.protocol),

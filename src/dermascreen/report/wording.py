@@ -116,16 +116,21 @@ def separation_of(protocol: str) -> str:
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
 
-def dependence_of(test: PartCounts) -> str:
-    """What ranges count, and that guarantees do not count the patients who have several lesions, in sentences."""
+def dependence_of(test: PartCounts, high_recall: HighRecall) -> str:
+    """What ranges count, and that the guarantee does not count patients who have several lesions, in sentences."""
     shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
-    if test.patients is None or test.unit == "lesion":
-        return f"Ranges of shares count lesions, not photographs{shown}."
-    of = counted(test.patients, "patient", "patients")
+    said = f"Ranges of shares count lesions, not photographs{shown}."
+    if test.patients is not None and test.unit == "patient":
+        said = (
+            f"Ranges and tests keep the photographs of a patient together: the {test.images} test images show "
+            f"{test.lesions} lesions of {counted(test.patients, 'patient', 'patients')}."
+        )
+    if high_recall.patients is None or high_recall.patients == high_recall.lesions:
+        return said
     return (
-        f"Ranges and tests keep the photographs of a patient together: the {test.images} test images show "
-        f"{test.lesions} lesions of {of}. Guarantees count lesions: the more alike the malignant lesions of a patient "
-        "are to the network, the less certain a guarantee is than is said here."
+        f"{said} The guarantee of high recall counts lesions: val\u2019s {high_recall.lesions} malignant ones are of "
+        f"{counted(high_recall.patients, 'patient', 'patients')}. The more alike those of one patient are to the "
+        "network, the less certain the guarantee is than is said here."
     )
 
 
