@@ -32,3 +32,11 @@ def test_a_table_whose_probability_is_not_calibrated_is_refused() -> None:
 def test_what_a_stage_hands_on_needs_every_column() -> None:
     with pytest.raises(ValueError, match="lacks the column 'logit'"):
         Predictions.parse(StringIO(f"{COLUMNS}\n{ROWS}"))
+
+
+def test_a_lesion_of_two_patients_is_refused() -> None:
+    rows = "1.jpg,test,1,4,0.9,{}\n2.jpg,test,0,5,0.1,8\n3.jpg,test,1,4,0.8,{}\n"
+    text = f"{COLUMNS},patient\n{rows}"
+    assert ImagePredictions.parse(StringIO(text.format(7, 7))).patient.tolist() == [7, 8, 7]
+    with pytest.raises(ValueError, match=r"^holds photographs of lesion 4 that are of several patients$"):
+        ImagePredictions.parse(StringIO(text.format(7, 8)))

@@ -9,12 +9,13 @@ from worked_samples import alone, single
 from dermascreen.evidence.clusters import Clusters, EffectiveSizes, effective_size, kish_size
 from dermascreen.evidence.external import report_site
 from dermascreen.evidence.intervals import metric_intervals, share_intervals
-from dermascreen.evidence.operating_points import Band, Point
+from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.paired import compare_errors
-from dermascreen.evidence.point_reports import decided, measured
+from dermascreen.evidence.point_reports import decided, measured, report_high_recall
 from dermascreen.evidence.sample import Sample
-from dermascreen.evidence.shortcuts import report_strata
+from dermascreen.evidence.shortcuts import report_auc, report_baselines, report_strata
 from dermascreen.evidence.thresholds import sweep
+from dermascreen.report.bands import curve_bands
 
 
 def test_a_photograph_of_each_lesion_counts_as_one() -> None:
@@ -148,13 +149,18 @@ def rates(sample: Sample) -> object:
     return found.accuracy, found.recall, found.specificity, found.precision
 
 
+def wrong_at(sample: Sample, *thresholds: float) -> list[np.ndarray]:
+    """Which of malignant photographs are below each threshold."""
+    return [sample.probability < at for at in thresholds]
+
+
 def errors(sample: Sample) -> object:
     malignant = sample.label == 1
-    wrong = [sample.probability[malignant] < at for at in (0.4, 0.6)]
-    found = compare_errors(*wrong, sample.clusters[malignant])
+    found = compare_errors(*wrong_at(sample.part(malignant), 0.4, 0.6), sample.clusters[malignant])
     return found.around_first, found.around_second
 
 
+HIGH_RECALL = HighRecall(0.5, "a rule", 0.95, 0.95, True, True, 93, 1, 59)
 BAND = Band(0.3, 0.6, "a rule", 0.9, 0.95, True, 93, 1, 59)
 
 
@@ -181,6 +187,25 @@ def test_the_same_photograph_twice_says_no_more(intervals) -> None:
     assert numbers(intervals(of_patients)) == pytest.approx(once, rel=0.1, abs=0.01), "nor do lesions that are alike"
     apart = numbers(intervals(twice()[1]._replace(clusters=alone(180))))
     assert apart != pytest.approx(once)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda sample: tuple(metric_intervals(sample, draws=50, seed=0).roc_auc["delong"]),
+        lambda sample: tuple(report_auc(*sample).intervals.roc_auc["delong"]),
+        lambda sample: report_baselines(*sample, {"file": np.sin(40 * sample.probability)})["file"].low,
+        lambda sample: np.log(compare_errors(*wrong_at(sample, 0.4, 0.6), sample.clusters).p_by_cluster),
+        lambda sample: tuple(report_high_recall(HIGH_RECALL, sample, sample).test_lesions.intervals["clopper_pearson"]),
+        lambda sample: curve_bands(sample, draws=50, seed=0).roc.low.mean(),
+    ],
+    ids=["metrics", "auc", "baseline", "errors", "lesions", "band"],
+)
+def test_a_second_lesion_of_a_patient_that_is_alike_says_no_more(found) -> None:
+    once, again = twice(300)
+    of_patients = again._replace(clusters=Clusters(np.arange(600), np.repeat(np.arange(300), 2)))
+    assert found(of_patients) == pytest.approx(found(once), rel=0.005)
+    assert found(again._replace(clusters=alone(600))) != pytest.approx(found(once), rel=0.005)
 
 
 def numbers(found: object) -> list[float]:

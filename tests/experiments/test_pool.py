@@ -10,6 +10,7 @@ from commands import main
 from sklearn.metrics import roc_auc_score
 
 from dermascreen.core.errors import FoldsError
+from dermascreen.evidence.intervals import auc_interval
 from dermascreen.experiments import pool as module
 from dermascreen.experiments.pool import pool
 
@@ -35,6 +36,25 @@ def test_the_test_images_of_all_folds_are_pooled(folds) -> None:
     assert np.bincount(pooled.fold).tolist() == [64, 64, 64]
     assert set(pooled.split) == {"test"}
     assert len(set(pooled.path)) == len(pooled)
+
+
+def test_folds_keep_patients_together_and_all_must_name_them(folds, capsys) -> None:
+    for fold in folds:
+        table = pd.read_csv(fold)
+        table.assign(patient=table["lesion"] // 2 * 2).to_csv(f"patients-{fold}", index=False)
+    known = [f"patients-{fold}" for fold in folds]
+    pooled = pool(known)
+    assert pooled.patient.tolist() == (pooled.lesion // 2 * 2).tolist()
+    main(["pool", *known, "--draws", "100"])
+    first = pooled[pooled.fold == 0]
+    _, interval = auc_interval(first.label, first.probability, first.patient)
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("patients-0.csv"))
+    assert row.split()[-2:] == [f"{interval.low:.4f}", f"{interval.high:.4f}"]
+    with pytest.raises(
+        FoldsError,
+        match=r"^1\.csv does not say whose photographs they are \(column patient\), as patients-0\.csv does\.$",
+    ):
+        pool([known[0], folds[1]])
 
 
 def test_the_command_writes_a_table_that_can_be_compared_and_prints_its_auc(folds, capsys) -> None:

@@ -79,7 +79,7 @@ def effective_size(hit: Flags, clusters: Clusters, confidence: float = CONFIDENC
     most = lesions if enough else patients
     share, (_, number) = hit.mean(), np.unique(clusters.patient, return_inverse=True)
     variance = (np.bincount(number, weights=hit - share) ** 2).sum() / len(hit) ** 2
-    if variance <= NOTHING or patients <= 1:
+    if variance <= NOTHING or min(patients, lesions) <= 1:
         return most
     fewer = (1 - 1 / patients) / (1 - 1 / lesions)
     students = t.isf((1 - confidence) / 2, lesions - 1) / t.isf((1 - confidence) / 2, patients - 1)

@@ -33,6 +33,10 @@ def pool(sources: list[str]) -> PooledPredictions:
     if experiments:
         _check_params({name: read_experiment_params(name) for name in experiments}, whole=experiments == sources)
     tables = [read_predictions(source, TEST).to_frame().assign(fold=fold) for fold, source in enumerate(sources)]
+    known = ["patient" in table for table in tables]
+    if any(known) and not all(known):
+        lacking, having = sources[known.index(False)], sources[known.index(True)]
+        raise FoldsError(f"{lacking} does not say whose photographs they are (column patient), as {having} does.")
     pooled = pd.concat(tables, ignore_index=True, join="inner")
     folds = pooled.groupby("lesion")["fold"]
     leaking = folds.nunique()[lambda count: count > 1]

@@ -1,9 +1,11 @@
 """What a model predicts for images whose labels are known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TextIO
+
+import numpy as np
 
 from dermascreen.artifacts.dataset.columns import Label, LesionNumber, Name, Probability, Score, SplitName, Whole
 from dermascreen.core.tables import Table
@@ -30,6 +32,16 @@ class ImagePredictions(Table):
     probability: Probability  # of malignant, calibrated; thresholds apply to it
     sha256: Name | None = field(default=None, kw_only=True)  # of the photograph's file; older tables lack it
     patient: LesionNumber | None = field(default=None, kw_only=True)  # as in the splits; older tables lack it
+
+    @classmethod
+    def parse(cls, file: Path | TextIO, splits: Sequence[str] = ()) -> Self:
+        """As `Table.parse`; all photographs of a lesion are of one patient."""
+        table = super().parse(file, splits)
+        if table.patient is not None:
+            pairs = np.unique(np.column_stack([table.lesion, table.patient]), axis=0)
+            if (repeated := pairs[1:, 0][np.diff(pairs[:, 0]) == 0]).size:
+                raise ValueError(f"holds photographs of lesion {repeated[0]} that are of several patients")
+        return table
 
     def part(self, split: str) -> Self:
         """The images of a split."""
