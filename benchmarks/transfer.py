@@ -165,17 +165,9 @@ def measure(run: dict[str, Any], params: Params, data: Path, out: Path) -> dict[
     table = ProbabilityIntervals.of(probability_intervals(*known)).to_frame()
     probability, low, high = with_interval(logit, temperature, table)
     predictions = Predictions(
-        shown.path,
-        shown.split,
-        shown.label,
-        shown.lesion,
-        probability,
-        logit,
-        sigmoid(logit),
-        low,
-        high,
+        shown.path, shown.split, shown.label, shown.lesion, probability, logit, sigmoid(logit), low, high,
         patient=shown.patient,
-    )
+    )  # fmt: skip
     predictions.write(folder / "predictions.csv")
     samples = {name: predictions.part(name).sample for name in (VAL, TEST)}
     points = choose_points(samples[VAL], params.threshold.target_recall, params.threshold.confidence, None)

@@ -117,10 +117,7 @@ def _add_experiments(command: Callable[..., argparse.ArgumentParser]) -> None:
     pool.add_argument("--out", type=Path, default=POOLED, help=f"default: {POOLED}")
     for parts in (compare, pool):
         parts.add_argument(
-            "--draws",
-            type=_at_least(FEWEST_DRAWS),
-            default=2000,
-            help="draws of patients or lesions (default: 2000)",
+            "--draws", type=_at_least(FEWEST_DRAWS), default=2000, help="draws of patients or lesions (default: 2000)"
         )
         parts.add_argument("--seed", type=_at_least(0), default=0, help="seed of the draws (default: 0)")
 
