@@ -281,6 +281,8 @@ def test_what_ranges_and_the_guarantee_count_is_said() -> None:
     guarantee = "The guarantee of high recall counts lesions: val\u2019s 80 malignant ones are of 62 patients. The more"
     assert said(48, 12, 62).startswith(f"{patients} 12 patients. {guarantee} alike those of one patient are")
     assert guarantee in said(60, 60, 62)
+    broken = dataclasses.replace(POINT, lesions=80, patients=62, guaranteed=False)
+    assert "guarantee" not in dependence_of(PartCounts(images=60, lesions=60, benign=30, malignant=30), broken)
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:

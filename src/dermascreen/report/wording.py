@@ -125,11 +125,12 @@ def dependence_of(test: PartCounts, high_recall: HighRecall) -> str:
             f"Ranges and tests keep the photographs of a patient together: the {test.images} test images show "
             f"{test.lesions} lesions of {counted(test.patients, 'patient', 'patients')}."
         )
-    if high_recall.patients is None or high_recall.patients == high_recall.lesions:
+    patients = high_recall.patients
+    if not high_recall.guaranteed or patients is None or patients == high_recall.lesions:
         return said
     return (
         f"{said} The guarantee of high recall counts lesions: val\u2019s {high_recall.lesions} malignant ones are of "
-        f"{counted(high_recall.patients, 'patient', 'patients')}. The more alike those of one patient are to the "
+        f"{counted(patients, 'patient', 'patients')}. The more alike those of one patient are to the "
         "network, the less certain the guarantee is than is said here."
     )
 
