@@ -1,8 +1,11 @@
 import errno
 import itertools
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +128,33 @@ def test_a_stage_hands_over_parameters_inputs_metrics_and_outputs(recorder: Reco
         "metrics/split.json": content_md5("metrics/split.json"),
     }
     assert recorder.end == "finished"
+
+
+BEGINNING = """
+import gc, signal
+signal.signal(signal.SIGINT, signal.{handler})
+import stages  # as `python -m stages.NAME` does first
+from dermascreen.core.stage import stage
+print(gc.isenabled(), signal.getsignal(signal.SIGINT) == signal.{while_importing})
+try:
+    with stage("split"):
+        pass
+except SystemExit:  # there is no project here
+    print(gc.isenabled(), gc.get_freeze_count() > 1000, signal.getsignal(signal.SIGINT) == signal.{handler})
+"""
+
+
+@pytest.mark.parametrize(("handler", "while_importing"), [("default_int_handler", "SIG_DFL"), ("SIG_IGN", "SIG_IGN")])
+def test_until_a_stage_begins_nothing_searches_for_cycles_or_explains_an_interruption(
+    tmp_path: Path, handler: str, while_importing: str
+) -> None:
+    program = BEGINNING.format(handler=handler, while_importing=while_importing)
+    paths = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "src")))
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.stdout.splitlines() == ["False True", "True True True"]
 
 
 @pytest.mark.usefixtures("recorder")

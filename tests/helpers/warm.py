@@ -8,6 +8,7 @@ does. Code of the project is never imported by the server. Some tests run everyt
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -33,8 +34,11 @@ def serve(address: str) -> None:
     """Fork a process for each client, until this one is killed."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DVC_NO_ANALYTICS"] = "1"
+    gc.disable()
     for name in PACKAGES:
         __import__(name)
+    gc.freeze()  # so that no process searches these for cycles
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the handlers
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address + ".new")

@@ -50,7 +50,7 @@ def test_networks_of_every_family_go_from_train_to_report(
 def test_a_network_without_maps_is_one_sentence_before_any_batch(project) -> None:
     override_params(project / "params.yaml", {"model.architecture": "vit_tiny_patch16_224", "model.weights": "none"})
     before = (project / "models/weights.safetensors").read_bytes()
-    done = shell(project, "python", "stages/train.py", check=False, PYTHONPATH="src")
+    done = shell(project, "python", "-m", "stages.train", check=False, PYTHONPATH="src")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (

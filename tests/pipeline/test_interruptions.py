@@ -21,7 +21,7 @@ def test_killed_while_training_repro_goes_on_to_the_same_bits(project) -> None:
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["train"]
     (project / "models/weights.safetensors").unlink()
     with subprocess.Popen(
-        [sys.executable, "stages/train.py"],
+        [sys.executable, "-m", "stages.train"],
         cwd=project,
         env=clean_environment() | {"PYTHONPATH": "src"},
         stdout=subprocess.PIPE,

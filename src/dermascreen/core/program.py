@@ -50,7 +50,9 @@ def reported(name: str) -> Iterator[None]:
 
 
 def _leave_cycles() -> None:
-    if "triton._C.libtriton" not in sys.modules:  # it would report each of its objects that is not freed as a leak
+    if "triton._C.libtriton" in sys.modules:
+        gc.unfreeze()  # or it reports each of its objects that is not freed as a leak
+    else:
         gc.freeze()
 
 

@@ -1,5 +1,6 @@
 """What every stage shares: its parameters, what it reads and writes, a tracked run, and how a failure ends."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -100,7 +101,7 @@ def _dvc_root() -> Path:
 @contextmanager
 def stage(name: str) -> Iterator[Stage]:
     """Run a stage's body with parameters and an MLflow run; a user's error ends in one sentence and exit code 1."""
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)  # so that temporary files are removed and MLflow records the end
+    _begin()
     with reported(name):
         params = read_params()
         reads, writes = hand_overs(name)
@@ -138,6 +139,19 @@ def stage(name: str) -> Iterator[Stage]:
 def leads() -> bool:
     """Whether this process is the only or the first one of a job of several."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+def _begin() -> None:
+    """End what `stages/__init__.py` begins, and let SIGTERM end the process as an error does.
+
+    So temporary files are removed, and MLflow records the end.
+    """
+    if not gc.isenabled():
+        gc.freeze()  # what was imported, which stays
+        gc.enable()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
 
 
 def _exit_on_sigterm(signum: int, _frame: object) -> None:
