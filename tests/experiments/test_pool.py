@@ -48,13 +48,18 @@ def test_folds_keep_patients_together_and_all_must_name_them(folds, capsys) -> N
     main(["pool", *known, "--draws", "100"])
     first = pooled[pooled.fold == 0]
     _, interval = auc_interval(first.label, first.probability, first.patient)
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("patients-0.csv"))
+    said = capsys.readouterr().out
+    assert "Wrote 192 predictions, of 96 lesions of 48 patients, to " in " ".join(said.split())
+    row = next(line for line in said.splitlines() if line.startswith("patients-0.csv"))
     assert row.split()[-2:] == [f"{interval.low:.4f}", f"{interval.high:.4f}"]
     with pytest.raises(
         FoldsError,
         match=r"^1\.csv does not say whose photographs they are \(column patient\), as patients-0\.csv does\.$",
     ):
         pool([known[0], folds[1]])
+    pd.read_csv(folds[1]).assign(patient=lambda table: table["lesion"] // 2 * 2 - 40).to_csv("other.csv", index=False)
+    with pytest.raises(FoldsError, match=r"^patients-0\.csv and other\.csv both test patient \d+; give each fold"):
+        pool([known[0], "other.csv"])
 
 
 def test_the_command_writes_a_table_that_can_be_compared_and_prints_its_auc(folds, capsys) -> None:
@@ -65,7 +70,7 @@ def test_the_command_writes_a_table_that_can_be_compared_and_prints_its_auc(fold
     each = [roc_auc_score(part["label"], part["probability"]) for _, part in written.groupby("fold")]
     assert re.search(rf"roc_auc {auc:.4f} +delong", said)
     assert f"mean over folds {np.mean(each):.4f}, standard deviation {np.std(each, ddof=1):.4f}" in said
-    assert "Wrote 192 predictions" in said
+    assert "Wrote 192 predictions, of 96 lesions, to " in said
 
 
 def test_folds_of_few_lesions_have_no_interval_without_a_width(tmp_path, capsys) -> None:

@@ -174,7 +174,7 @@ def example():
         "audit": {
             "images": 402, "exact_duplicates": 1, "lesions": 371, "lesions_with_several_images": 26,
             "test_near_duplicates_of_train": 17, "label_conflicts": 2,
-            "patients": 298, "patient_conflicts": 3, "pairs_kept_apart": 4,
+            "patients": 298, "of_unknown_patients": 7, "patient_conflicts": 3, "pairs_kept_apart": 4,
             "pairs_rejected": 5, "rejected_but_joined": 1,
             "pairs": {"bytes": 1, "pixels": 5, "hash": 18, "features": 13, "declared": 9, "reviewed": 6},
         },

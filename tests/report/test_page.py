@@ -488,11 +488,15 @@ def test_whom_the_results_hold_for_is_said_at_the_top_and_by_group(metrics, text
     assert 'href="#groups"' not in html(metrics)
 
 
-def test_what_the_table_says_is_shown_by_split(text) -> None:
+def test_what_the_table_says_is_shown_by_split(metrics, text) -> None:
     drawn = text()
     assert "sex 391 of 402 female 83, male 76" in drawn
     assert "age_approx 388 of 402 4.5 to 89.5" in drawn
     assert "298 patients as far as the data tell" in drawn
+    told = "Of 7 photographs the data do not tell the patient; each lesion there counts as a patient of its own."
+    assert told in drawn
+    metrics["audit"]["of_unknown_patients"] = 0
+    assert "the data do not tell the patient" not in text(metrics)
     assert "4 pairs show what the table calls two lesions." in drawn
 
 

@@ -173,7 +173,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
 
     Parameters: `table` as `pair` makes it; `found` as `compare` makes it; `errors` from `errors_at` for each point.
     """
-    where = f"on {len(table)} images of {_counted(whose(table))}"
+    where = f"on {len(table)} images of {counted_lesions(whose(table))}"
     auc = found[found["measure"].eq("ROC AUC")].iloc[0]  # by DeLong's method, whose p-value is in the table
     difference = by(Difference(auc["difference"], auc["low"], auc["high"]))
     if table["first"].equals(table["second"]):
@@ -218,7 +218,7 @@ def verdict(table: pd.DataFrame, found: pd.DataFrame, errors: Mapping[str, Paire
     return sentences
 
 
-def _counted(clusters: Clusters) -> str:
+def counted_lesions(clusters: Clusters) -> str:
     """How many lesions there are, and of how many patients where some have several."""
     lesions = counted(len(np.unique(clusters.lesion)), "lesion", "lesions")
     if clusters.unit == "lesion":
@@ -300,7 +300,7 @@ def run(wanted: argparse.Namespace) -> int:
     print(
         f"A: {wanted.first}\nB: {wanted.second}\n"
         f"{len(table)} {wanted.split} images, {table['label'].sum()} of them malignant, "
-        f"of {_counted(clusters)}\n\n{_measures(found)}\n\n"
+        f"of {counted_lesions(clusters)}\n\n{_measures(found)}\n\n"
         f"Intervals of 95 %: {_methods(found, clusters.unit, wanted.draws, wanted.seed)}\n"
     )
     errors = {}

@@ -18,13 +18,15 @@ from dermascreen.artifacts.results.predictions import PooledPredictions
 from dermascreen.core.errors import FoldsError
 from dermascreen.evidence.intervals import Interval, auc_interval, metric_intervals
 from dermascreen.evidence.metrics import classification_metrics
+from dermascreen.experiments.compare import counted_lesions
 from dermascreen.experiments.sources import is_file, read_experiment_params, read_predictions
 
 
 def pool(sources: list[str]) -> PooledPredictions:
     """The test predictions of all sources in one table.
 
-    Raises a DermascreenError if two share a lesion, or if experiments are not all folds of one cross-validation.
+    Raises a DermascreenError if two share a lesion or a patient, or if experiments are not all folds of one
+    cross-validation.
     """
     if len(sources) < 2:  # noqa: PLR2004
         read_predictions(sources[0], TEST)  # says so if it is none
@@ -38,14 +40,15 @@ def pool(sources: list[str]) -> PooledPredictions:
         lacking, having = sources[known.index(False)], sources[known.index(True)]
         raise FoldsError(f"{lacking} does not say whose photographs they are (column patient), as {having} does.")
     pooled = pd.concat(tables, ignore_index=True, join="inner")
-    folds = pooled.groupby("lesion")["fold"]
-    leaking = folds.nunique()[lambda count: count > 1]
-    if len(leaking):
-        first, second = sorted(folds.unique()[leaking.index[0]])[:2]
-        raise FoldsError(
-            f"{sources[first]} and {sources[second]} both test lesion {leaking.index[0]}; give each fold of one "
-            "cross-validation once."
-        )
+    for one in ("lesion", "patient") if all(known) else ("lesion",):
+        folds = pooled.groupby(one)["fold"]
+        leaking = folds.nunique()[lambda count: count > 1]
+        if len(leaking):
+            first, second = sorted(folds.unique()[leaking.index[0]])[:2]
+            raise FoldsError(
+                f"{sources[first]} and {sources[second]} both test {one} {leaking.index[0]}; give each fold of one "
+                "cross-validation once."
+            )
     return PooledPredictions.of(pooled)
 
 
@@ -101,8 +104,8 @@ def run(wanted: argparse.Namespace) -> int:
     )
     print(
         "Intervals of 95 %; accuracy, recall, specificity and precision at probability 0.5. Where a cell is "
-        f"empty, there are too few images to tell. Wrote {len(pooled)} "
-        f"predictions to {wanted.out}."
+        f"empty, there are too few images to tell. Wrote {len(pooled)} predictions, "
+        f"of {counted_lesions(sample.clusters)}, to {wanted.out}."
     )
     return 0
 

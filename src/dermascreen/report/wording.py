@@ -147,11 +147,15 @@ def people_of(audit: AuditDetails, protocol: str) -> str:
     """Whether photographs of one person are kept together, in a sentence; `protocol` is split.protocol."""
     if audit.patients is None:
         return "Photographs of one person cannot be grouped, as the data do not say whose they are."
-    return (
+    said = (
         f"They are of {counted(audit.patients, 'patient', 'patients')} as far as the data tell, and all photographs of "
         "a patient are in one split"
         f"{', but for the near-duplicates' if protocol == WITH_DUPLICATES else ''}."
     )
+    if not audit.of_unknown_patients:
+        return said
+    unknown = counted(audit.of_unknown_patients, "photograph", "photographs")
+    return f"{said} Of {unknown} the data do not tell the patient; each lesion there counts as a patient of its own."
 
 
 def preparation_of(params: PreprocessParams) -> str:

@@ -11,7 +11,8 @@ Texts = npt.NDArray[np.object_]
 Numbers = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
-_WHOLE = Meaning("a whole number", lambda values: values.mod(1).eq(0))
+# Of longer ones, a column that a program has read as floats may have made two numbers one.
+_WHOLE = Meaning("a whole number of at most 15 digits", lambda values: values.mod(1).eq(0) & values.abs().lt(1e15))
 _PROBABILITY = Meaning("a number from 0 to 1", lambda values: values.between(0, 1))
 
 NAME = Meaning("a name", lambda values: values.ne(""), number=False)

@@ -66,6 +66,7 @@ class AuditDetails(Details):
     lesions_with_several_images: int
     test_near_duplicates_of_train: int  # images of the test folder that show a lesion of the train folder
     patients: int | None = None  # where any is known
+    of_unknown_patients: int = 0  # photographs of lesions whose patient is not known, where others' are
     label_conflicts: int  # lesions that carry both labels
     patient_conflicts: int = 0  # lesions of several patients
     pairs_rejected: int = 0  # that a person said to show two lesions

@@ -163,14 +163,15 @@ def summarise(manifest: Manifest, lesions: Lesions, metadata: Metadata, pairs: P
     """Count what was found; `lesions` has the rows of `manifest`, and `rejected` are pairs that a person overruled."""
     source = pd.Series(manifest.source_split)
     images = manifest.to_frame().assign(lesion=lesions.lesion, in_train=source.eq("train"))
-    by_lesion = images.groupby("lesion")
+    by_lesion, told = images.groupby("lesion"), pd.Series(metadata.at(lesions.path)["patient"]).ne("")
     return AuditDetails(
         images=len(images),
         exact_duplicates=int(images["sha256"].duplicated().sum()),
         lesions=by_lesion.ngroups,
         lesions_with_several_images=int(by_lesion.size().gt(1).sum()),
         test_near_duplicates_of_train=int((source.eq("test") & by_lesion["in_train"].transform("any")).sum()),
-        patients=int(pd.Series(lesions.patient).nunique()) if (metadata["patient"] != "").any() else None,
+        patients=int(pd.Series(lesions.patient).nunique()) if told.any() else None,
+        of_unknown_patients=int((~told.groupby(lesions.lesion).transform("any")).sum()) if told.any() else 0,
         label_conflicts=int(by_lesion["label"].nunique().gt(1).sum()),
         patient_conflicts=int(_patients_of(lesions, metadata).gt(1).sum()),
         pairs_rejected=len(rejected),
