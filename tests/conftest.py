@@ -45,6 +45,10 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # or Triton reports what is left as leaks
+
+
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """Debian's Chromium, or another one that is installed."""

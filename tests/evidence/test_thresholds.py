@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,6 @@ from dermascreen.evidence.point_reports import decided, report_source_protocol
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import (
     EMPIRICAL_RULE,
-    EXACT_RULE,
     by_lesion,
     choose_band,
     choose_high_recall,
@@ -86,7 +86,7 @@ def test_the_threshold_is_the_score_above_the_misses_allowed(n, threshold) -> No
     point = choose_high_recall(of_classes([0.0], malignant), 0.95, 0.95)
     assert point == HighRecall(
         threshold=threshold / 1000,
-        rule=f"highest that reaches the target recall: {EXACT_RULE}",
+        rule="highest that reaches the target recall: exact binomial rule on lesions (Neyman-Pearson umbrella)",
         target_recall=0.95,
         confidence=0.95,
         guaranteed=True,
@@ -112,6 +112,45 @@ def test_photographs_of_one_lesion_are_not_trials() -> None:
     assert choose_high_recall(thrice._replace(clusters=pairs), 0.95, 0.95) == (dataclasses.replace(point, patients=29))
     apart = choose_high_recall(single(thrice.label, thrice.probability), 0.95, 0.95)
     assert (apart.guaranteed, apart.lesions, apart.misses_allowed) == (True, 174, 3)
+
+
+def test_a_guarantee_counts_patients_each_by_the_least_favourable_lesion() -> None:
+    rng = np.random.default_rng(0)
+    label, patient, probability = rng.integers(0, 2, 900), rng.integers(0, 160, 900), rng.random(900)
+    val = Sample(label, probability, Clusters(np.arange(900), patient))
+    rows = pd.DataFrame({"label": label, "patient": patient, "probability": probability}).groupby(["label", "patient"])
+    worst = rows["probability"].agg(["min", "max", "size"])
+    malignant, benign = worst.loc[1], worst.loc[0]
+    points = choose_points(val, 0.95, 0.95, 0.5)
+    alone = choose_points(of_classes(benign["max"], malignant["min"]), 0.95, 0.95, 0.5)
+
+    point, band = points.high_recall, points.abstention
+    assert (point.lesions, point.patients) == (malignant["size"].sum(), len(malignant))
+    assert (band.lesions, band.patients) == (benign["size"].sum(), len(benign))
+    assert (point.threshold, point.misses_allowed) == (alone.high_recall.threshold, alone.high_recall.misses_allowed)
+    assert (band.high, band.false_alarms_allowed) == (alone.abstention.high, alone.abstention.false_alarms_allowed)
+    assert alone.high_recall.lesions == alone.high_recall.patients == len(malignant)
+    assert point.rule == alone.high_recall.rule.replace("on lesions", "on patients")
+    assert band.rule == alone.abstention.rule.replace("on lesions", "on patients")
+    missed = (malignant["min"] < point.threshold).sum()
+    assert missed == point.misses_allowed < (probability[label == 1] < point.threshold).sum() + 1
+
+    groups = {"sex": np.where(patient < 100, "a", "b").astype(object)}
+    assert choose_high_recall(val, 0.95, 0.95, groups).threshold == min(
+        choose_high_recall(val.part(groups["sex"] == name), 0.95, 0.95).threshold if enough else 1.0
+        for name, enough in (("a", True), ("b", (malignant.index >= 100).sum() >= 59))
+    )
+
+
+def test_lesions_of_too_few_patients_guarantee_nothing() -> None:
+    malignant = np.linspace(0.2, 0.9, 116)
+    label, clusters = np.repeat([0, 1], [1, 116]), Clusters(np.arange(117), np.append([99], np.arange(116) // 2))
+    point = choose_high_recall(Sample(label, np.append([0.1], malignant), clusters), 0.95, 0.95)
+    assert (point.guaranteed, point.lesions, point.patients, point.misses_allowed) == (False, 116, 58, None)
+    assert shortfalls(with_high_recall(point))[0].startswith(
+        "A recall of 0.95 cannot be guaranteed with confidence 0.95: val has 58 patients with malignant lesions, and "
+        "59 are needed; "
+    )
 
 
 SCORES = st.lists(st.integers(0, 30), min_size=1, max_size=90)
@@ -295,6 +334,7 @@ def test_a_band_worked_by_hand() -> None:
         lesions=4,
         false_alarms_allowed=None,
         lesions_needed=11,  # 0.75 ^ 11 = 0.042, 0.75 ^ 10 = 0.056
+        patients=4,
     )
     assert shortfalls(points)[1] == (
         "A specificity of 0.75 cannot be guaranteed with confidence 0.95: val has 4 benign lesions, and 11 are needed; "

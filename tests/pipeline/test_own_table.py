@@ -96,7 +96,7 @@ def test_patients_are_kept_together_in_whatever_is_computed(trained) -> None:
 
 def test_results_are_told_by_group_and_who_is_missing_is_said(trained) -> None:
     project, _, said = trained
-    assert "A recall of 0.95 cannot be promised for sex female: of its malignant lesions val has " in said
+    assert "A recall of 0.95 cannot be promised for sex female: of its patients with malignant lesions val has " in said
     groups = json.loads((project / "reports/details/threshold.json").read_text())["subgroups"]["columns"]
     assert set(groups) == {"site", "age", "sex"}
     test = pd.read_csv(project / "reports/predictions.csv").query("split == 'test'")

@@ -92,7 +92,7 @@ DECIDED = {
 }  # fmt: skip
 ABSTENTION = {
     "low": 0.2, "high": 0.713, "target_specificity": 0.9, "confidence": 0.9, "guaranteed": True,
-    "rule": "an exact rule", "lesions": 93, "false_alarms_allowed": 1, "lesions_needed": 29,
+    "rule": "an exact rule", "lesions": 93, "false_alarms_allowed": 1, "lesions_needed": 29, "patients": 93,
     "val": DECIDED, "test": {**DECIDED, "referred": 37},
 }  # fmt: skip
 

@@ -27,7 +27,8 @@ SHOWN_ELSEWHERE = (  # leaves that the page does not repeat
     r"explain\.outcomes\.",  # counted from the pictures
     r"external\.sites\.[^.]*\.left_out\.",  # of no lesion
     r"split\.columns\.(sex|age_approx)\.distinct$",  # the values or their range are shown
-    r"threshold\.abstention\.(confidence|lesions|false_alarms_allowed|lesions_needed)$",  # said where not guaranteed
+    # said where it is not guaranteed
+    r"threshold\.abstention\.(confidence|lesions|false_alarms_allowed|lesions_needed|patients)$",
 )
 
 

@@ -13,6 +13,7 @@ import sys
 import webbrowser
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -25,10 +26,11 @@ from dermascreen.cli import main
 from dermascreen.core.program import encodable
 from dermascreen.core.tracking.address import store_uri
 from dermascreen.core.tracking.store import open_store
+from dermascreen.evidence.operating_points import HighRecall
 from dermascreen.prediction.forward import predict_logits
 from dermascreen.serving import runs
 from dermascreen.serving.address import page_at
-from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE
+from dermascreen.serving.output import COLUMNS, NOT_A_DEVICE, point_in_words
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -317,3 +319,20 @@ def test_the_page_of_runs_is_of_the_store_here_also_where_the_project_was_moved(
         places = [place for (place,) in store.execute("SELECT artifact_location FROM experiments")]
     assert len(places) == 2  # MLflow's own one, and ours
     assert all(place.startswith((after / "mlartifacts").as_uri()) for place in places)
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"),
+    [
+        (None, "95 % of malignant lesions"),
+        (80, "95 % of malignant lesions"),
+        (62, "every malignant lesion of 95 % of patients"),
+    ],
+)
+def test_a_guarantee_says_whether_it_is_of_lesions_or_of_patients(patients, said) -> None:
+    point = HighRecall(0.25, "a rule", 0.95, 0.9, True, True, 80, 1, 45, patients=patients)
+    bundle = SimpleNamespace(points={"high_recall": point}, caveat=lambda _: None)
+    assert point_in_words(bundle, "high_recall").replace("\xa0", " ") == (
+        "At high_recall, a probability from 0.250 on is called malignant. With 90 % confidence, this finds "
+        f"{said} like those it was chosen on."
+    )

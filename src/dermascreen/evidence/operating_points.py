@@ -33,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True)
 class HighRecall(Point):
-    """A point that aims to find a given share of all malignant lesions."""
+    """A point that aims to find a given share of all malignant lesions, or of patients who have any: see `trials`."""
 
     target_recall: float
     confidence: float
@@ -41,7 +41,7 @@ class HighRecall(Point):
     reached: bool  # False where this takes calling every benign image malignant as well
     lesions: int  # malignant ones in val
     misses_allowed: int | None  # None where even 0 are too many for a guarantee
-    lesions_needed: int  # malignant ones that a guarantee requires
+    lesions_needed: int  # malignant ones, of different patients, that a guarantee requires
     patients: int | None = field(default=None, kw_only=True)  # whose lesions these are; older files lack it
 
 
@@ -58,11 +58,29 @@ class Band:
     lesions: int  # benign ones in val
     false_alarms_allowed: int | None
     lesions_needed: int
+    patients: int | None = field(default=None, kw_only=True)
 
     def decide(self, probability: npt.ArrayLike) -> Decisions:
         """MALIGNANT from `high` on, BENIGN below `low`, REFER in between; shape (n,)."""
         above_low, above_high = (called_malignant(probability, at) for at in (self.low, self.high))
         return np.where(above_high, MALIGNANT, np.where(above_low, REFER, BENIGN))
+
+
+def trials(point: HighRecall | Band) -> tuple[int, str]:
+    """On how many independent trials a guarantee rests, and what they are: a lesion, or a patient if any has several.
+
+    A patient's malignant (for a band benign) lesions are one trial, which fails if one of them is decided wrongly.
+    """
+    if point.patients is None or point.patients == point.lesions:
+        return point.lesions, "lesion"
+    return point.patients, "patient"
+
+
+def counted_trials(number: int, unit: str, kind: str) -> str:
+    """31 malignant lesions, or 31 patients with malignant lesions."""
+    if unit == "lesion":
+        return f"{number} {kind} lesion{'s' * (number != 1)}"
+    return f"{number} patient{'s' * (number != 1)} with {kind} lesions"
 
 
 @dataclass(frozen=True)

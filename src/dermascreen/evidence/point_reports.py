@@ -33,7 +33,7 @@ class PointReport(Point):
 
 @dataclass(frozen=True)
 class LesionsFound:
-    """Malignant lesions, and how many of them are found in each of their photographs: what a recall is promised of."""
+    """Malignant lesions, and how many of them are found in each of their photographs."""
 
     lesions: int
     found: int

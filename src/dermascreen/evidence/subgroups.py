@@ -19,9 +19,9 @@ from sklearn.metrics import roc_auc_score
 
 from dermascreen.evidence.clusters import CONFIDENCE, FEWEST, Clusters, having
 from dermascreen.evidence.intervals import HOEFFDING, Interval, Intervals, auc_interval, hoeffding, share_intervals
-from dermascreen.evidence.operating_points import HALF, HighRecall, called_malignant
+from dermascreen.evidence.operating_points import HALF, HighRecall, called_malignant, trials
 from dermascreen.evidence.sample import Sample
-from dermascreen.evidence.thresholds import Groups, by_lesion, misses_allowed
+from dermascreen.evidence.thresholds import Groups, by_lesion, by_patient, misses_allowed
 
 NORMAL = "normal"  # a method of intervals
 
@@ -33,7 +33,7 @@ class Promise:
     """Whether the recall that a point promises is promised for a group, by its own lesions in val."""
 
     kept: bool
-    lesions: int  # malignant ones in val
+    lesions: int  # malignant ones in val, of different patients: of each the least favourable
     missed: int  # of these
     allowed: int | None  # None where even 0 are too many: there are too few lesions for a promise
 
@@ -81,9 +81,10 @@ class Subgroups:
 
     def shortfalls(self, columns: Iterable[str], point: HighRecall) -> list[str]:
         """A sentence for each group of some columns that prevents its promise."""
-        needed, target = point.lesions_needed, f"{point.target_recall:g}"
+        needed, target, (_, unit) = point.lesions_needed, f"{point.target_recall:g}", trials(point)
+        counted = "malignant lesions" if unit == "lesion" else "patients with malignant lesions"
         return [
-            f"A recall of {target} cannot be promised for {column} {name}: of its malignant lesions val has "
+            f"A recall of {target} cannot be promised for {column} {name}: of its {counted} val has "
             f"{one.promise.lesions}, and {needed} are needed."
             for column in columns
             for name, one in self.columns.get(column, {}).items()
@@ -133,10 +134,10 @@ def promise(val: Sample, point: HighRecall) -> Promise:
     They do if they would allow a threshold as high by the exact rule: the chance that the group's recall is lower than
     the target is then at most 1 - confidence, whatever else the threshold was chosen by.
     """
-    lesions = by_lesion(val, label=1).probability
-    missed = int((~called_malignant(lesions, point.threshold)).sum())
-    allowed = misses_allowed(len(lesions), point.target_recall, point.confidence)
-    return Promise(allowed is not None and missed <= allowed, len(lesions), missed, allowed)
+    scores = by_patient(val, label=1).probability
+    missed = int((~called_malignant(scores, point.threshold)).sum())
+    allowed = misses_allowed(len(scores), point.target_recall, point.confidence)
+    return Promise(allowed is not None and missed <= allowed, len(scores), missed, allowed)
 
 
 def _part(split: Split, column: str, name: str) -> Sample:

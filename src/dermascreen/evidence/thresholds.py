@@ -18,26 +18,34 @@ import pandas as pd
 from scipy.stats import binom
 from sklearn.metrics import roc_curve
 
-from dermascreen.evidence.clusters import EffectiveSizes
+from dermascreen.evidence.clusters import Cluster, EffectiveSizes
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
-from dermascreen.evidence.operating_points import HALF, Band, HighRecall, OperatingPoints, Point, called_malignant
+from dermascreen.evidence.operating_points import (
+    HALF,
+    Band,
+    HighRecall,
+    OperatingPoints,
+    Point,
+    called_malignant,
+    counted_trials,
+    trials,
+)
 from dermascreen.evidence.sample import Sample
 
 Groups = npt.NDArray[np.object_]  # the name of the group of each image; shape (n,)
 NO_GROUPS: Mapping[str, Groups] = MappingProxyType({})
-EXACT_RULE = "exact binomial rule on lesions (Neyman-Pearson umbrella)"
+EXACT_RULE = "exact binomial rule on {}s (Neyman-Pearson umbrella)"
 EMPIRICAL_RULE = "share of the images themselves, without a guarantee"
 
 
 class Limit(NamedTuple):
-    """A threshold, and whether the share of lesions at or above it is guaranteed."""
+    """A threshold, and whether the share of lesions, or of patients, at or above it is guaranteed."""
 
     threshold: float
     rule: str
     guaranteed: bool
-    lesions: int
     misses_allowed: int | None  # None where even 0 are too many for a guarantee
-    lesions_needed: int  # for a guarantee
+    lesions_needed: int  # of different patients, for a guarantee
 
 
 def choose_points(
@@ -68,29 +76,28 @@ def choose_high_recall(
     With too few lesions for a guarantee it is the highest at which recall on these images reaches the target, and
     `guaranteed` is false. `reached` is false where this takes calling every benign image malignant as well.
 
-    A lesion's score is the lowest of its malignant photographs', so that it is found whichever of them is used. The
-    rule requires independent trials, which photographs of one lesion are not. It takes lesions as such, also those of
-    one patient; `patients` tells how many they are of.
+    The rule requires independent trials, which neither the photographs of one lesion nor the lesions of one patient
+    are. So a trial is a patient with malignant lesions, whose score is the lowest of their photographs': one is found
+    if every lesion is, whichever photograph is used. Where patients are not known it is a lesion.
 
-    With `groups`, the threshold is lowered until the same is guaranteed in each group that has lesions enough for it.
+    With `groups`, the threshold is lowered until the same is guaranteed in each group that has trials enough for it.
 
     Parameters: `groups` of the images by the name of a column, each of shape (n,).
     """
-    malignant = by_lesion(val, label=1)
-    limit = _limit(malignant.probability, val.probability[val.label == 1], target_recall, confidence)
+    limit = _limit(val, 1, target_recall, confidence)
     rule, limits = f"highest that reaches the target recall: {limit.rule}", [limit.threshold]
     for names in groups.values():
         for name in np.unique(names):
-            lesions = by_lesion(val.part(names == name), label=1).probability
-            if (allowed := misses_allowed(len(lesions), target_recall, confidence)) is not None:
-                limits.append(float(np.sort(lesions)[allowed]))
+            within = by_patient(val.part(names == name), label=1).probability
+            if (allowed := misses_allowed(len(within), target_recall, confidence)) is not None:
+                limits.append(float(np.sort(within)[allowed]))
     if groups:
         rule += f", and in each group of {' and of '.join(groups)} with lesions enough for it"
+    lesions, patients = _counts(val, 1)
     return HighRecall(
         min(limits), rule,
         target_recall, confidence, limit.guaranteed, spares_some(val, min(limits)),
-        limit.lesions, limit.misses_allowed, limit.lesions_needed,
-        patients=len(np.unique(malignant.clusters.patient)),
+        lesions, limit.misses_allowed, limit.lesions_needed, patients=patients,
     )  # fmt: skip
 
 
@@ -98,17 +105,16 @@ def choose_band(val: Sample, low: float, target_specificity: float, confidence: 
     """The band whose images, low <= probability < high, are referred.
 
     low: the threshold of high_recall, below which an image is decided benign. high: the lowest threshold at which
-    `target_specificity` of all benign lesions are below it with `confidence`, by the same rule as high_recall's; a
-    lesion's score is the highest of its benign photographs'. Where that is no higher than low, low reaches both
-    targets: high is set to it, and nothing is referred.
+    `target_specificity` of all benign lesions are below it with `confidence`, by the same rule as high_recall's; the
+    score of a patient, or lesion, is the highest of their benign photographs'. Where that is no higher than low, low
+    reaches both targets: high is set to it, and nothing is referred.
     """
-    # With negated scores, benign lesions take the place that malignant ones have for high_recall.
-    lesions, images = by_lesion(val, label=0).probability, val.probability[val.label == 0]
-    limit = _limit(-lesions, -images, target_specificity, confidence)
-    high = float(np.nextafter(-limit.threshold, np.inf))  # that score itself is still to be called benign
+    limit, (lesions, patients) = _limit(val, 0, target_specificity, confidence), _counts(val, 0)
+    high = float(np.nextafter(limit.threshold, np.inf))  # that score itself is still to be called benign
     return Band(
         low, max(low, high), f"high is the lowest that reaches the target specificity: {limit.rule}",
-        target_specificity, confidence, limit.guaranteed, limit.lesions, limit.misses_allowed, limit.lesions_needed,
+        target_specificity, confidence, limit.guaranteed, lesions, limit.misses_allowed, limit.lesions_needed,
+        patients=patients,
     )  # fmt: skip
 
 
@@ -129,7 +135,7 @@ def shortfalls(points: OperatingPoints) -> list[str]:
 
 
 def _too_few(measure: str, target: float, lesion: str, point: HighRecall | Band) -> str:
-    found = f"{point.lesions} {lesion} lesion{'s' * (point.lesions != 1)}"
+    found = counted_trials(*trials(point), lesion)
     return (
         f"A {measure} of {target:g} cannot be guaranteed with confidence {point.confidence:g}: val has {found}, and "
         f"{point.lesions_needed} are needed; "
@@ -141,19 +147,34 @@ def by_lesion(images: Sample, label: int) -> Sample:
     """A row for each lesion, of its photographs of class `label`: the one with the least favourable probability, which
     is the lowest if malignant (1) and the highest if benign (0).
     """
+    return _worst(images, label, images.clusters.lesion)
+
+
+def by_patient(images: Sample, label: int) -> Sample:
+    """As `by_lesion`, a row for each patient: for each lesion, where patients are not known."""
+    return _worst(images, label, images.clusters.patient)
+
+
+def _worst(images: Sample, label: int, cluster: Cluster) -> Sample:
     worst_first = np.argsort(images.probability if label == 1 else -images.probability, kind="stable")
     those = worst_first[images.label[worst_first] == label]
-    _, first = np.unique(images.clusters.lesion[those], return_index=True)
+    _, first = np.unique(cluster[those], return_index=True)
     return images.part(those[first])
 
 
-def misses_allowed(lesions: int, target: float, confidence: float) -> int | None:
-    """The largest k with P(Binomial(lesions, 1 - target) <= k) <= 1 - confidence; None where there is none.
+def _counts(images: Sample, label: int) -> tuple[int, int]:
+    """How many lesions there are of class `label`, and of how many patients."""
+    clusters = images.clusters[images.label == label]
+    return len(np.unique(clusters.lesion)), len(np.unique(clusters.patient))
 
-    The threshold at the (k+1)-th lowest of the lesions' scores then finds less than `target` of all such lesions with
+
+def misses_allowed(trials: int, target: float, confidence: float) -> int | None:
+    """The largest k with P(Binomial(trials, 1 - target) <= k) <= 1 - confidence; None where there is none.
+
+    The threshold at the (k+1)-th lowest of the trials' scores then finds less than `target` of all such trials with
     probability 1 - confidence at most (the umbrella algorithm: Tong, Feng and Li 2018, Science Advances 4, eaao1659).
     """
-    tail = binom.cdf(np.arange(lesions), lesions, 1 - target)
+    tail = binom.cdf(np.arange(trials), trials, 1 - target)
     return _last(tail <= _risk(confidence))
 
 
@@ -177,16 +198,20 @@ def _last(holds: npt.NDArray[np.bool_]) -> int | None:
     return int(holds.sum()) - 1 if holds.any() else None
 
 
-def _limit(lesions: Scores, images: Scores, target: float, confidence: float) -> Limit:
-    """The highest threshold with a share `target` at or above it: of all lesions if these suffice, else of `images`.
+def _limit(val: Sample, label: int, target: float, confidence: float) -> Limit:
+    """The highest threshold with a share `target` of class 1 at or above it, or the lowest with that of class 0 at or
+    below it: of all patients if these suffice, else of the images.
 
-    With k misses allowed that is the (k+1)-th lowest score: at most k are below it, fewer where some tie with it.
+    With k misses allowed that is the (k+1)-th least favourable score: at most k are beyond it, fewer with ties.
     """
-    allowed = misses_allowed(len(lesions), target, confidence)
-    needed = lesions_needed(target, confidence)
+    sign = 1 if label == 1 else -1  # negated, benign scores take the place that malignant ones have
+    scores, images = sign * by_patient(val, label).probability, sign * val.probability[val.label == label]
+    allowed, needed = misses_allowed(len(scores), target, confidence), lesions_needed(target, confidence)
     if allowed is None:
-        return Limit(empirical_threshold(images, target), EMPIRICAL_RULE, False, len(lesions), None, needed)
-    return Limit(float(np.sort(lesions)[allowed]), EXACT_RULE, True, len(lesions), allowed, needed)
+        return Limit(sign * empirical_threshold(images, target), EMPIRICAL_RULE, False, None, needed)
+    lesions, patients = _counts(val, label)
+    rule = EXACT_RULE.format("patient" if patients < lesions else "lesion")
+    return Limit(sign * float(np.sort(scores)[allowed]), rule, True, allowed, needed)
 
 
 def empirical_threshold(images: Scores, target: float) -> float:

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dermascreen.core.params import Params
 from dermascreen.evidence.clusters import CONFIDENCE, FEWEST
 from dermascreen.evidence.intervals import main_interval
+from dermascreen.evidence.operating_points import counted_trials, trials
 from dermascreen.evidence.screening import OWN
 from dermascreen.report.numbers import (
     STYLES,
@@ -100,6 +101,7 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
     Parameters: `kaggles`, whether the images are Kaggle's, as `dataset.is_kaggles` finds.
     """
     threshold, high_recall = results.threshold, results.threshold.high_recall
+    number, unit = trials(high_recall)
     return {
         **vars(results),
         "params": params,
@@ -112,6 +114,8 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "synthetic": params.data.source == "synthetic",
         "verdict": verdict_of(high_recall),
         "promised": caveat_of(high_recall) is None,
+        "trial": unit,
+        "sample_size": f"{counted_trials(high_recall.lesions_needed, unit, 'malignant')} in val, which has {number}",
         "kept": kept(high_recall),
         "band_caveat": threshold.abstention and caveat_of(threshold.abstention),
         "extremes": extremes_of(threshold),
@@ -121,7 +125,7 @@ def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
         "baseline": baseline_of(results.shortcuts),
         "compression": compression_of(results.shortcuts),
         "covariates": covariates_of(results.shortcuts),
-        "photographs_of_one": dependence_of(results.split.test, high_recall),
+        "photographs_of_one": dependence_of(results.split.test),
         "unit": results.split.test.unit,
         "near_duplicates": near_duplicates_of(results.audit, kaggles) if _has_folders(results, params) else "",
         "separation": separation_of(params.split.protocol),

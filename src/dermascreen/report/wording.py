@@ -11,7 +11,7 @@ from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, T
 from dermascreen.core.params import WITH_DUPLICATES, DataParams, PreprocessParams
 from dermascreen.evidence.intervals import Intervals, main_interval
 from dermascreen.evidence.metrics import Rates
-from dermascreen.evidence.operating_points import Band, HighRecall, Point
+from dermascreen.evidence.operating_points import Band, HighRecall, Point, counted_trials, trials
 from dermascreen.evidence.point_reports import HighRecallReport, PointReport
 from dermascreen.evidence.subgroups import Subgroups
 from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, span
@@ -116,23 +116,15 @@ def separation_of(protocol: str) -> str:
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
 
-def dependence_of(test: PartCounts, high_recall: HighRecall) -> str:
-    """What ranges count, and that the guarantee does not count patients who have several lesions, in sentences."""
-    shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
-    said = f"Ranges of shares count lesions, not photographs{shown}."
+def dependence_of(test: PartCounts) -> str:
+    """What ranges count, in a sentence."""
     if test.patients is not None and test.unit == "patient":
-        said = (
+        return (
             f"Ranges and tests keep the photographs of a patient together: the {test.images} test images show "
             f"{test.lesions} lesions of {counted(test.patients, 'patient', 'patients')}."
         )
-    patients = high_recall.patients
-    if not high_recall.guaranteed or patients is None or patients == high_recall.lesions:
-        return said
-    return (
-        f"{said} The guarantee of high recall counts lesions: val\u2019s {high_recall.lesions} malignant ones are of "
-        f"{counted(patients, 'patient', 'patients')}. The more alike those of one patient are to the "
-        "network, the less certain the guarantee is than is said here."
-    )
+    shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
+    return f"Ranges of shares count lesions, not photographs{shown}."
 
 
 def near_duplicates_of(audit: AuditDetails, kaggles: bool) -> str:
@@ -200,10 +192,11 @@ def caveat_of(point: Point | Band) -> str | None:
         return None
     if point.guaranteed:
         return None
-    needed = counted(point.lesions_needed, f"{kind} lesion", f"{kind} lesions")
+    number, unit = trials(point)
+    needed = counted_trials(point.lesions_needed, unit, kind)
     return (
         f"The {measure} of {target} that it aims at is not guaranteed with {percent(point.confidence)} confidence. "
-        f"That would take {needed} among the validation images, which show {point.lesions}; the threshold only reaches "
+        f"That would take {needed} among the validation images, which show {number}; the threshold only reaches "
         "the target among those images."
     )
 
@@ -232,12 +225,7 @@ def verdict_of(high_recall: HighRecallReport) -> str:
     if not high_recall.reached:
         return f"{promise} On test it misses {missed(counts)} malignant images ({missed_range(test)}) {price}."
     if caveat is None:
-        promise = (
-            f"Chosen on val\u2019s {counted(high_recall.lesions, 'malignant lesion', 'malignant lesions')}, where "
-            f"at least {high_recall.lesions_needed} are needed and {high_recall.misses_allowed} may be missed, "
-            f"the high-recall point finds at least {target} of all lesions like them, with "
-            f"{percent(high_recall.confidence)} confidence."
-        )
+        promise = _guarantee_of(high_recall)
     found = f"On test it finds {counts.tp} of the {counts.malignant} malignant images"
     rate = f"{percent(counts.tp / counts.malignant)} ({span(interval, 'percent')})"
     sentences = [promise, f"{found}, {rate}, {price}."]
@@ -253,6 +241,19 @@ def verdict_of(high_recall: HighRecallReport) -> str:
     if not beats_chance(test):
         sentences.append("Calling as many images malignant at random would do no worse.")
     return " ".join(sentences)
+
+
+def _guarantee_of(high_recall: HighRecall) -> str:
+    number, unit = trials(high_recall)
+    whose, every = "", ""
+    if unit == "patient":
+        whose, every = f"{counted(number, 'patient', 'patients')} with ", "every malignant lesion of "
+    return (
+        f"Chosen on val\u2019s {whose}{counted(high_recall.lesions, 'malignant lesion', 'malignant lesions')}, where "
+        f"at least {high_recall.lesions_needed} are needed and {high_recall.misses_allowed} may be missed, the "
+        f"high-recall point finds {every}at least {percent(high_recall.target_recall)} of all {unit}s like them, with "
+        f"{percent(high_recall.confidence)} confidence."
+    )
 
 
 def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:

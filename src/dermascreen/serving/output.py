@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TextIO
 
 from dermascreen.core.program import encodable, visible
-from dermascreen.evidence.operating_points import Band, HighRecall
+from dermascreen.evidence.operating_points import Band, HighRecall, trials
 from dermascreen.report.numbers import percent, share
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import Failure, Prediction
@@ -106,9 +106,11 @@ def point_in_words(bundle: Bundle, point: str) -> str:
     else:
         text = f"At {point}, a probability from {share(chosen.threshold)} on is called malignant."
     if said is None and isinstance(chosen, HighRecall) and chosen.guaranteed:
+        of_patients = trials(chosen)[1] == "patient"
         said = (
-            f"With {percent(chosen.confidence)} confidence, this finds {percent(chosen.target_recall)} of "
-            "malignant lesions like those it was chosen on."
+            f"With {percent(chosen.confidence)} confidence, this finds "
+            f"{'every malignant lesion of ' if of_patients else ''}{percent(chosen.target_recall)} of "
+            f"{'patients' if of_patients else 'malignant lesions'} like those it was chosen on."
         )
     return f"{text} {said}" if said else text
 
