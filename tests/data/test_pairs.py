@@ -185,6 +185,8 @@ def test_lesions_and_patients_that_a_table_names_join_what_the_images_show(tmp_p
     found = summarise(table, lesions, metadata, pairs, pairs[:0])
     assert (found.patients, found.patient_conflicts, found.pairs_kept_apart, found.pairs.declared) == (3, 1, 1, 1)
     assert found.of_unknown_patients == 3, "two photographs of one lesion, and one of another"
+    once = Metadata.of(paths, known.assign(patient=["a", "a", "", "", "", ""]))
+    assert summarise(table, lesions, once, pairs, pairs[:0]).of_unknown_patients == 3, "one photograph tells a lesion's"
     nobody = Metadata.of(paths, known.assign(patient=""))
     found = summarise(table, lesions, nobody, pairs, pairs[:0])
     assert (found.patients, found.of_unknown_patients) == (None, 0)

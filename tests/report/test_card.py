@@ -110,6 +110,15 @@ def test_synthetic_images_have_no_archive(card, reproduction) -> None:
     assert "ISIC" not in drawn
 
 
+def test_the_sample_size_is_of_what_the_guarantee_counts(metrics, card) -> None:
+    of_patients = "to guarantee high recall takes 59 patients with malignant lesions in val, which has 71 |"
+    assert of_patients in card()
+    assert "The promise is of val: patients with malignant lesions, not all of which are found there," in card()
+    metrics["threshold"]["high_recall"] |= {"lesions": 90, "patients": 90}
+    assert "to guarantee high recall takes 59 malignant lesions in val, which has 90 |" in card(metrics)
+    assert "The promise is of val: malignant lesions missed there," in card(metrics)
+
+
 def test_a_promise_that_cannot_be_made_is_marked(metrics, card) -> None:
     assert "not guaranteed" not in card()
     metrics["threshold"]["high_recall"] |= {"guaranteed": False, "misses_allowed": None}

@@ -219,12 +219,21 @@ def test_the_headline_has_intervals(text) -> None:
     )
 
 
+def test_a_guarantee_is_of_patients_where_they_have_several_lesions(metrics, text) -> None:
+    of_patients = "how many of the group\u2019s patients the point misses a malignant lesion there"
+    assert "The guarantee is for patients like those of val" in text()
+    assert of_patients in text()
+    metrics["threshold"]["high_recall"]["patients"] = metrics["threshold"]["high_recall"]["lesions"]
+    assert "The guarantee is for lesions like those of val" in text(metrics)
+    assert of_patients not in text(metrics)
+
+
 def test_a_promise_that_cannot_be_made_is_marked(metrics, html) -> None:
     alarmed = (
         r'<strong class="alarm">High recall: The sensitivity of 95\s% that it aims at is not guaranteed with 90\s%'
     )
     assert not re.search(alarmed, html())
-    metrics["threshold"]["high_recall"] |= {"guaranteed": False, "lesions": 31, "misses_allowed": None}
+    metrics["threshold"]["high_recall"] |= {"guaranteed": False, "lesions": 31, "patients": 31, "misses_allowed": None}
     drawn = html(metrics)
     assert len(re.findall(alarmed, drawn)) == 2  # in the headline, and with the points
     assert "may be missed" not in drawn
