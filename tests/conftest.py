@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 settings.register_profile("exact", deadline=None, derandomize=True)
 settings.load_profile("exact")
 
+# Tests hold much that is no garbage, such as torch: Python should search it for cycles seldom.
+gc.set_threshold(50_000, 20, 20)
+
 # A shell ignores Ctrl-C for what it starts in the background, and so would all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -37,16 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _turn(name: str) -> int:
     return FIRST.index(name) if name in FIRST else len(FIRST)
-
-
-def pytest_collection_finish() -> None:
-    """Search for cycles among what tests make alone, and seldom."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # or Triton reports what is left as leaks
 
 
 @pytest.fixture(scope="module")

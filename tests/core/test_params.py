@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from dermascreen.core.errors import ParamsError
 from dermascreen.core.params import read_params, with_changes
@@ -253,3 +254,27 @@ def test_an_absent_file_names_the_folder_to_be_in() -> None:
 def test_phases_longer_than_the_training_yield_to_it(longer) -> None:
     changes = {f"train.{name}": value for name, value in {"epochs": 1, **longer}.items()}
     assert with_changes(read_params(SHIPPED), changes).train.epochs == 1
+
+
+def _lists(section: dict[str, Any], above: str = "") -> list[str]:
+    keys = [(f"{above}{key}", value) for key, value in section.items()]
+    inner = [name for key, value in keys if isinstance(value, dict) for name in _lists(value, f"{key}.")]
+    return inner + [key for key, value in keys if isinstance(value, list)]
+
+
+@pytest.mark.parametrize("key", _lists(yaml.safe_load(SHIPPED.read_text("utf-8"))))
+def test_what_dvc_exp_run_writes_into_a_list_can_be_taken_back(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(SHIPPED.read_text("utf-8"), encoding="utf-8")
+    *sections, name = key.split(".")
+    for value in (["a"], [], ["a", "b"], []):
+        with modify_yaml(path) as content:  # as DVC does for -S
+            section = content
+            for part in sections:
+                section = section[part]
+            section[name] = value
+    expected = section = yaml.safe_load(SHIPPED.read_text("utf-8"))
+    for part in sections:
+        section = section[part]
+    section[name] = []
+    assert yaml.safe_load(path.read_text("utf-8")) == expected

@@ -399,13 +399,16 @@ def test_lesions_whose_numbers_begin_again_in_each_patient_are_named_by_both(rea
 
 
 @pytest.mark.parametrize(
-    ("patients", "distinct"), [(["12", "12.0", "13"], 2), (["P1", "p1 ", "P2"], 2), (["a", "", ""], 1)]
+    ("patients", "distinct"),
+    [(["12", "12.0", "13"], 2), (["P1", "p1 ", "P2"], 2), (["a", "", ""], 1), (["a", "Not recorded", "---"], 1)],
 )
 def test_names_of_patients_that_differ_in_writing_alone_are_one(read, give, patients, distinct) -> None:
     rows = [f"{number},{'nevus' if number > 1 else 'melanoma'},{name}" for number, name in enumerate(patients, 1)]
     stored = read(give("\n".join(["image,diagnosis,Patient ID", *rows])))
     assert len(set(known(stored, "patient").values()) - {""}) == distinct
     assert "Patient ID" not in stored.metadata.columns
+    said = "2 of 3 photographs have no patient; each lesion there counts as one of a patient of its own."
+    assert (said in stored.known.sentences) == (patients[0] == "a")
 
 
 @pytest.mark.parametrize("name", ["patientname", "Patientenname", "Nom du patient", "pat_id", "patient_code", "MRN"])

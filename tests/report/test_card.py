@@ -57,7 +57,7 @@ def test_what_another_compression_costs_is_told_at_the_top(card, metrics) -> Non
         ("threshold.default.test.intervals.recall.clopper_pearson.low", 0.6543, "| 0.863 (0.654 to 0.893) |"),
         ("threshold.high_recall.test.screening.0.01.npv", 0.6543, "| 0.654 (0.710 to 0.910) |"),
         ("threshold.high_recall.test.screening.0.1.missed_per_1000", 987.1, "| 987.1 (7.0 to 7.2) |"),
-        ("threshold.high_recall.lesions", 9871, "val's 71 patients with 9871 malignant lesions"),
+        ("threshold.high_recall.lesions", 9871, "patient counts as one) with 9871 malignant lesions,"),
         ("shortcuts.baselines.file.roc_auc", 0.6543, "file size and format alone | 0.654 (0.810 to 0.870 by DeLong) |"),
         ("shortcuts.interventions.frame_replaced.fall", 0.6543, "| frame painted over | 0.831 | \u22120.654 ("),
         ("explain.images", 9871, "HiResCAM of 9871 test images"),
@@ -206,7 +206,7 @@ def test_the_card_says_for_whom(card, metrics) -> None:
     drawn = card()
     assert "| sex female | 67 | 29 of 60 | - | 0.640 (0.610 to 0.670) | - | no: 4 of 61, 0 allowed |" in drawn
     assert "| hospital \\<North\\> | 31 | 8 of 21 | - | - | - | too few: 1 of 17 |" in drawn
-    assert "- It is not for sex female (misses 4 of 61, where 0 are allowed)." in drawn
+    assert "- It is not for sex female (misses 4 of 61 patients, where 0 are allowed)." in drawn
     assert "| sex | 391 of 402 | female 83, male 76 |" in drawn
     metrics["threshold"]["subgroups"]["columns"] = {}
     assert "For whom" not in card(metrics)

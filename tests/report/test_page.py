@@ -486,13 +486,20 @@ def test_the_page_is_small_and_always_the_same(whole, metrics, drawings, html) -
 
 def test_whom_the_results_hold_for_is_said_at_the_top_and_by_group(metrics, text, html) -> None:
     top, _, rest = text().partition("Results The epoch")
-    assert "A recall of 95 % is promised by their own lesions of val for sex male, with 90 % confidence." in top
-    assert "It is not for sex female (misses 4 of 61, where 0 are allowed)." in top
+    assert "A recall of 95 % is promised by their own patients of val for sex male, with 90 % confidence." in top
+    assert "It is not for sex female (misses 4 of 61 patients, where 0 are allowed)." in top
+    few = "malignant lesions in val to promise anything, of the 59 needed: hospital <North> (17)."
+    assert f"Too few patients with {few}" in top
     assert "of the 59 needed: hospital <North> (17). Val has no malignant lesion of 1 further group." in top
     assert "There are 4 intervals, and each has 98.8 % confidence" in rest
     assert "male 93 39 of 80 0.910 0.880 to 0.940 0.630" in rest
     assert "female 67 29 of 60 0.640 0.610 to 0.670 no: misses 4 of 61 0 allowed" in rest
     assert "<North> 31 8 of 21 too few: 17 of 59 misses 1" in rest
+    metrics["threshold"]["high_recall"]["patients"] = metrics["threshold"]["high_recall"]["lesions"]
+    of_lesions = text(metrics)
+    assert "A recall of 95 % is promised by their own lesions of val for sex male, with 90 % confidence." in of_lesions
+    assert "It is not for sex female (misses 4 of 61 lesions, where 0 are allowed)." in of_lesions
+    assert f"Too few {few}" in of_lesions
     metrics["threshold"]["subgroups"]["columns"] = {}
     assert "For whom" not in text(metrics)
     assert 'href="#groups"' not in html(metrics)
@@ -502,11 +509,14 @@ def test_what_the_table_says_is_shown_by_split(metrics, text) -> None:
     drawn = text()
     assert "sex 391 of 402 female 83, male 76" in drawn
     assert "age_approx 388 of 402 4.5 to 89.5" in drawn
-    assert "298 patients as far as the data tell" in drawn
-    told = "Of 7 photographs the data do not tell the patient; each lesion there counts as a patient of its own."
-    assert told in drawn
+    assert (
+        "Of 7 photographs the data do not tell the patient. If each lesion there is of a patient of its own, they are "
+        "of 298 patients, and all photographs of a patient are in one split."
+    ) in drawn
     metrics["audit"]["of_unknown_patients"] = 0
-    assert "the data do not tell the patient" not in text(metrics)
+    known = text(metrics)
+    assert "They are of 298 patients as far as the data tell, and all photographs of a patient are in one" in known
+    assert "do not tell the patient" not in known
     assert "4 pairs show what the table calls two lesions." in drawn
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worked_samples import single
 
-from dermascreen.artifacts.dataset.details import ColumnCounts, PartCounts
+from dermascreen.artifacts.dataset.details import AuditDetails, ColumnCounts, PartCounts
 from dermascreen.artifacts.dataset.kaggle import SLUG
 from dermascreen.artifacts.model.description import RANDOM, Start
 from dermascreen.artifacts.results.curves import DecisionCurve
@@ -168,6 +168,10 @@ def high_recall(test: MeasuredRates, shown: tuple[int, int] | None = None, **cha
     )  # fmt: skip
 
 
+def audit(of_unknown_patients: int = 0) -> AuditDetails:
+    return AuditDetails.model_construct(of_unknown_patients=of_unknown_patients)
+
+
 NO_USE = (
     "This operating point is of no use: among the validation images the target sensitivity of 95 % is reached only by "
     "calling every benign image malignant."
@@ -209,12 +213,15 @@ def test_what_must_be_said_of_other_points() -> None:
 
 def test_where_patients_have_several_lesions_a_guarantee_is_of_patients() -> None:
     point = dataclasses.replace(POINT, patients=71, misses_allowed=0)
-    said = verdict_of(high_recall(measured(30, 10, 0, 20), patients=71, misses_allowed=0)).replace("\xa0", " ")
+    found = high_recall(measured(30, 10, 0, 20), patients=71, misses_allowed=0)
+    said = verdict_of(found, audit()).replace("\xa0", " ")
     assert said.startswith(
         "Chosen on val\u2019s 71 patients with 231 malignant lesions, where at least 59 are needed and 0 may be "
         "missed, the high-recall point finds every malignant lesion of at least 95 % of all patients like them, "
         "with 95 % confidence."
     )
+    some = verdict_of(found, audit(of_unknown_patients=3))
+    assert "val\u2019s 71 patients (a lesion of an unknown patient counts as one) with 231 malignant lesions" in some
     few = str(caveat_of(dataclasses.replace(point, guaranteed=False, patients=31))).replace("\xa0", " ")
     assert "would take 59 patients with malignant lesions among the validation images, which show 31;" in few
     assert caveat_of(dataclasses.replace(POINT, guaranteed=False, patients=231)) == caveat_of(
@@ -251,14 +258,14 @@ PROMISE = (
 )  # fmt: skip
 def test_the_verdict(change, test, expected) -> None:
     point = high_recall(measured(*test), **change)
-    assert verdict_of(point).replace("\xa0", " ") == expected
+    assert verdict_of(point, audit()).replace("\xa0", " ") == expected
     assert kept(point) == (not change and "by more than chance" not in expected)
 
 
 def test_the_verdict_rests_on_lesions_and_not_on_photographs() -> None:
     test = measured(20, 10, 16, 84)  # 84 % of photographs are found, too few for 95 %
     few = high_recall(test, (17, 20))
-    said = verdict_of(few).replace("\xa0", " ")
+    said = verdict_of(few, audit()).replace("\xa0", " ")
     assert said.endswith(
         "On test it finds 84 of the 100 malignant images, 84 % (75.3 % to 90.6 %), and calls 10 of 30 benign ones "
         "malignant as well. Of the 20 malignant lesions that these show, it finds 17 in every photograph, 85 % (62.1 % "
@@ -284,14 +291,16 @@ def test_a_percentage_is_0_or_100_only_if_it_is(value, said) -> None:
 
 
 def test_what_ranges_count_is_said() -> None:
-    def said(lesions: int, patients: int | None) -> str:
-        return dependence_of(PartCounts(images=60, lesions=lesions, benign=30, malignant=30, patients=patients))
+    def said(lesions: int, patients: int | None, unknown: int = 0) -> str:
+        test = PartCounts(images=60, lesions=lesions, benign=30, malignant=30, patients=patients)
+        return dependence_of(test, audit(of_unknown_patients=unknown))
 
     lesions = "Ranges of shares count lesions, not photographs"
     assert said(60, None) == said(60, 60) == f"{lesions}."
     assert said(48, None) == said(48, 48) == f"{lesions}: the 60 test images show 48."
     patients = "Ranges and tests keep the photographs of a patient together: the 60 test images show 48 lesions of"
     assert said(48, 1) == f"{patients} 1 patient."
+    assert said(48, 12, 5) == f"{patients} 12 patients (a lesion of an unknown patient counts as one)."
 
 
 def reduced(default: tuple, high: tuple, **change) -> str:

@@ -250,8 +250,8 @@ class EvaluateParams(Section):
 class ThresholdParams(Section):
     target_recall: Fraction
     confidence: Fraction
-    target_specificity: Fraction | None
     groups: list[Annotated[str, Field(min_length=1)]]
+    target_specificity: Fraction | None
 
 
 class ExplainParams(Section):

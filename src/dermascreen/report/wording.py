@@ -116,12 +116,12 @@ def separation_of(protocol: str) -> str:
     return "Here no lesion that is known to have several photographs is used both to train and to test."
 
 
-def dependence_of(test: PartCounts) -> str:
+def dependence_of(test: PartCounts, audit: AuditDetails) -> str:
     """What ranges count, in a sentence."""
     if test.patients is not None and test.unit == "patient":
         return (
             f"Ranges and tests keep the photographs of a patient together: the {test.images} test images show "
-            f"{test.lesions} lesions of {counted(test.patients, 'patient', 'patients')}."
+            f"{test.lesions} lesions of {counted(test.patients, 'patient', 'patients')}{_unknown(audit)}."
         )
     shown = "" if test.lesions == test.images else f": the {test.images} test images show {test.lesions}"
     return f"Ranges of shares count lesions, not photographs{shown}."
@@ -139,15 +139,23 @@ def people_of(audit: AuditDetails, protocol: str) -> str:
     """Whether photographs of one person are kept together, in a sentence; `protocol` is split.protocol."""
     if audit.patients is None:
         return "Photographs of one person cannot be grouped, as the data do not say whose they are."
-    said = (
-        f"They are of {counted(audit.patients, 'patient', 'patients')} as far as the data tell, and all photographs of "
-        "a patient are in one split"
+    kept = (
+        "all photographs of a patient are in one split"
         f"{', but for the near-duplicates' if protocol == WITH_DUPLICATES else ''}."
     )
+    patients = counted(audit.patients, "patient", "patients")
     if not audit.of_unknown_patients:
-        return said
+        return f"They are of {patients} as far as the data tell, and {kept}"
     unknown = counted(audit.of_unknown_patients, "photograph", "photographs")
-    return f"{said} Of {unknown} the data do not tell the patient; each lesion there counts as a patient of its own."
+    return (
+        f"Of {unknown} the data do not tell the patient. If each lesion there is of a patient of its own, they are of "
+        f"{patients}, and {kept}"
+    )
+
+
+def _unknown(audit: AuditDetails) -> str:
+    """What a number of patients counts besides those that the data name."""
+    return " (a lesion of an unknown patient counts as one)" if audit.of_unknown_patients else ""
 
 
 def preparation_of(params: PreprocessParams) -> str:
@@ -213,7 +221,7 @@ def kept(high_recall: HighRecallReport) -> bool:
     return caveat_of(high_recall) is None and beats_chance(high_recall.test) and most >= high_recall.target_recall
 
 
-def verdict_of(high_recall: HighRecallReport) -> str:
+def verdict_of(high_recall: HighRecallReport, audit: AuditDetails) -> str:
     """What the high_recall point guarantees and what it did on test, in sentences."""
     target, test = percent(high_recall.target_recall), high_recall.test
     counts, interval = test.confusion, main_interval(test.intervals.recall)
@@ -225,7 +233,7 @@ def verdict_of(high_recall: HighRecallReport) -> str:
     if not high_recall.reached:
         return f"{promise} On test it misses {missed(counts)} malignant images ({missed_range(test)}) {price}."
     if caveat is None:
-        promise = _guarantee_of(high_recall)
+        promise = _guarantee_of(high_recall, audit)
     found = f"On test it finds {counts.tp} of the {counts.malignant} malignant images"
     rate = f"{percent(counts.tp / counts.malignant)} ({span(interval, 'percent')})"
     sentences = [promise, f"{found}, {rate}, {price}."]
@@ -243,11 +251,12 @@ def verdict_of(high_recall: HighRecallReport) -> str:
     return " ".join(sentences)
 
 
-def _guarantee_of(high_recall: HighRecall) -> str:
+def _guarantee_of(high_recall: HighRecall, audit: AuditDetails) -> str:
     number, unit = trials(high_recall)
     whose, every = "", ""
     if unit == "patient":
-        whose, every = f"{counted(number, 'patient', 'patients')} with ", "every malignant lesion of "
+        whose = f"{counted(number, 'patient', 'patients')}{_unknown(audit)} with "
+        every = "every malignant lesion of "
     return (
         f"Chosen on val\u2019s {whose}{counted(high_recall.lesions, 'malignant lesion', 'malignant lesions')}, where "
         f"at least {high_recall.lesions_needed} are needed and {high_recall.misses_allowed} may be missed, the "
@@ -261,11 +270,11 @@ def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
     promises = subgroups.promises
     if not promises:
         return []
-    target, needed = percent(high_recall.target_recall), high_recall.lesions_needed
+    target, needed, (_, unit) = percent(high_recall.target_recall), high_recall.lesions_needed, trials(high_recall)
     named = {one: f"{column} {name}" for one in promises for column, name in [one]}
     kept = [named[one] for one, promise in promises.items() if promise.kept]
     broken = [
-        f"{named[one]} (misses {promise.missed} of {promise.lesions}, where {promise.allowed} are allowed)"
+        f"{named[one]} (misses {promise.missed} of {promise.lesions} {unit}s, where {promise.allowed} are allowed)"
         for one, promise in promises.items()
         if not promise.kept and promise.allowed is not None
     ]
@@ -278,15 +287,16 @@ def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
     confident = f"with {percent(high_recall.confidence)} confidence"
     each = confident if len(kept) == 1 else f"each {confident}, and not all of them together"
     sentences = [
-        f"A recall of {target} is promised by their own lesions of val for {_listed(kept)}, {each}."
+        f"A recall of {target} is promised by their own {unit}s of val for {_listed(kept)}, {each}."
         if kept
-        else f"A recall of {target} is promised for no group by its own lesions of val."
+        else f"A recall of {target} is promised for no group by its own {unit}s of val."
     ]
     if broken:
         sentences.append(f"It is not for {_listed(broken)}.")
     if few:
         sentences.append(
-            f"Too few malignant lesions in val to promise anything, of the {needed} needed: {_listed(few)}."
+            f"Too few {'patients with ' if unit == 'patient' else ''}malignant lesions in val to promise anything, of "
+            f"the {needed} needed: {_listed(few)}."
         )
     if none:
         sentences.append(f"Val has no malignant lesion of {counted(none, 'further group', 'further groups')}.")

@@ -124,6 +124,7 @@ def read_table(
                 *_in_words(meanings, details, hidden, archive.path),
                 *(f"Not used, as it names no image: {one}." for one in unused),
                 *_other_images(metadata),
+                *_without_patient(used, meanings),
                 *contradictions,
             ],
         ),
@@ -307,6 +308,16 @@ def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[s
             yield f"Left out the column {column}, which may tell who somebody is ({why}); data.table.keep keeps it."
     if details.rows_without_image:
         yield f"{details.rows_without_image:,} of {details.rows:,} rows name an image that is not in {path}."
+
+
+def _without_patient(used: Rows, meanings: Sequence[Meaning]) -> Iterator[str]:
+    """A sentence about photographs whose patient is blank in the column of patients, if there is one."""
+    blank = int(used[PATIENT].eq("").sum())
+    if blank and any("patient" in meaning.roles for meaning in meanings):
+        yield (
+            f"{blank:,} of {len(used):,} photographs have no patient; each lesion there counts as one of a patient of "
+            "its own."
+        )
 
 
 def _other_images(metadata: pd.DataFrame) -> Iterator[str]:

@@ -15,7 +15,10 @@ from dermascreen.core.errors import TableError
 LARGEST = 2**28  # bytes of a table
 LONGEST_HEADER = 2**17  # bytes in which a table's header ends
 SEPARATORS = ",;\t|"
-BLANK = {"", "-", "--", "?", "n/a", "na", "nan", "none", "null", "unknown", "not available", "missing"}  # no value
+BLANK = {  # no value
+    "", "-", "--", "---", "?", "n/a", "na", "nan", "none", "null", "unknown", "not available", "not known",
+    "not recorded", "not specified", "unspecified", "anonymous", "none given", "missing",
+}  # fmt: skip
 FAILED = re.compile(r"#(n/?[ad]|nv|[^\s#]+[!?])")  # and what spreadsheets write where a formula found none
 
 
