@@ -274,7 +274,8 @@ def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
     named = {one: f"{column} {name}" for one in promises for column, name in [one]}
     kept = [named[one] for one, promise in promises.items() if promise.kept]
     broken = [
-        f"{named[one]} (misses {promise.missed} of {promise.lesions} {unit}s, where {promise.allowed} are allowed)"
+        f"{named[one]} (misses {promise.missed} of {promise.lesions} {unit}s, where "
+        f"{counted(promise.allowed, 'is', 'are')} allowed)"
         for one, promise in promises.items()
         if not promise.kept and promise.allowed is not None
     ]
