@@ -76,11 +76,15 @@ def trials(point: HighRecall | Band) -> tuple[int, str]:
     return point.patients, "patient"
 
 
+def named_trials(unit: str, kind: str, number: int = 0) -> str:
+    """Malignant lesions, or patients with malignant lesions; in the singular if `number` is 1."""
+    several = "s" * (number != 1)
+    return f"{kind} lesion{several}" if unit == "lesion" else f"patient{several} with {kind} lesions"
+
+
 def counted_trials(number: int, unit: str, kind: str) -> str:
     """31 malignant lesions, or 31 patients with malignant lesions."""
-    if unit == "lesion":
-        return f"{number} {kind} lesion{'s' * (number != 1)}"
-    return f"{number} patient{'s' * (number != 1)} with {kind} lesions"
+    return f"{number} {named_trials(unit, kind, number)}"
 
 
 @dataclass(frozen=True)

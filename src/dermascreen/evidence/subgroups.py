@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from dermascreen.evidence.clusters import CONFIDENCE, FEWEST, Clusters, having
 from dermascreen.evidence.intervals import HOEFFDING, Interval, Intervals, auc_interval, hoeffding, share_intervals
-from dermascreen.evidence.operating_points import HALF, HighRecall, called_malignant, trials
+from dermascreen.evidence.operating_points import HALF, HighRecall, called_malignant, named_trials, trials
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import Groups, by_lesion, by_patient, misses_allowed
 
@@ -82,10 +82,9 @@ class Subgroups:
     def shortfalls(self, columns: Iterable[str], point: HighRecall) -> list[str]:
         """A sentence for each group of some columns that prevents its promise."""
         needed, target, (_, unit) = point.lesions_needed, f"{point.target_recall:g}", trials(point)
-        counted = "malignant lesions" if unit == "lesion" else "patients with malignant lesions"
         return [
-            f"A recall of {target} cannot be promised for {column} {name}: of its {counted} val has "
-            f"{one.promise.lesions}, and {needed} are needed."
+            f"A recall of {target} cannot be promised for {column} {name}: of its {named_trials(unit, 'malignant')} "
+            f"val has {one.promise.lesions}, and {needed} are needed."
             for column in columns
             for name, one in self.columns.get(column, {}).items()
             if not one.promise.kept

@@ -11,7 +11,7 @@ from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails, T
 from dermascreen.core.params import WITH_DUPLICATES, DataParams, PreprocessParams
 from dermascreen.evidence.intervals import Intervals, main_interval
 from dermascreen.evidence.metrics import Rates
-from dermascreen.evidence.operating_points import Band, HighRecall, Point, counted_trials, trials
+from dermascreen.evidence.operating_points import Band, HighRecall, Point, counted_trials, named_trials, trials
 from dermascreen.evidence.point_reports import HighRecallReport, PointReport
 from dermascreen.evidence.subgroups import Subgroups
 from dermascreen.report.numbers import alarms, by, counted, missed, missed_range, percent, share, span
@@ -296,8 +296,8 @@ def whom_of(subgroups: Subgroups, high_recall: HighRecallReport) -> list[str]:
         sentences.append(f"It is not for {_listed(broken)}.")
     if few:
         sentences.append(
-            f"Too few {'patients with ' if unit == 'patient' else ''}malignant lesions in val to promise anything, of "
-            f"the {needed} needed: {_listed(few)}."
+            f"Too few {named_trials(unit, 'malignant')} in val to promise anything, of the {needed} needed: "
+            f"{_listed(few)}."
         )
     if none:
         sentences.append(f"Val has no malignant lesion of {counted(none, 'further group', 'further groups')}.")
