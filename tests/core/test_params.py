@@ -111,6 +111,7 @@ def test_a_whole_number_will_do_for_a_float(write: Write) -> None:
         ("train.image_sizes", [224], "train.image_sizes is [224], but must rise, and end below preprocess.image_size."),
         ("split.folds", 5, "split.folds is 5, which needs protocol grouped, not official."),
         ("split.folds", 1, "split.folds is 1, but must be 0 for one split, or at least 2."),
+        ("threshold.groups", ["age", "sex", "sex"], "threshold.groups names sex more than once."),
         ("split.fold", 2, "split.fold is 2, but must be less than folds (0)."),
         ("model.weights", "packged", "model.weights is packged, which is not known; packaged is."),
         ("model.weights", "imagenet1k_v2", "model.weights is imagenet1k_v2, which is not known; IMAGENET1K_V2 is."),

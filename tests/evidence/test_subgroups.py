@@ -183,6 +183,10 @@ def test_a_threshold_for_groups_keeps_the_promise_in_each() -> None:
     assert lowered.threshold == choose_high_recall(harder, 0.95, 0.95).threshold < plain.threshold
     assert lowered.rule.endswith(", and in each group of sex with lesions enough for it")
     assert choose_points(both, 0.95, 0.95, None, groups).high_recall == lowered
+    too_small = groups | {"age": np.arange(3000).astype(str).astype(object)}
+    assert choose_high_recall(both, 0.95, 0.95, too_small) == lowered  # whose rule does not name age
+    of_patients = both._replace(clusters=Clusters(both.clusters.lesion, both.clusters.lesion // 2))
+    assert choose_high_recall(of_patients, 0.95, 0.95, groups).rule.endswith("group of sex with patients enough for it")
 
 
 def test_a_group_without_lesions_enough_changes_nothing_and_is_named() -> None:

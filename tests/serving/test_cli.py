@@ -26,7 +26,7 @@ from dermascreen.cli import main
 from dermascreen.core.program import encodable
 from dermascreen.core.tracking.address import store_uri
 from dermascreen.core.tracking.store import open_store
-from dermascreen.evidence.operating_points import HighRecall
+from dermascreen.evidence.operating_points import Band, HighRecall
 from dermascreen.prediction.forward import predict_logits
 from dermascreen.serving import runs
 from dermascreen.serving.address import page_at
@@ -331,8 +331,22 @@ def test_the_page_of_runs_is_of_the_store_here_also_where_the_project_was_moved(
 )
 def test_a_guarantee_says_whether_it_is_of_lesions_or_of_patients(patients, said) -> None:
     point = HighRecall(0.25, "a rule", 0.95, 0.9, True, True, 80, 1, 45, patients=patients)
-    bundle = SimpleNamespace(points={"high_recall": point}, caveat=lambda _: None)
+    band = Band(0.25, 0.75, "a rule", 0.8, 0.9, True, 80, 1, 45, patients=patients)
+    bundle = SimpleNamespace(points={"high_recall": point, "abstention": band}, caveat=lambda _: None)
     assert point_in_words(bundle, "high_recall").replace("\xa0", " ") == (
         "At high_recall, a probability from 0.250 on is called malignant. With 90 % confidence, this finds "
         f"{said} like those it was chosen on."
     )
+    assert point_in_words(bundle, "abstention").replace("\xa0", " ") == (
+        "At abstention, a probability from 0.750 on is called malignant, below 0.250 benign, and what lies between is "
+        f"referred. With 90 % confidence, this calls malignant or refers {said} like those it was chosen on. With 90 % "
+        f"confidence, this calls benign or refers {said.replace('malignant', 'benign').replace('95', '80')} like those "
+        "it was chosen on."
+    )
+
+
+def test_a_band_promises_what_is_guaranteed_of_it_and_says_what_is_not() -> None:
+    point = HighRecall(0.25, "a rule", 0.95, 0.9, True, False, 80, 1, 45)  # reached by calling everything malignant
+    band = Band(0.25, 0.75, "a rule", 0.8, 0.9, False, 8, None, 45)
+    bundle = SimpleNamespace(points={"high_recall": point, "abstention": band}, caveat=lambda _: "This is why.")
+    assert point_in_words(bundle, "abstention").endswith(" what lies between is referred. This is why.")

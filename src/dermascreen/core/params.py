@@ -253,6 +253,12 @@ class ThresholdParams(Section):
     groups: list[Annotated[str, Field(min_length=1)]]
     target_specificity: Fraction | None
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError(f"groups names {max(self.groups, key=self.groups.count)} more than once")
+        return self
+
 
 class ExplainParams(Section):
     images: Count

@@ -86,14 +86,16 @@ def choose_high_recall(
     """
     limit = _limit(val, 1, target_recall, confidence)
     rule, limits = f"highest that reaches the target recall: {limit.rule}", [limit.threshold]
-    for names in groups.values():
+    promised: dict[str, None] = {}  # the columns, in order
+    for column, names in groups.items():
         for name in np.unique(names):
             within = by_patient(val.part(names == name), label=1).probability
             if (allowed := misses_allowed(len(within), target_recall, confidence)) is not None:
                 limits.append(float(np.sort(within)[allowed]))
-    if groups:
-        rule += f", and in each group of {' and of '.join(groups)} with lesions enough for it"
+                promised[column] = None
     lesions, patients = _counts(val, 1)
+    if promised:
+        rule += f", and in each group of {' and of '.join(promised)} with {_unit(val, 1)}s enough for it"
     return HighRecall(
         min(limits), rule,
         target_recall, confidence, limit.guaranteed, spares_some(val, min(limits)),
@@ -168,6 +170,11 @@ def _counts(images: Sample, label: int) -> tuple[int, int]:
     return len(np.unique(clusters.lesion)), len(np.unique(clusters.patient))
 
 
+def _unit(images: Sample, label: int) -> str:
+    """What a trial is, for class `label`: a lesion, or a patient if any has several."""
+    return images.clusters[images.label == label].unit
+
+
 def misses_allowed(trials: int, target: float, confidence: float) -> int | None:
     """The largest k with P(Binomial(trials, 1 - target) <= k) <= 1 - confidence; None where there is none.
 
@@ -209,9 +216,7 @@ def _limit(val: Sample, label: int, target: float, confidence: float) -> Limit:
     allowed, needed = misses_allowed(len(scores), target, confidence), lesions_needed(target, confidence)
     if allowed is None:
         return Limit(sign * empirical_threshold(images, target), EMPIRICAL_RULE, False, None, needed)
-    lesions, patients = _counts(val, label)
-    rule = EXACT_RULE.format("patient" if patients < lesions else "lesion")
-    return Limit(sign * float(np.sort(scores)[allowed]), rule, True, allowed, needed)
+    return Limit(sign * float(np.sort(scores)[allowed]), EXACT_RULE.format(_unit(val, label)), True, allowed, needed)
 
 
 def empirical_threshold(images: Scores, target: float) -> float:

@@ -227,7 +227,8 @@ def plot_epochs(epoch: Scores, train: Scores, val: Scores, ylabel: str) -> Figur
     marker = "o" if len(epoch) <= FEW_EPOCHS else ""
     axes.plot(epoch, train, **_style("baseline"), marker=marker, markersize=4, label="train")
     axes.plot(epoch, val, **_style("val"), marker=marker, markersize=4, label="val")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(epoch.min() - 0.5, epoch.max() + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # of one epoch too
     axes.legend(**LEGEND)
     return figure
 

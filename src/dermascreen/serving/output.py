@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TextIO
 
 from dermascreen.core.program import encodable, visible
-from dermascreen.evidence.operating_points import Band, HighRecall, trials
+from dermascreen.evidence.operating_points import BENIGN, HIGH_RECALL, MALIGNANT, Band, HighRecall, Point, trials
 from dermascreen.report.numbers import percent, share
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.photographs import Failure, Prediction
@@ -96,23 +96,36 @@ def table_lines(file: TextIO) -> Writer:
 
 
 def point_in_words(bundle: Bundle, point: str) -> str:
-    """What an operating point does, and its guarantee or its caveat, in sentences."""
-    chosen, said = bundle.points[point], bundle.caveat(point)
+    """What an operating point does, and its guarantees and its caveat, in sentences."""
+    chosen, high_recall = bundle.points[point], bundle.points[HIGH_RECALL]
+    sentences = []
     if isinstance(chosen, Band):
-        text = (
+        sentences.append(
             f"At {point}, a probability from {share(chosen.high)} on is called malignant, below "
             f"{share(chosen.low)} benign, and what lies between is referred."
         )
+        sentences += _promise(high_recall, "calls malignant or refers")
+        sentences += _promise(chosen, "calls benign or refers")
     else:
-        text = f"At {point}, a probability from {share(chosen.threshold)} on is called malignant."
-    if said is None and isinstance(chosen, HighRecall) and chosen.guaranteed:
-        of_patients = trials(chosen)[1] == "patient"
-        said = (
-            f"With {percent(chosen.confidence)} confidence, this finds "
-            f"{'every malignant lesion of ' if of_patients else ''}{percent(chosen.target_recall)} of "
-            f"{'patients' if of_patients else 'malignant lesions'} like those it was chosen on."
-        )
-    return f"{text} {said}" if said else text
+        sentences.append(f"At {point}, a probability from {share(chosen.threshold)} on is called malignant.")
+        sentences += _promise(chosen, "finds")
+    return " ".join(filter(None, [*sentences, bundle.caveat(point)]))
+
+
+def _promise(point: Point | Band, does: str) -> list[str]:
+    """What is guaranteed of a point and of use, in a sentence, if anything is."""
+    if isinstance(point, Band):
+        kind, target, of_use = BENIGN, percent(point.target_specificity), point.guaranteed
+    elif isinstance(point, HighRecall):
+        kind, target, of_use = MALIGNANT, percent(point.target_recall), point.guaranteed and point.reached
+    else:
+        return []
+    whose = (
+        f"every {kind} lesion of {target} of patients"
+        if trials(point)[1] == "patient"
+        else f"{target} of {kind} lesions"
+    )
+    return [f"With {percent(point.confidence)} confidence, this {does} {whose} like those it was chosen on."] * of_use
 
 
 def maps_in_words(bundle: Bundle) -> str:
