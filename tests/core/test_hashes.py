@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile import hash as dvc_hash
 from warmth import warm_environment
 
+from dermascreen.core import hashes
 from dermascreen.core.hashes import content_md5, content_md5s
 
 
@@ -26,6 +28,7 @@ def test_outside_of_a_dvc_project_files_are_read(tmp_path: Path, monkeypatch: py
 def test_what_dvc_has_read_is_not_read_again_nor_the_other_way_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hashes, "SMALL", 0)
     dvc(tmp_path, "init", "--no-scm")
     (tmp_path / "photographs").mkdir()
     for name in ("a", "b"):
@@ -50,8 +53,24 @@ def test_what_dvc_has_read_is_not_read_again_nor_the_other_way_round(
     assert read == ["mine", "mine"]
 
 
+def test_little_is_read_without_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dvc.repo", None)  # importing it fails
+    monkeypatch.setattr(hashes, "SMALL", 10)
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "folder" / name).write_text("12345", encoding="utf-8")
+    assert content_md5(tmp_path / "folder/a") == "827ccb0eea8a706c4c34a16891f84e7b"
+    assert content_md5(tmp_path / "folder").endswith(".dir")
+    (tmp_path / "folder/b").write_text("123456", encoding="utf-8")
+    with pytest.raises(ImportError):
+        content_md5(tmp_path / "folder")
+
+
 @pytest.mark.slow
-def test_content_md5_is_what_dvc_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [0, hashes.SMALL])
+def test_content_md5_is_what_dvc_records(small: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashes, "SMALL", small)
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "photo graphs"
     # In the order of their paths, "a.txt" and "a b" stand on either side of "a/...".
     names = ("a/one", "a/b/c/two", "a.txt", "a-b", "a b/three", "é/ß.txt", "皮膚/slide 1.jpg", ".hidden", "A", "a0")

@@ -1,14 +1,14 @@
 """Hashes of files: md5 as DVC computes it, without reading again what DVC has read, and sha256."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dermascreen.core.files import fingerprint
 
-if TYPE_CHECKING:
-    from dvc_data.hashfile.state import StateBase
+SMALL = 2**28  # bytes
 
 
 def sha256_of(path: Path) -> str:
@@ -25,31 +25,43 @@ def content_md5(path: str | Path) -> str:
 def content_md5s(paths: "list[str] | list[Path] | list[str | Path]") -> dict[str, str]:
     """`content_md5` of each path.
 
-    DVC keeps the hash of each file that it has read, with its time and size; in a DVC project these are asked first,
-    and what is read here is added to them, so that DVC need not read it again.
+    DVC keeps the hash of each file that it has read, with its time and size. In a DVC project these are asked first
+    for more than SMALL bytes, and what is read here is added to them, so that DVC need not read it again. Less is read
+    in less time than it takes to import DVC.
     """
+    files = {str(path): _files(Path(path)) for path in paths}
+    if sum(file.stat().st_size for of in files.values() for file in of.values()) <= SMALL:
+        return {path: _hash(of, _md5) for path, of in files.items()}
     from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - DVC is slow to import
+    from dvc.fs import localfs  # noqa: PLC0415
     from dvc.repo import Repo  # noqa: PLC0415
+    from dvc_data.hashfile.hash import hash_file  # noqa: PLC0415
+
+    def known(file: Path) -> str:
+        return str(hash_file(str(file.absolute()), localfs, "md5", repo.state)[1].value)
 
     try:
         repo: Any = Repo()
     except NotDvcRepoError:
-        return {str(path): _hash(Path(path), None) for path in paths}
+        return {path: _hash(of, _md5) for path, of in files.items()}
     with closing(repo):
-        return {str(path): _hash(Path(path), repo.state) for path in paths}
+        return {path: _hash(of, known) for path, of in files.items()}
 
 
-def _hash(path: Path, state: "StateBase | None") -> str:
+def _files(path: Path) -> dict[str, Path]:
+    """The files of a folder by their names in it, as DVC sorts them; a file by the name of nothing."""
     if not path.is_dir():
-        return _file_md5(path, state)
+        return {"": path}
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    listing = [{"md5": _file_md5(files[relpath], state), "relpath": relpath} for relpath in sorted(files)]
-    return fingerprint(listing) + ".dir"
+    return {name: files[name] for name in sorted(files)}
 
 
-def _file_md5(path: Path, state: "StateBase | None") -> str:
-    from dvc.fs import localfs  # noqa: PLC0415
-    from dvc_data.hashfile.hash import hash_file  # noqa: PLC0415
+def _hash(files: Mapping[str, Path], md5: Callable[[Path], str]) -> str:
+    if "" in files:
+        return md5(files[""])
+    return fingerprint([{"md5": md5(file), "relpath": name} for name, file in files.items()]) + ".dir"
 
-    _, found = hash_file(str(path.absolute()), localfs, "md5", state)
-    return str(found.value)
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
