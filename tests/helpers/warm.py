@@ -27,6 +27,9 @@ PACKAGES = (
     "pandas", "sklearn.metrics", "sklearn.isotonic", "sklearn.ensemble", "scipy.stats", "matplotlib.pyplot", "cv2",
     "imagehash", "PIL.Image", "jinja2", "pydantic", "dvc.cli", "dvc.repo", "dvc.repo.reproduce", "dvc.commands.repro",
     "dvc.commands.experiments.run",
+    "dvc.api", "dvc.repo.plots", "dvc_render.base", "scmrepo.git.backend.dulwich", "scmrepo.git.backend.pygit2",
+    "ruamel.yaml", "s3fs", "omegaconf", "onnxscript.rewriter.onnx_fusions", "torchvision.transforms.v2",
+    "sklearn.calibration", "cyclonedx.model",
 )  # fmt: skip
 
 
