@@ -130,6 +130,20 @@ def test_a_stage_hands_over_parameters_inputs_metrics_and_outputs(recorder: Reco
     assert recorder.end == "finished"
 
 
+def test_arguments_end_a_stage_before_it_begins(recorder: Recorder, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/stages/split.py", "--help"])
+    with pytest.raises(SystemExit, match="1"), stage("split"):
+        raise AssertionError
+    said = "split: --help: a stage takes no arguments; its parameters are in params.yaml.\n"
+    assert (recorder.end, capsys.readouterr().err) == ("running", said)
+    monkeypatch.setattr(sys, "argv", ["/bin/pytest", "--help"])  # another program that runs a stage
+    with stage("split"):
+        for path in ("data/splits.csv", str(Found.PATH), "metrics/split.json", "data/cached"):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+    assert recorder.end == "finished"
+
+
 BEGINNING = """
 import gc, signal
 signal.signal(signal.SIGINT, signal.{handler})

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dermascreen.core.definition import code_fingerprint, hand_overs
-from dermascreen.core.errors import MissingInputError
+from dermascreen.core.errors import InputError, MissingInputError
 from dermascreen.core.files import fingerprint, remove_remnants, write_json
 from dermascreen.core.hashes import content_md5s
 from dermascreen.core.params import Params, read_params
@@ -103,6 +104,7 @@ def stage(name: str) -> Iterator[Stage]:
     """Run a stage's body with parameters and an MLflow run; a user's error ends in one sentence and exit code 1."""
     _begin()
     with reported(name):
+        _require_no_arguments(name)
         params = read_params()
         reads, writes = hand_overs(name)
         given = {  # by no stage
@@ -134,6 +136,13 @@ def stage(name: str) -> Iterator[Stage]:
         with tracked_run(name, params, project_root(), inputs) as run:
             yield Stage(name, params, inputs, run, leads=True)
             run.log_outputs(content_md5s(writes))
+
+
+def _require_no_arguments(name: str) -> None:
+    """Raise InputError for arguments of the command line, which would have no effect, as `--help` would have none."""
+    program, *arguments = sys.argv
+    if arguments and Path(program).match(f"stages/{name}.py"):
+        raise InputError(f"{arguments[0]}: a stage takes no arguments; its parameters are in params.yaml.")
 
 
 def leads() -> bool:
