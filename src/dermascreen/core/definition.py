@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dermascreen.core.files import fingerprint
 from dermascreen.core.hashes import sha256_of
+from dermascreen.core.params import load
 
 CODE = ("src/", "stages/")  # where the dependencies begin that are code
 
@@ -18,7 +17,7 @@ def hand_overs(name: str) -> tuple[list[str], list[str]]:
     definition = _definition(name)
     outputs = [*definition.get("outs", []), *definition.get("metrics", [])]
     writes = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs]
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = load(Path("params.yaml"))
     reads = [_interpolate(path, params) for path in definition.get("deps", [])]
     return [path for path in reads if not path.startswith(CODE)], writes
 
@@ -31,7 +30,7 @@ def code_fingerprint(name: str) -> str:
 
 
 def _definition(name: str) -> dict[str, Any]:
-    stages: dict[str, dict[str, Any]] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages: dict[str, dict[str, Any]] = load(Path("dvc.yaml"))["stages"]
     return stages[name]
 
 
