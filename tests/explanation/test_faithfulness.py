@@ -113,7 +113,7 @@ def test_rank_correlation_is_spearmans_and_0_for_a_map_without_ranks() -> None:
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    network = build(untrained(), at(SIZE))
+    network = build(untrained("test_resnet"), at(SIZE))
     return network.eval().requires_grad_(requires_grad=False)
 
 
@@ -121,7 +121,7 @@ def test_randomisation_shuffles_a_copy_from_the_head_on(network, images) -> None
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     found = gather(network, MapKind("backbone.layer2"), images, torch.ones(6), 4)
     correlation = randomisation(network, MapKind("backbone.layer2"), found, seed=0, batch_size=4)
-    assert list(correlation) == ["head", "layer4", "layer3", "layer2", "layer1", "stem", "all"]
+    assert list(correlation) == ["head", "layer4.0", "layer3.0", "layer2.0", "layer1.0", "stem", "all"]
     np.testing.assert_array_equal(correlation["stem"], correlation["all"])
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     again = randomisation(network, MapKind("backbone.layer2"), found, seed=0, batch_size=6)

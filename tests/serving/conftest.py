@@ -32,7 +32,7 @@ def models(tmp_path_factory) -> Path:
     """A folder as the pipeline leaves models/."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
-    trained = build(untrained(), at(SIZE))
+    trained = build(untrained("test_resnet"), at(SIZE))
     save(trained, folder / WEIGHTS.name, folder / Description.PATH.name)
     export(trained, folder / EXPORTED.name)
     network = ForwardPass(folder / EXPORTED.name)

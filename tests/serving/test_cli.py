@@ -116,7 +116,7 @@ def test_a_name_of_any_bytes_is_judged_and_shown(models, odd, encoding, monkeypa
         path.encode(encoding, "backslashreplace").decode(encoding) for path in expected
     ]
     _, _, lines = table.partition("photograph\n")
-    first = [line.split()[0] for line in lines.splitlines()[:6]]
+    first = [line.split()[0] for line in lines.splitlines() if not line.startswith(" ")][:6]  # and no warnings
     assert set(first) <= {"malignant", "benign", "refer", "failed"}
     assert r"l\xe9sion.jpg" in table
     assert r"cr\rlf\ntab\t" in table
