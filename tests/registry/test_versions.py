@@ -261,6 +261,10 @@ def test_a_store_says_that_there_is_no_model_and_no_champion(project) -> None:
     assert registry._champion(store, "") is None
 
 
+def test_the_verdict_rests_on_what_compare_draws_and_not_on_delongs_test(project) -> None:
+    assert ", by lesions): better than version 1, the champion before it." in registry.register(project)
+
+
 def test_one_that_became_champion_in_the_meantime_is_compared_with(project, monkeypatch) -> None:
     def slowly(*arguments, log=registry._logged):
         monkeypatch.setattr(registry, "_logged", log)
