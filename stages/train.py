@@ -11,6 +11,7 @@ import torch
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
 from dermascreen.artifacts.dataset.splits import TRAIN, VAL, Splits
 from dermascreen.artifacts.model.description import WEIGHTS, Description
+from dermascreen.artifacts.model.exported import EXPORTED
 from dermascreen.artifacts.results.curves import curve_file
 from dermascreen.core.files import CACHE
 from dermascreen.core.stage import project_root, stage
@@ -73,6 +74,7 @@ def main() -> None:
         if not run.leads:
             return
         run.clear_step()
+        EXPORTED.unlink(missing_ok=True)  # that of other weights
         save(network)
         print("train: writes the network as ONNX, as which it predicts, and compares the two", flush=True)
         export(load_model(), weights=WEIGHTS, description=Description.PATH)  # what was saved, of which maps are made

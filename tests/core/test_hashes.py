@@ -68,6 +68,23 @@ def test_little_is_read_without_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("small", [0, hashes.SMALL])
+@pytest.mark.parametrize("ignored", ["a/.git/config", ".hg/x", "__pycache__/x.txt", "b/m.pyc", "kept/sub/x"])
+def test_what_dvc_ignores_is_not_hashed(
+    small: int, ignored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "SMALL", small)
+    monkeypatch.chdir(tmp_path)
+    dvc(tmp_path, "init", "--no-scm")
+    Path(".dvcignore").write_text("# of DVC\n__pycache__\n*.pyc\n/photographs/kept/sub/\n", encoding="utf-8")
+    for name in ("one", "nested/two", "nested/b.txt", ignored):
+        Path("photographs", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("photographs", name).write_text("b.txt", encoding="utf-8")
+    dvc(tmp_path, "add", "photographs")
+    assert content_md5("photographs") == yaml.safe_load(Path("photographs.dvc").read_text("utf-8"))["outs"][0]["md5"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("small", [0, hashes.SMALL])
 def test_content_md5_is_what_dvc_records(small: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashes, "SMALL", small)
     monkeypatch.chdir(tmp_path)

@@ -234,6 +234,9 @@ def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (b"- 1\n- 2\n", "params.yaml: the file is [1, 2], but must be a section of keys with values."),
         (b"seed: 0\ntrain: [\n", "params.yaml is not YAML at line 3."),
         (b"seed: \xff\n", "params.yaml is not YAML."),
+        (b"seed: 2020-13-45\n", "params.yaml is not YAML."),
+        (b"seed: !!bool abc\n", "params.yaml is not YAML."),
+        (b"seed: !!timestamp abc\n", "params.yaml is not YAML."),
     ],
 )
 def test_a_file_of_another_kind_is_one_sentence(

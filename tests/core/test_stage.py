@@ -144,6 +144,15 @@ def test_arguments_end_a_stage_before_it_begins(recorder: Recorder, monkeypatch,
     assert recorder.end == "finished"
 
 
+@pytest.mark.parametrize("defined", ["", "- 1", "stages: {}", "stages: {split: 3}", "stages: {split: {outs: }}"])
+def test_a_broken_definition_is_one_sentence(defined: str, recorder: Recorder, capsys) -> None:
+    Path("dvc.yaml").write_text(defined, encoding="utf-8")
+    with pytest.raises(SystemExit, match="1"), stage("split"):
+        raise AssertionError
+    said = "split: dvc.yaml has no usable definition of stage split; `dvc status` says more.\n"
+    assert (recorder.end, capsys.readouterr().err) == ("running", said)
+
+
 BEGINNING = """
 import gc, signal
 signal.signal(signal.SIGINT, signal.{handler})

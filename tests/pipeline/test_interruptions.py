@@ -47,6 +47,19 @@ def test_killed_while_training_repro_goes_on_to_the_same_bits(project) -> None:
     assert not list(project.glob(".dermascreen/checkpoints/*"))
 
 
+def test_stopped_before_the_network_is_written_none_of_other_weights_is_left(project) -> None:
+    (project / "stopped.py").write_text(
+        "import stages.train\n"
+        "def export(*_, **named):\n"
+        "    raise KeyboardInterrupt\n"
+        "stages.train.export = export\n"
+        "stages.train.main()\n"
+    )
+    stopped = shell(project, "python", "stopped.py", check=False, PYTHONPATH="src")
+    assert (stopped.returncode, stopped.stderr) == (130, "train: interrupted.\n")
+    assert not (project / "models/network.onnx").exists()
+
+
 def runs_of_train(project) -> list[str]:
     """The status of every run of train in MLflow, the newest first."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")

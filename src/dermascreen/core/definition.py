@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dermascreen.core.errors import ParamsError
 from dermascreen.core.files import fingerprint
 from dermascreen.core.hashes import sha256_of
 from dermascreen.core.params import load
@@ -13,12 +14,18 @@ CODE = ("src/", "stages/")  # where the dependencies begin that are code
 
 
 def hand_overs(name: str) -> tuple[list[str], list[str]]:
-    """The data files that stage `name` reads and writes, as dvc.yaml lists them; code is known by its Git revision."""
-    definition = _definition(name)
-    outputs = [*definition.get("outs", []), *definition.get("metrics", [])]
-    writes = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs]
+    """The data files that stage `name` reads and writes, as dvc.yaml lists them; code is known by its Git revision.
+
+    Raises ParamsError for a dvc.yaml that DVC would not take either.
+    """
     params = load(Path("params.yaml"))
-    reads = [_interpolate(path, params) for path in definition.get("deps", [])]
+    try:
+        definition = _definition(name)
+        outputs = [*definition.get("outs", []), *definition.get("metrics", [])]
+        writes = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in outputs]
+        reads = [_interpolate(path, params) for path in definition.get("deps", [])]
+    except (AttributeError, KeyError, TypeError):
+        raise ParamsError(f"dvc.yaml has no usable definition of stage {name}; `dvc status` says more.") from None
     return [path for path in reads if not path.startswith(CODE)], writes
 
 

@@ -1,14 +1,16 @@
 """Hashes of files: md5 as DVC computes it, without reading again what DVC has read, and sha256."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from dermascreen.core.files import fingerprint
 
 SMALL = 2**28  # bytes
+ALWAYS_IGNORED = {".git", ".hg", ".dvc"}
 
 
 def sha256_of(path: Path) -> str:
@@ -27,10 +29,11 @@ def content_md5s(paths: "list[str] | list[Path] | list[str | Path]") -> dict[str
 
     DVC keeps the hash of each file that it has read, with its time and size. In a DVC project these are asked first
     for more than SMALL bytes, and what is read here is added to them, so that DVC need not read it again. Less is read
-    in less time than it takes to import DVC.
+    in less time than it takes to import DVC, which then is asked only where a folder may hold what DVC ignores.
     """
     files = {str(path): _files(Path(path)) for path in paths}
-    if sum(file.stat().st_size for of in files.values() for file in of.values()) <= SMALL:
+    small = sum(file.stat().st_size for of in files.values() for file in of.values()) <= SMALL
+    if small and not _may_be_ignored({part for of in files.values() for name in of for part in name.split("/")}):
         return {path: _hash(of, _md5) for path, of in files.items()}
     from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - DVC is slow to import
     from dvc.fs import localfs  # noqa: PLC0415
@@ -45,6 +48,10 @@ def content_md5s(paths: "list[str] | list[Path] | list[str | Path]") -> dict[str
     except NotDvcRepoError:
         return {path: _hash(of, _md5) for path, of in files.items()}
     with closing(repo):
+        for path, of in files.items():
+            if Path(path).is_dir():
+                seen = {*repo.dvcignore.find(localfs, str(Path(path).absolute()))}
+                files[path] = {name: file for name, file in of.items() if str(file.absolute()) in seen}
         return {path: _hash(of, known) for path, of in files.items()}
 
 
@@ -54,6 +61,14 @@ def _files(path: Path) -> dict[str, Path]:
         return {"": path}
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     return {name: files[name] for name in sorted(files)}
+
+
+def _may_be_ignored(parts: Iterable[str]) -> bool:
+    """Whether DVC may ignore a path with one of these parts: it decides, this only says when to ask."""
+    files = [folder / ".dvcignore" for folder in (Path.cwd(), *Path.cwd().parents)]
+    lines = [line for file in files if file.is_file() for line in file.read_text("utf-8", "replace").splitlines()]
+    patterns = {line.strip().rstrip("/").rpartition("/")[2] for line in lines if line[:1] != "#"} - {""}
+    return any(fnmatchcase(part, pattern) for part in parts for pattern in patterns | ALWAYS_IGNORED)
 
 
 def _hash(files: Mapping[str, Path], md5: Callable[[Path], str]) -> str:

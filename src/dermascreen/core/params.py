@@ -327,7 +327,12 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
         return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:  # such as 2020-13-45 and !!bool x
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path} is not YAML{place}.") from None
