@@ -287,11 +287,12 @@ def test_bad_parameters_end_before_anything_runs(recorder: Recorder, capsys: pyt
     assert recorder.end == "running"
 
 
-def test_sigterm_unwinds_the_stage(recorder: Recorder) -> None:
+def test_sigterm_unwinds_the_stage(recorder: Recorder, capfd) -> None:
     with pytest.raises(SystemExit) as end, stage("split"):
         signal.raise_signal(signal.SIGTERM)
     assert end.value.code == 143
     assert recorder.end == "failed"
+    assert capfd.readouterr().err == "split: terminated.\n"
 
 
 def test_the_fingerprint_follows_parameters_inputs_and_code(recorder: Recorder) -> None:

@@ -102,7 +102,7 @@ def _dvc_root() -> Path:
 @contextmanager
 def stage(name: str) -> Iterator[Stage]:
     """Run a stage's body with parameters and an MLflow run; a user's error ends in one sentence and exit code 1."""
-    _begin()
+    _begin(name)
     with reported(name):
         _require_no_arguments(name)
         params = read_params()
@@ -150,7 +150,7 @@ def leads() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
-def _begin() -> None:
+def _begin(name: str) -> None:
     """End what `stages/__init__.py` begins, and let SIGTERM end the process as an error does.
 
     So temporary files are removed, and MLflow records the end.
@@ -160,8 +160,9 @@ def _begin() -> None:
         gc.enable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
 
+    def exit_on_sigterm(signum: int, _frame: object) -> None:
+        os.write(2, f"{name}: terminated.\n".encode())  # print may be at work
+        raise SystemExit(128 + signum)
 
-def _exit_on_sigterm(signum: int, _frame: object) -> None:
-    raise SystemExit(128 + signum)
+    signal.signal(signal.SIGTERM, exit_on_sigterm)
