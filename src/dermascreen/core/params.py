@@ -46,6 +46,7 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError)  # PyYAML raises the last three for such as !!bool x
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with libyaml
 WITH_DUPLICATES = "official_with_duplicates"  # the protocol that measures what the leak is worth
 
@@ -327,12 +328,7 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
         return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as error:  # such as 2020-13-45 and !!bool x
+    except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path} is not YAML{place}.") from None
