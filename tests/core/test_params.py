@@ -235,6 +235,7 @@ def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (b"seed: 0\ntrain: [\n", "params.yaml is not YAML at line 3."),
         (b"seed: \xff\n", "params.yaml is not YAML."),
         (b"seed: 2020-13-45\n", "params.yaml is not YAML."),
+        (b"seed: 1\ntrain: {}\nseed: 1\n", "params.yaml is not YAML at line 3 (seed is there twice)."),
         (b"seed: !!bool abc\n", "params.yaml is not YAML."),
         (b"seed: !!timestamp abc\n", "params.yaml is not YAML."),
     ],

@@ -47,7 +47,6 @@ Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError)  # PyYAML raises the last three for such as !!bool x
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with libyaml
 WITH_DUPLICATES = "official_with_duplicates"  # the protocol that measures what the leak is worth
 
 
@@ -322,16 +321,29 @@ def read_params(path: Path = Path("params.yaml"), added: Mapping[str, Any] = Map
     return _checked(content, str(path))
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the former is ten times as fast
+    """Refuses a key that is there twice, as DVC does; PyYAML takes the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        marks: dict[str, Any] = {}
+        for key, _ in node.value:
+            if marks.setdefault(str(key.value), key.start_mark) is not key.start_mark:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+        content: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return content
+
+
 def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
     """What a YAML file holds; raises ParamsError if it is missing or is not YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - a safe one
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
     except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
-        raise ParamsError(f"{path} is not YAML{place}.") from None
+        what = f" ({error.problem})" if isinstance(error, yaml.constructor.ConstructorError) else ""
+        raise ParamsError(f"{path} is not YAML{place}{what}.") from None
 
 
 def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
