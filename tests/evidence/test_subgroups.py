@@ -195,6 +195,8 @@ def test_a_group_without_lesions_enough_changes_nothing_and_is_named() -> None:
     chosen = choose_high_recall(val, 0.95, 0.95, {"sex": np.full(400, "a", dtype=object)})
     lowered = choose_high_recall(val, 0.95, 0.95, groups)
     assert lowered.threshold <= chosen.threshold
+    few = {"sex": np.arange(400).astype(str).astype(object)}
+    assert choose_high_recall(val, 0.95, 0.95, few) == choose_high_recall(val, 0.95, 0.95)
     found = report_subgroups((val, groups), (val, groups), lowered)
     n = int(val.label[380:].sum())
     assert found.shortfalls(["sex"], lowered) == [
