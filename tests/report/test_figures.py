@@ -40,6 +40,14 @@ def test_roc_overlays_the_splits_and_shades_the_band() -> None:
     assert corners == {(0.25, 0.1), (0.25, 0.6), (1.0, 0.9), (1.0, 1.0)}
 
 
+@pytest.mark.parametrize(("epochs", "ticks"), [(1, [0]), (3, [0, 1, 2])])
+def test_few_epochs_have_a_tick_each(epochs: int, ticks: list[int]) -> None:
+    epoch = np.arange(epochs)
+    (axes,) = figures.plot_epochs(epoch, epoch / 10, epoch / 20, "loss").axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == ticks
+
+
 def test_precision_recall_overlays_the_splits() -> None:
     drawn = lines(figures.plot_precision_recall(KEYED, BAND))
     test = drawn["the line of test"].get_xydata()

@@ -56,7 +56,7 @@ def content_md5s(paths: "list[str] | list[Path] | list[str | Path]") -> dict[str
 
 
 def _files(path: Path) -> dict[str, Path]:
-    """The files of a folder by their names in it, as DVC sorts them; a file by the name of nothing."""
+    """The files of a folder by their names in it, as DVC sorts them; a file by an empty name."""
     if not path.is_dir():
         return {"": path}
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}

@@ -46,7 +46,7 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError)  # PyYAML raises the last three for such as !!bool x
+NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError)  # the last three for values such as !!bool x
 WITH_DUPLICATES = "official_with_duplicates"  # the protocol that measures what the leak is worth
 
 
