@@ -5,6 +5,7 @@ here.
 """
 
 import difflib
+import io
 import itertools
 import os
 import re
@@ -14,17 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 from dermascreen.core.errors import ParamsError
-
-
-def _number(value: object) -> object:
-    """Turn text such as '5e-05' into the number: DVC writes it this way, and YAML 1.1 reads it back as text."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        return float(value)
-    return value
 
 
 def _text(value: object) -> object:
@@ -34,19 +30,18 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
 Value = Annotated[str, BeforeValidator(_text), Field(min_length=1)]  # in a table
 ColumnName = Annotated[
     str, BeforeValidator(lambda value: "none" if value is None else _text(value)), Field(min_length=1)
 ]
-Fraction = Annotated[Number, Field(gt=0, lt=1)]
-NonNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError)  # the last three for values such as !!bool x
+NOT_YAML = (YAMLError, ValueError, KeyError)  # the last two for values such as !!bool x
 WITH_DUPLICATES = "official_with_duplicates"  # the protocol that measures what the leak is worth
 
 
@@ -85,7 +80,7 @@ class TableParams(Section):
     malignant: list[Value]
     benign: list[Value]
     keep: list[Value]
-    max_unmatched: Annotated[Number, Field(ge=0, le=1)]
+    max_unmatched: Annotated[float, Field(ge=0, le=1)]
 
 
 class DataParams(Section):
@@ -117,7 +112,7 @@ class SplitParams(Section):
     protocol: Literal["official", "grouped", "official_with_duplicates"]
     val_fraction: Fraction
     test_fraction: Fraction
-    selection_fraction: Annotated[Number, Field(ge=0, lt=1)]
+    selection_fraction: Annotated[float, Field(ge=0, lt=1)]
     folds: Whole
     fold: Whole
     hold_out: HoldOutParams
@@ -151,7 +146,7 @@ class ModelParams(Section):
     weights: Annotated[str, Field(min_length=1)]
     own_weights: Annotated[str, Field(min_length=1)]
     hidden: Whole
-    dropout: Annotated[Number, Field(ge=0, lt=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @property
     def names_a_file(self) -> bool:
@@ -177,14 +172,14 @@ class ModelParams(Section):
 
 class AugmentParams(Section):
     flip: bool
-    rotation: Annotated[Number, Field(ge=0, le=180)]
-    brightness: Annotated[Number, Field(ge=0, lt=1)]
-    contrast: Annotated[Number, Field(ge=0, lt=1)]
-    saturation: Annotated[Number, Field(ge=0, lt=1)]
-    hue: Annotated[Number, Field(ge=0, le=180)]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    brightness: Annotated[float, Field(ge=0, lt=1)]
+    contrast: Annotated[float, Field(ge=0, lt=1)]
+    saturation: Annotated[float, Field(ge=0, lt=1)]
+    hue: Annotated[float, Field(ge=0, le=180)]
     jpeg: Annotated[int, Field(ge=5, le=100)]
-    zoom: Annotated[Number, Field(ge=0, le=1)]
-    blur: Annotated[Number, Field(ge=0, le=10)]
+    zoom: Annotated[float, Field(ge=0, le=1)]
+    blur: Annotated[float, Field(ge=0, le=10)]
 
 
 class TrainParams(Section):
@@ -194,17 +189,17 @@ class TrainParams(Section):
     image_sizes: list[Annotated[int, Field(ge=32)]]
     lr: Positive
     backbone_lr_factor: NonNegative
-    layer_decay: Annotated[Number, Field(gt=0, le=1)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: NonNegative
     warmup_epochs: Whole
     frozen_epochs: Whole
     frozen_views: Whole
     unfreeze_every: Whole
     gradient_clip: NonNegative
-    label_smoothing: Annotated[Number, Field(ge=0, lt=0.5)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
     mixup: NonNegative
     pos_weight: Positive | Literal["auto"]
-    ema: Annotated[Number, Field(ge=0, lt=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
     patience: Count
     precision: Literal["auto", 32, "bf16", 16]
     channels_last: bool
@@ -269,8 +264,8 @@ class ExplainParams(Section):
 
 
 class RegistryParams(Section):
-    min_auc_gain: Annotated[Number, Field(ge=-1, le=1)]
-    max_reencoded_fall: Annotated[Number, Field(ge=0, le=1)]
+    min_auc_gain: Annotated[float, Field(ge=-1, le=1)]
+    max_reencoded_fall: Annotated[float, Field(ge=0, le=1)]
     guaranteed_recall: bool
     max_failed_checks: Whole
 
@@ -321,28 +316,30 @@ def read_params(path: Path = Path("params.yaml"), added: Mapping[str, Any] = Map
     return _checked(content, str(path))
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the former is ten times as fast
-    """Refuses a key that is there twice, as DVC does; PyYAML takes the last one."""
+def parse(text: str) -> Any:  # noqa: ANN401 - YAML holds anything
+    """What a text in YAML holds, as DVC reads it: YAML 1.2, in which 1e-3 and 010 are numbers and `no` is text."""
+    return YAML(typ="safe").load(text)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        marks: dict[str, Any] = {}
-        for key, _ in node.value:
-            if marks.setdefault(str(key.value), key.start_mark) is not key.start_mark:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-        content: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return content
+
+def written(content: Mapping[str, Any]) -> str:
+    """A text from which `parse` reads the same content, in the same order."""
+    stream = io.StringIO()
+    YAML().dump(content, stream)
+    return stream.getvalue()
 
 
 def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
     """What a YAML file holds; raises ParamsError if it is missing or is not YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe one
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist; run the command in the folder that holds dvc.yaml.") from None
     except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
-        what = f" ({error.problem})" if isinstance(error, yaml.constructor.ConstructorError) else ""
+        what = f" ({error.problem})" if isinstance(error, ConstructorError) else ""
+        if isinstance(error, DuplicateKeyError):
+            what = " (this key is there twice)"
         raise ParamsError(f"{path} is not YAML{place}{what}.") from None
 
 

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
-import yaml
 from filelock import FileLock, Timeout
 
 from dermascreen.artifacts.dataset.columns import Name, Score, Whole
@@ -27,7 +26,7 @@ from dermascreen.core.definition import code_fingerprint
 from dermascreen.core.errors import BadTableError, InputError, ParamsError
 from dermascreen.core.files import CACHE, fingerprint
 from dermascreen.core.hashes import content_md5
-from dermascreen.core.params import Params, read_params, with_changes
+from dermascreen.core.params import NOT_YAML, Params, parse, read_params, with_changes
 from dermascreen.core.tables import Table
 from dermascreen.network.model import build
 from dermascreen.training.batches import Split
@@ -58,8 +57,8 @@ def parse_change(text: str) -> dict[str, Any]:
     Raises ParamsError for what is not of that form, and for a parameter whose change would not be seen here.
     """
     try:
-        changes = yaml.safe_load("{" + text.replace("=", ": ") + "}")
-    except (yaml.YAMLError, ValueError):  # the latter for a date that there is not
+        changes = parse("{" + text.replace("=", ": ") + "}")
+    except NOT_YAML:
         changes = {}
     whole = text.count("=") == len(changes) and all(isinstance(name, str) for name in changes)
     if not changes or not whole or any(value is None for value in changes.values()):

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 PACKAGE = Path(__file__).parents[1]  # of which a registered model keeps a copy
 PACKAGES = (  # that a served model needs, which makes no maps and so needs no torch
-    "mlflow", "numpy", "onnxruntime", "pandas", "pillow", "pydantic", "pyyaml", "safetensors", "scikit-learn", "scipy",
-    "threadpoolctl", "tqdm",
+    "mlflow", "numpy", "onnxruntime", "pandas", "pillow", "pydantic", "ruamel-yaml", "safetensors", "scikit-learn",
+    "scipy", "threadpoolctl", "tqdm",
 )  # fmt: skip
 PURPOSE = "Tells malignant from benign skin lesions. Not a medical device."
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from platform import python_version
 
-import yaml
-
-from dermascreen.core.params import Params
+from dermascreen.core.params import Params, written
 
 PACKAGES = (
     "torch", "torchvision", "timm", "onnxruntime", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn",
@@ -32,7 +30,7 @@ class Reproduction:
     def yaml(self) -> str:
         """The parameters as in params.yaml, without the tracking and the registry's gates, which change no result."""
         shown = self.params.model_dump(exclude={"tracking", "registry"})
-        return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+        return written(shown)
 
 
 def reproduction(params: Params, inputs: Mapping[str, str]) -> Reproduction:

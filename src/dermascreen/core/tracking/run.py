@@ -18,10 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from dermascreen.core.errors import ParamsError, StoreError
-from dermascreen.core.params import Params, load
+from dermascreen.core.params import NOT_YAML, Params, load, parse
 from dermascreen.core.tracking.address import user
 from dermascreen.core.tracking.failures import masked
 from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, TAGS, Journal, entries
@@ -219,8 +217,8 @@ def _changes() -> dict[str, object]:
     if committed is None:
         return {}
     try:
-        before, after = dict(flat("", yaml.safe_load(committed))), dict(flat("", load(PARAMS)))
-    except (yaml.YAMLError, ParamsError):
+        before, after = dict(flat("", parse(committed))), dict(flat("", load(PARAMS)))
+    except (*NOT_YAML, ParamsError):
         return {}
     return {name: value for name, value in after.items() if name not in before or before[name] != value}
 
