@@ -125,6 +125,15 @@ def test_the_figures_are_those_of_the_metrics(metrics, sites, predictions, score
     assert [text.get_text() for text in with_sites["sites"].axes[0].texts] == ["0.888", "0.801"]
 
 
+def test_no_legend_covers_a_curve(metrics, predictions, scores, decision_curve) -> None:
+    drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, TRAINING, draws=5, seed=0)
+    forests = {"baselines", "interventions"}  # which have none
+    for figure in (figure for name, figure in drawn.items() if name not in forests):
+        figure.draw_without_rendering()
+        [legend] = figure.legends
+        assert legend.get_window_extent().y1 < figure.axes[0].get_tightbbox().y0
+
+
 def test_thresholds_are_on_the_calibrated_probability(metrics, predictions, scores, decision_curve) -> None:
     drawn = figures.draw(results_of(metrics), predictions, scores, decision_curve, TRAINING, draws=5, seed=0)
     at = lines(drawn["operating_points"])["sensitivity, test"].get_xdata()

@@ -31,7 +31,6 @@ COLOURS = {"val": "#e69f00", "test": "#0072b2", "baseline": "#cc79a7"}  # Okabe 
 LINES = {"val": "--", "test": "-", "baseline": "-."}
 THEME = {INK: "--ink", FAINT: "--faint", **{colour: f"--{name}" for name, colour in COLOURS.items()}}  # of the page
 FONT: Any = {"font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none"}
-LEGEND: Any = {"frameon": False, "labelcolor": INK, "fontsize": 9.5}
 FEW_EPOCHS = 10  # up to which each has a point
 WIDTH = 4.0  # inches: still legible across a phone
 
@@ -158,6 +157,11 @@ def _auc_row(name: str, auc: float, intervals: Intervals) -> Estimate:
     return Estimate(name, auc, *main_interval(intervals))
 
 
+def _add_legend(figure: Figure) -> None:
+    """Below the axes, where it covers no curve."""
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=9.5)
+
+
 def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: CurveBand | None) -> Figure:
     """A line for each of `curves`, by legend: its key in COLOURS, labels and scores; `band` is that of test, if any."""
     figure, axes = _figure("1 - specificity", "sensitivity")
@@ -167,7 +171,7 @@ def plot_roc(curves: Mapping[str, tuple[str, Labels, Scores]], band: CurveBand |
         axes.plot(fpr, tpr, **_style(key), label=legend)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="chance")
     _unit_square(axes)
-    axes.legend(loc="lower right", **LEGEND)
+    _add_legend(figure)
     return figure
 
 
@@ -178,7 +182,7 @@ def plot_precision_recall(curves: Mapping[str, tuple[str, Labels, Scores]], band
         precision, recall, _ = precision_recall_curve(label, score)
         axes.plot(recall, precision, **_style(key), drawstyle="steps-post", label=legend)
     _unit_square(axes)
-    axes.legend(loc="lower left", **LEGEND)
+    _add_legend(figure)
     return figure
 
 
@@ -190,7 +194,7 @@ def plot_calibration(label: Labels, probabilities: Mapping[str, Scores]) -> Figu
         axes.plot(predicted, observed, **_style(key), marker="o", markersize=4, label=f"{name} temperature")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="perfect")
     _unit_square(axes)
-    axes.legend(loc="upper left", **LEGEND)
+    _add_legend(figure)
     return figure
 
 
@@ -217,7 +221,7 @@ def plot_operating_points(
         )  # fmt: skip
     _unit_square(axes)
     axes.set_aspect("auto")
-    figure.legend(loc="outside lower center", ncols=2, **LEGEND)
+    _add_legend(figure)
     return figure
 
 
@@ -229,7 +233,7 @@ def plot_epochs(epoch: Scores, train: Scores, val: Scores, ylabel: str) -> Figur
     axes.plot(epoch, val, **_style("val"), marker=marker, markersize=4, label="val")
     axes.set_xlim(epoch.min() - 0.5, epoch.max() + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # of one epoch too
-    axes.legend(**LEGEND)
+    _add_legend(figure)
     return figure
 
 
@@ -241,7 +245,7 @@ def plot_decision(curve: DecisionCurve) -> Figure:
     axes.plot(curve.threshold, curve.model, **_style("test"), label="the model")
     highest = max(curve.model.max(), curve.treat_all.max())
     axes.set_ylim(-0.2 * highest, 1.08 * highest)
-    axes.legend(**LEGEND)
+    _add_legend(figure)
     return figure
 
 
