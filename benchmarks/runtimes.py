@@ -19,10 +19,10 @@ import torch
 
 from dermascreen.artifacts.dataset.images import Images, Pixels
 from dermascreen.core.params import ModelParams, read_params
-from dermascreen.explanation.faithfulness import symmetries
 from dermascreen.network.export import export
 from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.model import Network, build
+from dermascreen.network.pixels import symmetries
 from dermascreen.prediction.forward import ForwardPass, predict_logits
 
 ROOT = Path(__file__).parents[1]

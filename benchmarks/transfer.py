@@ -51,12 +51,13 @@ from dermascreen.evidence.intervals import auc_interval, compare_aucs
 from dermascreen.evidence.metrics import at_threshold, classification_metrics
 from dermascreen.evidence.shortcuts import baseline_scores
 from dermascreen.evidence.thresholds import choose_points
-from dermascreen.explanation.faithfulness import check, symmetries
+from dermascreen.explanation.faithfulness import check
 from dermascreen.explanation.maps import MapKind
 from dermascreen.explanation.selection import draw
 from dermascreen.network.inference import as_input
 from dermascreen.network.inference import prepare as for_inference
 from dermascreen.network.model import Network, build, save
+from dermascreen.network.pixels import symmetries
 from dermascreen.prediction.forward import sigmoid
 from dermascreen.training.batches import Split
 from dermascreen.training.fit import fit

@@ -22,6 +22,7 @@ from programs import free_port
 from serving_samples import pixels
 from warmth import warm_environment
 
+from dermascreen.artifacts.model.calibration import Calibration
 from dermascreen.cli import main
 from dermascreen.core.program import encodable
 from dermascreen.core.tracking.address import store_uri
@@ -255,6 +256,21 @@ def test_export_is_equal_to_torch(capsys, models, tmp_path, bundle) -> None:
         logit, probability = session.run(None, {"pixels": shown})
         np.testing.assert_allclose(logit, predict_logits(bundle.predictor.network, shown, np.arange(count)), atol=1e-4)
         np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit / 2.0)), atol=1e-6)
+
+
+def test_export_averages_the_views_that_the_calibration_is_of(capsys, models, tmp_path, bundle) -> None:
+    shutil.copytree(models, tmp_path / "models")
+    Calibration(temperature=2.0, tta=True).write(tmp_path / "models" / Calibration.PATH.name)
+    code, *_ = run(capsys, "export", "--model", tmp_path / "models", tmp_path / "model.onnx")
+    assert code == 0
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        shown, rows = pixels(count, 9), np.arange(count)
+        expected = predict_logits(bundle.predictor.network, shown, rows, tta=True)
+        logit, probability = session.run(None, {"pixels": shown})
+        np.testing.assert_allclose(logit, expected, atol=1e-5)
+        assert np.abs(expected - predict_logits(bundle.predictor.network, shown, rows)).max() > 1e-4
+        np.testing.assert_allclose(probability, 1 / (1 + np.exp(-expected / 2.0)), atol=1e-5)
 
 
 def test_a_browser_is_opened_when_the_server_answers(monkeypatch) -> None:

@@ -28,6 +28,7 @@ from dermascreen.explanation.maps import MapKind
 from dermascreen.network.backbones import Layer
 from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.model import Network
+from dermascreen.network.pixels import symmetries
 
 CRITERIA = {
     "randomisation": 0.3,  # size of the mean rank correlation with maps of a network with shuffled weights: at most
@@ -307,14 +308,6 @@ def symmetry(network: nn.Module, kind: MapKind, evidence: Evidence, batch_size: 
     views = (_maps(network, kind, view, evidence.signs, batch_size) for view in symmetries(evidence.images))
     first, *others = (undo(maps) for undo, maps in zip(_undone(), views, strict=True))
     return np.asarray(np.mean([rank_correlation(first, other) for other in others], axis=0))
-
-
-def symmetries(images: Tensor) -> Iterator[Tensor]:
-    """The eight turns and flips of `images`, shape (N, C, S, S), beginning with themselves."""
-    for turns in range(4):
-        turned = images.rot90(turns, dims=(2, 3))
-        yield turned
-        yield turned.flip(3)
 
 
 def _undone() -> Iterator[Callable[[Tensor], Tensor]]:

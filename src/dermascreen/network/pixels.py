@@ -1,6 +1,6 @@
 """From pixels to the network's input."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,14 @@ def constant(values: Sequence[float] | Sequence[Sequence[float]] | float, like: 
     """`values` with the type and on the device of `like`, copied so that the processor need not wait for a GPU."""
     made = torch.tensor(values, dtype=like.dtype)
     return made.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else made
+
+
+def symmetries(images: Tensor, sides: tuple[int, int] = (2, 3)) -> Iterator[Tensor]:
+    """The eight turns and flips of square `images`, such as (N, C, S, S), beginning with themselves; `sides` are S."""
+    for turns in range(4):
+        turned = images.rot90(turns, dims=sides)
+        yield turned
+        yield turned.flip(sides[1])
 
 
 def scale(pixels: Tensor) -> Tensor:

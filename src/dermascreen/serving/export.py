@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from dermascreen.artifacts.model.calibration import Calibration
 from dermascreen.artifacts.model.exported import PIXELS, open_session
 from dermascreen.core.errors import InputError
 from dermascreen.core.files import replacing
 from dermascreen.network.export import TOLERANCE, FromPixels, as_onnx, noise, require_equal
 from dermascreen.network.model import Network
+from dermascreen.network.pixels import symmetries
 from dermascreen.serving.bundle import Bundle
 
 BATCH = 8
@@ -18,22 +20,24 @@ ROUNDS = 3
 
 
 class _Calibrated(torch.nn.Module):
-    def __init__(self, network: Network, temperature: float) -> None:
+    def __init__(self, network: Network, calibration: Calibration) -> None:
         super().__init__()
         self.network = FromPixels(network)
-        self.temperature = temperature
+        self.calibration = calibration
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logit, _ = self.network(pixels)
-        return logit, torch.sigmoid(logit / self.temperature)
+        views = [*symmetries(pixels, (1, 2))] if self.calibration.tta else [pixels]
+        logits, _ = self.network(torch.cat(views))
+        logit = logits.reshape(len(views), -1).mean(dim=0)
+        return logit, torch.sigmoid(logit / self.calibration.temperature)
 
 
 def export(bundle: Bundle, file: Path) -> str:
     """Write `file`, and say how it compares with torch; the bundle must have been read with its network.
 
-    Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,), of
-    the image as it is: without TTA. Thresholds are in operating_points.json. Raises ExportError if logits differ from
-    torch's, and InputError if `file` exists or does not end with .onnx.
+    Input `pixels`, uint8 (N, size, size, 3); outputs `logit` and the calibrated `probability`, each of shape (N,) and,
+    if the calibration is of TTA, of the mean over the eight symmetries. Thresholds are in operating_points.json. Raises
+    ExportError if logits differ from torch's, and InputError if `file` exists or does not end with .onnx.
     """
     if file.is_dir():
         raise InputError(f"{file} is a folder; name a file to write.")
@@ -43,7 +47,7 @@ def export(bundle: Bundle, file: Path) -> str:
         raise InputError(f"{file} does not end with .onnx; name a file that does.")
     if bundle.network is None:
         raise ValueError("The bundle was read without its network.")
-    model = _Calibrated(bundle.network, bundle.predictor.calibration.temperature).cpu().eval()
+    model = _Calibrated(bundle.network, bundle.predictor.calibration).cpu().eval()
     pixels = noise(bundle.predictor.size, BATCH)
     content = as_onnx(model, pixels, ["logit", "probability"], any_number=True)
     apart = require_equal(model, content, [pixels], file)
