@@ -1,9 +1,7 @@
 """Train the network on the training images and keep the epoch with the best val AUC."""
 
 import itertools
-import shutil
 import time
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -23,10 +21,10 @@ from dermascreen.network.layers import require_maps
 from dermascreen.network.model import build, load_model, save
 from dermascreen.network.weights import in_words
 from dermascreen.training.batches import Split
-from dermascreen.training.checkpoints import locked
 from dermascreen.training.fit import fit, summarise
 from dermascreen.training.module import Epoch
 from dermascreen.training.trainer import resolve_precision
+from dermascreen.training.turns import discard, locked
 
 
 def main() -> None:
@@ -83,9 +81,7 @@ def main() -> None:
             run.tracking.log_artifact(path)
         run.tracking.log_metrics({"training/seconds": fitted.seconds})
         run.report(summarise(fitted, network.description), {"seconds": round(fitted.seconds, 1)})
-    shutil.rmtree(checkpoints)  # now that nothing is left to do that can be interrupted
-    if lock:
-        Path(lock.lock_file).unlink()  # whoever waits for it opens another
+    discard(checkpoints, lock)  # now that nothing is left to do that can be interrupted
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 from worked_samples import LABEL, PROBABILITY, WORKED, of_classes, single
 
+from dermascreen.evidence.clusters import Clusters
 from dermascreen.evidence.metrics import Confusion
-from dermascreen.evidence.operating_points import Band
+from dermascreen.evidence.operating_points import Band, HighRecall
 from dermascreen.evidence.point_reports import (
     OPTIMISTIC,
     FnReduction,
@@ -22,6 +23,7 @@ from dermascreen.evidence.point_reports import (
     report_point,
     report_source_protocol,
 )
+from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.thresholds import choose_high_recall, choose_points
 
 
@@ -66,6 +68,25 @@ def test_each_point_has_its_intervals_and_screening() -> None:
         assert tuple(getattr(at.intervals, name)["clopper_pearson"]) == pytest.approx(expected)
     assert list(at.screening) == ["0.01", "0.03", "0.1", "own"]
     assert at.screening["own"].ppv == pytest.approx(at.precision)
+
+
+def test_a_recall_that_is_promised_of_patients_is_counted_of_patients() -> None:
+    # 100 patients with two malignant lesions each, and one benign one; 14 have one lesion that is missed.
+    patient = np.repeat(np.arange(100), 3)
+    label = np.tile([0, 1, 1], 100)
+    missed = (patient < 14) & (np.tile([0, 1, 2], 100) == 2)
+    test = Sample(label, np.where(missed, 0.1, np.where(label == 1, 0.9, 0.0)), Clusters(np.arange(300), patient))
+    point = HighRecall(0.5, "a rule", 0.95, 0.95, True, True, 200, 1, 59, patients=100)
+    found = report_high_recall(point, test, test)
+    assert (found.test_lesions.lesions, found.test_lesions.found) == (200, 186)
+    assert found.test_patients is not None
+    assert (found.test_patients.patients, found.test_patients.found, found.test_patients.share) == (100, 86, 0.86)
+    exact = proportion_confint(86, 100, method="beta")
+    assert tuple(found.test_patients.intervals["clopper_pearson"]) == pytest.approx(exact)
+    assert found.promised is found.test_patients
+    of_lesions = report_high_recall(dataclasses.replace(point, patients=200), test, test)
+    assert of_lesions.test_patients is None
+    assert of_lesions.promised is of_lesions.test_lesions
 
 
 def test_nothing_can_be_reduced_where_nothing_was_missed() -> None:

@@ -23,6 +23,7 @@ OTHERS = {  # the changes to the fixture's parameters, under which the maps have
     ("architecture", "layer", "features", "name"),
     [
         ("resnet50", "layer4", 2048, "A ResNet50"),
+        ("mobilenetv3_small_050", "blocks.5", 1024, "The network mobilenetv3\\_small\\_050 of timm"),
         ("convnext_atto", "stages.3", 320, "The network convnext\\_atto of timm"),
     ],
 )

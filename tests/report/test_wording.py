@@ -21,7 +21,14 @@ from dermascreen.evidence import point_reports
 from dermascreen.evidence.intervals import Difference, Interval, clopper_pearson
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
-from dermascreen.evidence.point_reports import HighRecallReport, LesionsFound, MeasuredRates, PointReport, fn_reduction
+from dermascreen.evidence.point_reports import (
+    HighRecallReport,
+    LesionsFound,
+    MeasuredRates,
+    PatientsFound,
+    PointReport,
+    fn_reduction,
+)
 from dermascreen.evidence.shortcuts import AucIntervals, AucReport, CovariatesReport, GainReport, InterventionReport
 from dermascreen.report.numbers import (
     amount,
@@ -222,6 +229,17 @@ def test_where_patients_have_several_lesions_a_guarantee_is_of_patients() -> Non
     )
     some = verdict_of(found, audit(of_unknown_patients=3))
     assert "val\u2019s 71 patients (a lesion of an unknown patient counts as one) with 231 malignant lesions" in some
+    assert "patients who have any" not in said
+    of_patients = dataclasses.replace(
+        found, test_patients=PatientsFound(100, 86, {"clopper_pearson": clopper_pearson(86, 100)})
+    )
+    assert kept(found)
+    assert not kept(of_patients)
+    contradicted = verdict_of(of_patients, audit()).replace("\xa0", " ")
+    assert contradicted.endswith(
+        "It finds every malignant lesion of 86 of the 100 patients who have any, in every photograph, 86 % (77.6 % to "
+        "92.1 %). That is less than 95 %, and by more than chance explains."
+    )
     few = str(caveat_of(dataclasses.replace(point, guaranteed=False, patients=31))).replace("\xa0", " ")
     assert "would take 59 patients with malignant lesions among the validation images, which show 31;" in few
     assert caveat_of(dataclasses.replace(POINT, guaranteed=False, patients=231)) == caveat_of(

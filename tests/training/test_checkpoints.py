@@ -1,13 +1,11 @@
 import errno
 import resource
-import threading
-from pathlib import Path
 
 import pytest
 import torch
 
 from dermascreen.core.errors import CheckpointError
-from dermascreen.training.checkpoints import WholeFiles, locked, read_checkpoint, usable
+from dermascreen.training.checkpoints import WholeFiles, read_checkpoint, usable
 
 CONTENT = {"state_dict": {"weight": torch.arange(4000.0)}}
 
@@ -104,18 +102,3 @@ def test_a_checkpoint_whose_names_are_no_text_is_one_sentence(tmp_path, monkeypa
     monkeypatch.setattr(torch, "load", undecodable)
     with pytest.raises(CheckpointError, match="is not a complete checkpoint"):
         read_checkpoint(tmp_path / "last.ckpt")
-
-
-def test_a_training_waits_for_another_of_the_same_settings(tmp_path, capsys) -> None:
-    folder, ended = tmp_path / "checkpoints/1", []
-    first = locked(folder)
-    waiting = threading.Thread(target=lambda: ended.append(locked(folder)))
-    waiting.start()
-    waiting.join(0.5)
-    assert not ended
-    Path(first.lock_file).unlink()  # as a training does when it has ended
-    first.release()
-    waiting.join(60)
-    assert ended
-    assert Path(first.lock_file).exists()  # that of the second
-    assert capsys.readouterr().out == "train: waits for another training of the same settings and data to end\n"

@@ -1,16 +1,32 @@
 """Operating points applied to val and test, and the results that the source project's own protocol would have given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sklearn.metrics import roc_auc_score
 
 from dermascreen.evidence.clusters import EffectiveSizes
 from dermascreen.evidence.intervals import Intervals, RateIntervals, rate_intervals, share_intervals
 from dermascreen.evidence.metrics import Confusion, Rates, at_threshold, confusion, rates, ratio
-from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, REFER, Band, HighRecall, Point, called_malignant
+from dermascreen.evidence.operating_points import (
+    BENIGN,
+    MALIGNANT,
+    REFER,
+    Band,
+    HighRecall,
+    Point,
+    called_malignant,
+    trials,
+)
 from dermascreen.evidence.sample import Sample
 from dermascreen.evidence.screening import Screening, screening
-from dermascreen.evidence.thresholds import EMPIRICAL_RULE, best_points, by_lesion, empirical_threshold, spares_some
+from dermascreen.evidence.thresholds import (
+    EMPIRICAL_RULE,
+    best_points,
+    by_lesion,
+    by_patient,
+    empirical_threshold,
+    spares_some,
+)
 
 OPTIMISTIC = "Optimistic: these thresholds were chosen on the very test images that they are scored on."
 
@@ -45,10 +61,29 @@ class LesionsFound:
 
 
 @dataclass(frozen=True)
+class PatientsFound:
+    """Patients with malignant lesions, and of how many every such lesion is found in each of its photographs."""
+
+    patients: int
+    found: int
+    intervals: Intervals  # of the share
+
+    @property
+    def share(self) -> float:
+        return self.found / self.patients
+
+
+@dataclass(frozen=True)
 class HighRecallReport(HighRecall, PointReport):
     """The high-recall point, and its rates on both splits."""
 
     test_lesions: LesionsFound
+    test_patients: PatientsFound | None = field(default=None, kw_only=True)  # where the recall is promised of patients
+
+    @property
+    def promised(self) -> LesionsFound | PatientsFound:
+        """What test shows of the trials that the recall is promised of."""
+        return self.test_patients or self.test_lesions
 
 
 @dataclass(frozen=True)
@@ -133,11 +168,16 @@ def report_point(point: Point, val: Sample, test: Sample) -> PointReport:
 
 def report_high_recall(point: HighRecall, val: Sample, test: Sample) -> HighRecallReport:
     """Apply the high-recall point to both splits."""
-    lesions = by_lesion(test, label=1)
-    found = called_malignant(lesions.probability, point.threshold)
+    _, unit = trials(point)
+
+    def found(worst: Sample) -> tuple[int, int, Intervals]:
+        flagged = called_malignant(worst.probability, point.threshold)
+        return len(flagged), int(flagged.sum()), share_intervals(flagged, worst.clusters)
+
     return HighRecallReport(
         **vars(point), val=measured(val, point), test=measured(test, point),
-        test_lesions=LesionsFound(len(found), int(found.sum()), share_intervals(found, lesions.clusters)),
+        test_lesions=LesionsFound(*found(by_lesion(test, label=1))),
+        test_patients=PatientsFound(*found(by_patient(test, label=1))) if unit == "patient" else None,
     )  # fmt: skip
 
 

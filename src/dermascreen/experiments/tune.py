@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -42,6 +41,7 @@ from dermascreen.core.tracking.failures import masked
 from dermascreen.core.tracking.run import CHECKPOINTS
 from dermascreen.experiments.space import Space, options
 from dermascreen.experiments.workspace import clean_environment
+from dermascreen.training.turns import discard
 
 FOLDER = CACHE / "tune"  # the file of a search on one machine, and what the last trials printed
 VALUES, SEEN = "values", "seen"  # what is kept of a trial: its parameters, and when its worker last looked after it
@@ -276,7 +276,8 @@ def _train(trial: optuna.Trial, name: str, values: Mapping[str, Any], root: Path
     """Train in a copy of the project; returns the epoch after which it was stopped, if it was.
 
     DVC runs in a group of its own, which is stopped with this program; checkpoints of a training that did not come to
-    its end are removed, as no other trial has these values. Raises SearchError if DVC fails.
+    its end are removed, unless another one of the same values, which waited for it, has them. Raises SearchError if DVC
+    fails.
     """
     command = ["dvc", "exp", "run", "--temp", "--name", name, *options(values), "train"]
     environment = os.environ | {"PATH": clean_environment()["PATH"]}
@@ -310,9 +311,7 @@ def _train(trial: optuna.Trial, name: str, values: Mapping[str, Any], root: Path
         finally:
             _stop(process)
             if process.returncode and checkpoints:
-                place = root / CACHE / "checkpoints" / checkpoints
-                shutil.rmtree(place, ignore_errors=True)
-                place.with_name(f"{checkpoints}.lock").unlink(missing_ok=True)
+                discard(root / CACHE / "checkpoints" / checkpoints)
     if process.returncode and stopped_after is None:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise SearchError(f"failed ({masked(said[-1]) if said else 'DVC said nothing'}); all of it is in {log}.")

@@ -217,7 +217,7 @@ def beats_chance(at: Rates) -> bool:
 
 def kept(high_recall: HighRecallReport) -> bool:
     """Whether the target is guaranteed, and test does not contradict it."""
-    most = main_interval(high_recall.test_lesions.intervals).high
+    most = main_interval(high_recall.promised.intervals).high
     return caveat_of(high_recall) is None and beats_chance(high_recall.test) and most >= high_recall.target_recall
 
 
@@ -225,8 +225,7 @@ def verdict_of(high_recall: HighRecallReport, audit: AuditDetails) -> str:
     """What the high_recall point guarantees and what it did on test, in sentences."""
     target, test = percent(high_recall.target_recall), high_recall.test
     counts, interval = test.confusion, main_interval(test.intervals.recall)
-    lesions = high_recall.test_lesions
-    by_lesion = main_interval(lesions.intervals)
+    lesions, patients, promised = high_recall.test_lesions, high_recall.test_patients, high_recall.promised
     price = f"and calls {alarms(counts)} benign ones malignant as well"
     caveat = caveat_of(high_recall)
     promise = f"High recall: {caveat}"
@@ -240,11 +239,16 @@ def verdict_of(high_recall: HighRecallReport, audit: AuditDetails) -> str:
     if lesions.lesions < counts.malignant:
         sentences.append(
             f"Of the {lesions.lesions} malignant lesions that these show, it finds {lesions.found} in every "
-            f"photograph, {percent(lesions.share)} ({span(by_lesion, 'percent')})."
+            f"photograph, {percent(lesions.share)} ({span(main_interval(lesions.intervals), 'percent')})."
         )
-    if by_lesion.high < high_recall.target_recall:
+    if patients:
+        sentences.append(
+            f"It finds every malignant lesion of {patients.found} of the {patients.patients} patients who have any, in "
+            f"every photograph, {percent(patients.share)} ({span(main_interval(patients.intervals), 'percent')})."
+        )
+    if main_interval(promised.intervals).high < high_recall.target_recall:
         sentences.append(f"That is less than {target}, and by more than chance explains.")
-    elif lesions.share < high_recall.target_recall:
+    elif promised.share < high_recall.target_recall:
         sentences.append(f"That is less than {target}, which chance may explain.")
     if not beats_chance(test):
         sentences.append("Calling as many images malignant at random would do no worse.")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from dermascreen.core.errors import CheckpointError
@@ -25,21 +24,6 @@ class WholeFiles(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(buffer.getbuffer())
-
-
-def locked(folder: Path) -> FileLock:
-    """Wait until no other training of the same settings uses `folder`, as one of a queue may, and keep it.
-
-    The lock is released with the last reference to what is returned.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{folder}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("train: waits for another training of the same settings and data to end", flush=True)
-        lock.acquire()
-    return lock
 
 
 def usable(folder: Path, *, leads: bool = True) -> Path | None:
