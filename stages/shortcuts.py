@@ -9,12 +9,12 @@ from dermascreen.artifacts.dataset.images import Images, write_pixels
 from dermascreen.artifacts.dataset.manifest import RAW, Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
-from dermascreen.artifacts.dataset.strata import describe, untold
 from dermascreen.artifacts.results.details.evaluation import ShortcutsDetails
 from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.artifacts.results.shortcuts import ShortcutScores
 from dermascreen.core.stage import stage
 from dermascreen.data.cues import coarse_jpeg, differing, file_cues, has_exif, interventions, mean_colour, pixel_cues
+from dermascreen.data.strata import describe, untold
 from dermascreen.evidence.shortcuts import baseline_scores, beside_network, near_duplicate_in, report_covariates
 from dermascreen.prediction.predictor import Predictor
 

@@ -4,9 +4,9 @@ from dermascreen.artifacts.dataset.lesions import Lesions
 from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import VAL
-from dermascreen.artifacts.dataset.strata import divide, require_groups
 from dermascreen.core.stage import stage
 from dermascreen.data.splits import folders_used, split_images, summarise
+from dermascreen.data.strata import divide, require_groups
 
 
 def main() -> None:

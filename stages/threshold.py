@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, VAL
-from dermascreen.artifacts.dataset.strata import divide, require_groups
 from dermascreen.artifacts.model.calibration import Calibration
 from dermascreen.artifacts.model.operating_points import OPERATING_POINTS, write_operating_points
 from dermascreen.artifacts.model.sweep import Sweep
@@ -14,6 +13,7 @@ from dermascreen.artifacts.results.predictions import Predictions
 from dermascreen.core.hashes import sha256_of
 from dermascreen.core.stage import stage
 from dermascreen.core.tables import write_table
+from dermascreen.data.strata import divide, require_groups
 from dermascreen.evidence.thresholds import choose_points, shortfalls, sweep
 from dermascreen.evidence.utility import decision_curve
 

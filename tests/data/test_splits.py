@@ -159,7 +159,17 @@ def test_fewer_patients_than_folds_are_one_sentence() -> None:
 def test_a_column_of_infinite_numbers_has_no_range() -> None:
     column = np.array(["1", "inf"] * 20, dtype=object)
     table = pd.DataFrame({"dose": column}, index=MANIFEST.path)
-    assert splits._count(table["dose"], np.array(["train"] * 20 + ["test"] * 20)).ranges == {}
+    assert splits._count("dose", table["dose"], np.array(["train"] * 20 + ["test"] * 20)).ranges == {}
+
+
+def test_ages_have_the_range_of_the_groups_that_they_make() -> None:
+    years = pd.Series([*(f"{age} years" for age in range(20, 59)), "85+ years"])
+    unknown = pd.Series([*map(str, range(20, 59)), "999"])
+    split = np.array(["train"] * 20 + ["test"] * 20)
+    assert splits._count("age_approx", years, split).ranges == {"train": (20, 39), "test": (40, 85)}
+    assert splits._count("age_approx", unknown, split).ranges == {"train": (20, 39), "test": (40, 58)}
+    assert splits._count("dose", unknown, split).ranges == {"train": (20, 39), "test": (40, 999)}
+    assert splits._count("dose", years, split).ranges == {}
 
 
 def test_folds_hold_every_lesion_once_and_each_class_evenly() -> None:

@@ -73,6 +73,14 @@ def test_noise_floor_of_one_bin_is_the_mean_deviation_of_a_binomial() -> None:
     assert floor.high > floor.mean
 
 
+def test_the_floor_is_the_same_however_many_draws_are_made_at_once(monkeypatch) -> None:
+    probability, lesion = np.random.default_rng(0).random(300), np.repeat(np.arange(150), 2)
+    floor = noise_floor(probability, lesion, seed=0)
+    for block in (1, 300 * 7):
+        monkeypatch.setattr("dermascreen.evidence.calibration.BLOCK", block)
+        assert noise_floor(probability, lesion, seed=0) == floor
+
+
 def test_floor_falls_with_the_number_of_images_and_a_miscalibrated_model_lies_above_it() -> None:
     label, logit = sample(2000, 3.0)
     before, after = (

@@ -207,9 +207,9 @@ def test_the_centre_map_is_highest_in_the_centre_and_even_on_all_sides() -> None
     ],
 )
 def test_each_check_has_its_criterion(name, good, bad) -> None:
-    assert passes(name, Found(**good))
-    assert not passes(name, Found(**bad))
-    assert not passes(name, Found(None))
+    assert passes(Found(**good), *CRITERIA[name])
+    assert not passes(Found(**bad), *CRITERIA[name])
+    assert not passes(Found(None), *CRITERIA[name])
 
 
 def test_all_checks_are_made_alike_each_time(network) -> None:
@@ -223,6 +223,7 @@ def test_all_checks_are_made_alike_each_time(network) -> None:
     assert [name for name, one in found.checks.items() if not one.passed] == list(found.failed)
     assert [name for name, one in found.checks.items() if one.by_layer] == ["randomisation"]
     assert [name for name, one in found.checks.items() if one.low is None] == ["infidelity"]
+    assert {name: (one.relation, one.criterion) for name, one in found.checks.items()} == CRITERIA
 
 
 def test_where_every_map_is_flat_nothing_is_passed(network) -> None:

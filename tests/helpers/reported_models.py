@@ -181,7 +181,10 @@ def beside(val: pd.DataFrame, test: pd.DataFrame, predictions: Predictions) -> d
             outcomes=OutcomeCounts(fn=1, fp=0, tp=0, tn=0), frame_energy=None, frame_energy_uniform=0.4375,
             believable=Checks(
                 images=1, flat=1, passed=7, failed=("symmetry",),
-                checks={name: Check(value=0.2, criterion=0.3, passed=name != "symmetry") for name in CHECKS},
+                checks={
+                    name: Check(value=0.2, relation="at most", criterion=0.3, passed=name != "symmetry")
+                    for name in CHECKS
+                },
             ),
         ),
     }  # fmt: skip

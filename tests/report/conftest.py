@@ -78,6 +78,7 @@ def evaluated(n, auc):
     }  # fmt: skip
 
 
+RELATIONS = ("within", "interval above", "at most", "below", "at least")
 POINTS = {"default": 0.5, "f1_optimal": 0.421, "youden": 0.467, "high_recall": 0.2}
 COUNTS = {
     "default": (60, 20, 11, 69),
@@ -205,6 +206,7 @@ def example():
                         "target_recall": 0.95, "confidence": 0.9, "guaranteed": True, "reached": True, "lesions": 74,
                         "misses_allowed": 6, "lesions_needed": 59, "patients": 71,
                         "test_lesions": {"lesions": 73, "found": 71, **exact_intervals(0.9594)},
+                        "test_patients": {"patients": 69, "found": 67, **exact_intervals(0.9574)},
                     } if name == "high_recall" else {}),
                 }
                 for name in POINTS
@@ -268,7 +270,7 @@ def example():
                 "images": 31, "flat": 4, "passed": 7, "failed": ["symmetry"],
                 "checks": {
                     name: {"value": 0.111 + number / 10, **around(0.111 + number / 10), "criterion": 0.01 * number,
-                           "passed": name != "symmetry"}
+                           "relation": RELATIONS[number % 5], "passed": name != "symmetry"}
                     for number, name in enumerate((
                         "randomisation", "perturbation_random", "perturbation_centre", "lesion_energy",
                         "frame_energy", "infidelity", "sensitivity", "symmetry",

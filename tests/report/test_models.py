@@ -44,12 +44,14 @@ def said(pictures, reproduction):
 
 
 def schema(value, path=()):
-    """The names in a tree of details; intervals by method, and other sites, are a matter of the images."""
+    """The names in a tree of details; intervals by method, other sites and patients are a matter of the images."""
     if isinstance(value, dict):
         free = (path and path[-1] in {"sites", "strata", "yes", "no", "left_out", "columns"}) or (
             len(path) > 1 and path[-2] == "intervals"
         )
-        return {} if free else {key: schema(part, (*path, key)) for key, part in value.items()}
+        return (
+            {} if free else {key: schema(part, (*path, key)) for key, part in value.items() if key != "test_patients"}
+        )
     return None
 
 

@@ -421,6 +421,18 @@ def test_it_says_how_to_get_the_numbers_again(reproduction, text) -> None:
     assert "revision is not known" in text(reproduction=dataclasses.replace(reproduction, revision=None))
 
 
+def test_each_check_of_the_maps_says_what_it_must_be(text) -> None:
+    page = text()
+    for title, relation, criterion in [
+        ("shuffled weights", "within \N{PLUS-MINUS SIGN}", "0.0"),
+        ("gain over a random map", "interval above", "0.01"),
+        ("where lesions are", "at most", "0.02"),
+        ("gain over a uniform map", "below", "0.03"),
+        ("excess over a uniform map", "at least", "0.04"),
+    ]:
+        assert re.search(rf"{title} \S+( \S+ to \S+)? {re.escape(relation)} {criterion} passed", page), title
+
+
 def test_text_from_outside_cannot_write_html(metrics, sites, html) -> None:
     metrics["external"] = sites
     drawn = html(metrics)

@@ -62,6 +62,16 @@ def test_a_large_image_is_made_smaller_for_the_page(tmp_path) -> None:
     assert decoded(data_uri(tmp_path / "image.png")).shape == (LARGEST, LARGEST * 2 // 3, 3)
 
 
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"no picture", lambda _: b""])
+def test_a_picture_that_is_not_whole_is_named(tmp_path, damage) -> None:
+    save_image(smooth(64, 48), tmp_path / "image.png")
+    (tmp_path / "image.png").write_bytes(damage((tmp_path / "image.png").read_bytes()))
+    with pytest.raises(BadTableError, match=r"image\.png is not a whole picture; run `dvc repro` to make it again\.$"):
+        data_uri(tmp_path / "image.png")
+    with pytest.raises(MissingInputError, match=r"other\.png"):
+        data_uri(tmp_path / "other.png")
+
+
 def test_pictures_are_read_with_their_images(tmp_path) -> None:
     names = ["000.png", "000-map.png", "000-near_benign.png", "000-near_malignant.png"]
     for size, name in enumerate(names, start=8):

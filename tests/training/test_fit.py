@@ -359,6 +359,9 @@ def test_what_this_machine_cannot_do_is_one_sentence(tmp_path) -> None:
         pytest.skip("this machine has a GPU")
     with pytest.raises(TrainingError, match=r"train\.precision is 16, which needs a GPU"):
         train(tmp_path, params=with_params(precision=16))
+    for strategy in ("xla", "single_xla"):
+        with pytest.raises(TrainingError, match=rf"train\.strategy {strategy} are not possible here: .*[^.]\.$"):
+            train(tmp_path, params=with_params(strategy=strategy))
     with pytest.raises(TrainingError, match=r"train\.strategy nonsense are not possible here: [^.]*nonsense[^.]*\.$"):
         train(tmp_path, params=with_params(strategy="nonsense"))
     with pytest.raises(TrainingError, match=r"train\.nodes is 2, but neither torchrun nor Slurm started this"):

@@ -14,6 +14,7 @@ from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.artifacts.dataset.splits import TEST, TRAIN, VAL, Splits
 from dermascreen.core.errors import ParamsError, TooFewLesionsError
 from dermascreen.core.params import WITH_DUPLICATES, HoldOutParams, SplitParams
+from dermascreen.data.strata import ages
 
 # What to do where a split has too few lesions.
 FRACTIONS = "change the fractions under split"
@@ -193,18 +194,21 @@ def summarise(splits: Splits, metadata: Metadata) -> SplitDetails:
             )
             for name, part in splits.to_frame().groupby("split")
         },
-        columns={name: _count(pd.Series(about[name]), splits.split) for name in about.columns},
+        columns={name: _count(name, pd.Series(about[name]), splits.split) for name in about.columns},
     )
 
 
-def _count(column: "pd.Series[str]", split: Texts) -> ColumnCounts:
+def _count(name: str, column: "pd.Series[str]", split: Texts) -> ColumnCounts:
     filled = column.ne("")
     known, of = column[filled], split[filled]
-    numbers = pd.to_numeric(known.str.removesuffix("+"), errors="coerce")  # as in 85+ years
+    years = ages(name, column)
+    numbers = pd.to_numeric(known, errors="coerce") if years is None else years[filled]
+    if years is None and not np.isfinite(numbers).all():  # words, of which some are numbers
+        numbers = pd.Series(np.nan, known.index)
     values, ranges = {}, {}
-    for name in (TRAIN, VAL, TEST):
+    for part in (TRAIN, VAL, TEST):
         if known.nunique() <= MOST_VALUES:
-            values[name] = {str(value): int(count) for value, count in known[of == name].value_counts().items()}
-        if (of == name).any() and np.isfinite(numbers).all():
-            ranges[name] = float(numbers[of == name].min()), float(numbers[of == name].max())
+            values[part] = {str(value): int(count) for value, count in known[of == part].value_counts().items()}
+        if (those := numbers[of == part].dropna()).size:
+            ranges[part] = float(those.min()), float(those.max())
     return ColumnCounts(known=len(known), distinct=known.nunique(), values=values, ranges=ranges)

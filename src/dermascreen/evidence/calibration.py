@@ -17,6 +17,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from dermascreen.evidence.clusters import Cluster
 from dermascreen.evidence.metrics import CALIBRATION_BINS, Labels, Scores
+from dermascreen.evidence.resampling import BLOCK
 
 GRID = 257  # logits at which intervals are stored, at most: evenly spaced quantiles of val's
 TEMPERATURES = (0.05, 20.0)  # the range that is searched
@@ -126,8 +127,10 @@ def noise_floor(probability: Scores, lesion: Cluster, seed: int) -> NoiseFloor:
     """
     order = np.argsort(probability, kind="stable")
     _, number = np.unique(lesion[order], return_inverse=True)
-    drawn = np.random.default_rng(seed).random((SIMULATIONS, number.max() + 1))[:, number] < probability[order]
-    errors = _binned_error(drawn, probability[order])
+    rng, size = np.random.default_rng(seed), max(1, BLOCK // len(order))
+    blocks = [min(size, SIMULATIONS - first) for first in range(0, SIMULATIONS, size)]
+    drawn = (rng.random((draws, number.max() + 1))[:, number] < probability[order] for draws in blocks)
+    errors = np.concatenate([_binned_error(labels, probability[order]) for labels in drawn])
     return NoiseFloor(float(errors.mean()), float(np.quantile(errors, 0.95)))
 
 

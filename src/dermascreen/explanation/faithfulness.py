@@ -6,7 +6,7 @@ None and the check has failed. Means over images have a 95 % interval, by Studen
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +20,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
 from dermascreen.artifacts.dataset.images import Pixels
-from dermascreen.artifacts.results.details.explanation import Check, Checks
+from dermascreen.artifacts.results.details.explanation import Check, Checks, Relation
 from dermascreen.evidence.clusters import CONFIDENCE
 from dermascreen.evidence.frame import frame_mask
 from dermascreen.explanation.gradcam import finish, make_cam
@@ -30,15 +30,15 @@ from dermascreen.network.inference import as_input, prepare
 from dermascreen.network.model import Network
 from dermascreen.network.pixels import symmetries
 
-CRITERIA = {
-    "randomisation": 0.3,  # size of the mean rank correlation with maps of a network with shuffled weights: at most
-    "perturbation_random": 0.0,  # advantage over a random map: its interval must lie above
-    "perturbation_centre": 0.0,  # the same, over a Gaussian in the centre
-    "lesion_energy": 0.0,  # energy in the pseudo mask minus that of a uniform map: its interval must lie above
-    "frame_energy": 0.0,  # energy in the frame minus that of a uniform map: at most
-    "infidelity": 1.0,  # divided by that of a random map: below
-    "sensitivity": 0.5,  # relative change of a map under noise: at most
-    "symmetry": 0.5,  # rank correlation of the maps of an image rotated and flipped: at least
+CRITERIA: Mapping[str, tuple[Relation, float]] = {
+    "randomisation": ("within", 0.3),  # mean rank correlation with maps of a network with shuffled weights
+    "perturbation_random": ("interval above", 0.0),  # advantage over a random map
+    "perturbation_centre": ("interval above", 0.0),  # the same, over a Gaussian in the centre
+    "lesion_energy": ("interval above", 0.0),  # energy in the pseudo mask minus that of a uniform map
+    "frame_energy": ("at most", 0.0),  # energy in the frame minus that of a uniform map
+    "infidelity": ("below", 1.0),  # divided by that of a random map
+    "sensitivity": ("at most", 0.5),  # relative change of a map under noise
+    "symmetry": ("at least", 0.5),  # rank correlation of the maps of an image rotated and flipped
 }
 FEWEST = 3  # maps that show something; with fewer, a check finds nothing
 STEPS = 10  # parts that an image is deleted or inserted in
@@ -106,8 +106,9 @@ def check(
         name: Check(
             **one._asdict(),
             by_layer=_means(rho, evidence) if name == "randomisation" else None,
-            criterion=CRITERIA[name],
-            passed=passes(name, one),
+            relation=CRITERIA[name][0],
+            criterion=CRITERIA[name][1],
+            passed=passes(one, *CRITERIA[name]),
         )
         for name, one in found.items()
     }
@@ -121,18 +122,18 @@ def check(
     )
 
 
-def passes(name: str, found: Found) -> bool:
-    """Whether what was found meets the check's criterion."""
-    value, criterion = found.value, CRITERIA[name]
-    if value is None:
+def passes(found: Found, relation: Relation, criterion: float) -> bool:
+    """Whether what was found is in that relation to the criterion."""
+    if (value := found.value) is None:
         return False
-    if name in {"perturbation_random", "perturbation_centre", "lesion_energy"}:
-        return found.low is not None and found.low > criterion
-    if name == "symmetry":
-        return value >= criterion
-    if name == "infidelity":
-        return value < criterion
-    return abs(value) <= criterion if name == "randomisation" else value <= criterion
+    met = {
+        "within": abs(value) <= criterion,
+        "interval above": found.low is not None and found.low > criterion,
+        "at least": value >= criterion,
+        "below": value < criterion,
+        "at most": value <= criterion,
+    }
+    return met[relation]
 
 
 def gather(network: nn.Module, kind: MapKind, images: Tensor, signs: Tensor, batch_size: int) -> Evidence:

@@ -75,18 +75,15 @@ OUTCOMES = {  # as explanation.selection names them; missed cancers come first
     "tp": "Cancers found",
     "tn": "Benign, called benign",
 }
-CHECKS = {  # what is measured, and how it must relate to its criterion
-    "randomisation": (
-        "Rank correlation with the maps of the network with shuffled weights",
-        "within \N{PLUS-MINUS SIGN}",
-    ),
-    "perturbation_random": ("Insertion minus deletion: gain over a random map", "interval above"),
-    "perturbation_centre": ("The same: gain over a Gaussian in the centre, where lesions are", "interval above"),
-    "lesion_energy": ("Energy in a pseudo mask of the lesion (Otsu): gain over a uniform map", "interval above"),
-    "frame_energy": ("Energy in the outer eighth of the image: excess over a uniform map", "at most"),
-    "infidelity": ("Infidelity when squares are removed, divided by a random map's", "below"),
-    "sensitivity": ("Largest relative change under invisible noise", "at most"),
-    "symmetry": ("Rank correlation over the eight turns and flips", "at least"),
+CHECKS = {  # what is measured
+    "randomisation": "Rank correlation with the maps of the network with shuffled weights",
+    "perturbation_random": "Insertion minus deletion: gain over a random map",
+    "perturbation_centre": "The same: gain over a Gaussian in the centre, where lesions are",
+    "lesion_energy": "Energy in a pseudo mask of the lesion (Otsu): gain over a uniform map",
+    "frame_energy": "Energy in the outer eighth of the image: excess over a uniform map",
+    "infidelity": "Infidelity when squares are removed, divided by a random map's",
+    "sensitivity": "Largest relative change under invisible noise",
+    "symmetry": "Rank correlation over the eight turns and flips",
 }
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from dermascreen.artifacts.results.pictures import PICTURES, Pictures
-from dermascreen.data.photographs.photograph import read_photograph
+from dermascreen.core.errors import BadTableError, MissingInputError
 from dermascreen.evidence.intervals import Interval
 from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, Point
 
@@ -65,9 +67,18 @@ def read_pictures(folder: Path = PICTURES) -> list[Picture]:
 
 
 def data_uri(path: Path) -> str:
-    """An image file as a data URI: a JPEG, a tenth of the PNG's size, with at most LARGEST pixels a side."""
+    """An image file as a data URI: a JPEG, a tenth of the PNG's size, with at most LARGEST pixels a side.
+
+    Raises MissingInputError, and BadTableError for a file that is not whole.
+    """
     content = io.BytesIO()
-    image = read_photograph(path)
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+    except FileNotFoundError:
+        raise MissingInputError(path) from None
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises for a PNG that is damaged
+        raise BadTableError(path, "is not a whole picture") from None
     image.thumbnail((LARGEST, LARGEST))
     image.save(content, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"

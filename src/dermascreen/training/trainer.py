@@ -70,9 +70,9 @@ def make_trainer(params: TrainParams, checkpoints: Path, network: nn.Module) -> 
             use_distributed_sampler=False,
             deterministic="warn" if params.deterministic else False,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, ImportError, TypeError) as error:  # the last two of xla
         asked = f"train.devices {params.devices}, train.nodes {params.nodes} and train.strategy {params.strategy}"
-        raise TrainingError(f"{asked} are not possible here: {_first_sentence(error)}") from None
+        raise TrainingError(f"{asked} are not possible here: {_first_sentence(error).rstrip('.')}.") from None
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if params.nodes > 1 and not (environment and environment.creates_processes_externally):
         raise TrainingError(

@@ -239,6 +239,10 @@ class ExternalDetails(Details):
 
     @property
     def row(self) -> dict[str, float]:
-        # MLflow allows no other characters in a name.
-        named = {re.sub(r"[^\w.\- ]", "_", name): site for name, site in self.sites.items()}
-        return {f"sites/{name}/roc_auc": site.roc_auc for name, site in named.items()}
+        named: dict[str, float] = {}
+        for name, site in self.sites.items():
+            allowed = re.sub(r"[^\w.\- ]", "_", name)  # MLflow allows no other characters in a name
+            while allowed in named:
+                allowed += "_"
+            named[allowed] = site.roc_auc
+        return {f"sites/{name}/roc_auc": auc for name, auc in named.items()}

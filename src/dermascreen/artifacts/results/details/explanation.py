@@ -1,7 +1,7 @@
 """What stage explain found out: what its maps show, and whether to believe them."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from dermascreen.core.records import Details, Number, Part, details_file, section
 
@@ -15,6 +15,9 @@ class OutcomeCounts(Part):
     tn: int
 
 
+Relation = Literal["within", "interval above", "at most", "below", "at least"]  # within: of 0, to either side
+
+
 class Check(Part):
     """What a check of the maps found, the criterion that was set beforehand, and whether it is met."""
 
@@ -22,6 +25,7 @@ class Check(Part):
     low: float | None = None  # ends of its interval, if it has one
     high: float | None = None
     by_layer: dict[str, float | None] | None = None  # of the randomisation, from the head to the first layer
+    relation: Relation  # to the criterion, in which the value, or its interval, must be
     criterion: float
     passed: bool
 

@@ -59,8 +59,8 @@ def divide(metadata: Metadata, paths: Names) -> dict[str, Texts]:
     rows, groups, divisions = locate(pd.Index(metadata["path"]), paths, metadata.PATH), {}, set()
     for name in sorted(metadata.columns, key=_place):
         values = pd.Series(metadata[name])
-        if _tells(name, "age") and (banded := _bands(values)) is not None:
-            values = banded
+        if (years := ages(name, values)) is not None:
+            values = _bands(years)
         values = values.where(values.ne(""), UNKNOWN)
         division = pd.factorize(values)[0].tobytes()
         if 1 < values.nunique() <= MOST and division not in divisions:
@@ -84,8 +84,7 @@ def describe(metadata: Metadata, paths: Names, learnt: Names) -> Covariates:
         if later or not any(_tells(name, what) for what in COVARIATES):
             continue
         values = pd.Series(metadata[name])
-        years = _years(values) if _tells(name, "age") else None
-        if years is None:
+        if (years := ages(name, values)) is None:
             categories = values[values.ne("")].value_counts().index[:MOST_CATEGORIES]
             codes = pd.Series(categories.get_indexer(pd.Index(values)), dtype=float)
             said[name] = codes.where(codes.ge(0)), True
@@ -111,16 +110,19 @@ def require_groups(asked: Sequence[str], groups: Mapping[str, Texts]) -> Sequenc
     return asked
 
 
-def _years(values: "pd.Series[str]") -> "pd.Series[float] | None":
-    """Ages in years, NaN where there is none, or none that people reach; None if the values are mostly no ages."""
+def ages(name: str, values: "pd.Series[str]") -> "pd.Series[float] | None":
+    """Ages in years of a column of that name, NaN where there is none, or none that people reach.
+
+    None if the name tells no age, or the values are mostly none.
+    """
+    if not _tells(name, "age"):
+        return None
     text = values.str.casefold().str.removesuffix("years").str.strip("<>+ ").str.replace(",", ".", regex=False)
     years, known = pd.to_numeric(text, errors="coerce"), values.ne("").sum()
     return years.where(years.between(0, OLDEST)) if known and years.notna().sum() >= MOSTLY * known else None
 
 
-def _bands(values: "pd.Series[str]") -> "pd.Series[str] | None":
-    if (years := _years(values)) is None:
-        return None
+def _bands(years: "pd.Series[float]") -> "pd.Series[str]":
     named = pd.cut(years, [*BANDS.values(), np.inf], right=False, labels=[*BANDS])
     return named.astype(object).where(named.notna(), "")
 

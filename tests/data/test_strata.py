@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from dermascreen.artifacts.dataset.metadata import Metadata
-from dermascreen.artifacts.dataset.strata import TOLD_BY, describe, divide, require_groups, untold
 from dermascreen.core.errors import ParamsError
+from dermascreen.data.strata import TOLD_BY, describe, divide, require_groups, untold
 
 PATHS = [f"{number}.jpg" for number in range(6)]
 
@@ -32,7 +32,7 @@ def test_values_divide_and_ages_are_banded() -> None:
     ],
 )
 def test_what_divides_nothing_is_left_out(column, monkeypatch) -> None:
-    monkeypatch.setattr("dermascreen.artifacts.dataset.strata.MOST", 2)
+    monkeypatch.setattr("dermascreen.data.strata.MOST", 2)
     assert divide(metadata(**column), PATHS) == {}
 
 
@@ -112,7 +112,7 @@ def test_covariates_are_numbers_of_what_is_known_before_the_diagnosis() -> None:
 def test_nothing_known_is_no_covariate(monkeypatch) -> None:
     found = describe(metadata(note=list("abcdef")), PATHS, PATHS)
     assert (found.columns, found.numbers.shape, found.categorical.shape) == ((), (6, 0), (0,))
-    monkeypatch.setattr("dermascreen.artifacts.dataset.strata.MOST_CATEGORIES", 1)
+    monkeypatch.setattr("dermascreen.data.strata.MOST_CATEGORIES", 1)
     rare = describe(metadata(sex=["m", "m", "f", "f", "m", "x"], age=["young", "old", "", "b", "c", "d"]), PATHS, PATHS)
     np.testing.assert_array_equal(rare.numbers[:, 0], [0, 0, np.nan, np.nan, 0, np.nan])
 
