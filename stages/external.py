@@ -15,7 +15,8 @@ from dermascreen.data.sites import find_known, list_sites
 from dermascreen.data.sources.fetch import in_words, unpack
 from dermascreen.data.sources.layouts import count_left_out
 from dermascreen.evidence.clusters import Clusters
-from dermascreen.evidence.external import FEWEST, report_site
+from dermascreen.evidence.external import report_site
+from dermascreen.evidence.metrics import FEWEST_FOR_AUC
 from dermascreen.evidence.sample import Sample
 
 
@@ -40,8 +41,8 @@ def measure(name: str, archive: Path, run: Stage) -> SiteDetails:
         found = find_known(raw, stored.manifest, stored.metadata, own, params.audit)
         used, clusters = stored.manifest[~found.known], Clusters(found.lesion, found.patient)[~found.known]
         benign, malignant = (int((used.label == label).sum()) for label in (0, 1))
-        if min(benign, malignant) < FEWEST:
-            raise SiteError(archive, benign, malignant, FEWEST)
+        if min(benign, malignant) < FEWEST_FOR_AUC:
+            raise SiteError(archive, benign, malignant, FEWEST_FOR_AUC)
         decode(raw, used.path, predictor.description.preprocess, decoded)
         images = Images.open(decoded)
         logits = predictor.logits(images.pixels, images.rows(used.path))

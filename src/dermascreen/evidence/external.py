@@ -19,8 +19,6 @@ from dermascreen.evidence.metrics import Confusion, at_threshold, classification
 from dermascreen.evidence.operating_points import called_malignant
 from dermascreen.evidence.sample import Sample
 
-FEWEST = 2  # images of each class: with only one, an AUC is no more than its rank
-
 
 @dataclass(frozen=True)
 class Measures:
@@ -109,7 +107,7 @@ def report_site(
 ) -> SiteReport:
     """Every measure of the site, of `internal` (test here), and the fall between them with its interval.
 
-    Parameters: samples with at least FEWEST images of each class; `thresholds` by operating point; `draws`, how
+    Parameters: samples with at least FEWEST_FOR_AUC images of each class; `thresholds` by operating point; `draws`, how
     many times patients are drawn, with `seed`.
     """
     there, here = _measures(site), _measures(internal)

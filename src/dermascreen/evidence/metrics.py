@@ -18,9 +18,10 @@ from sklearn.metrics import (
 from dermascreen.evidence.operating_points import HALF, called_malignant
 
 Labels = npt.NDArray[np.int64]  # 0 benign, 1 malignant; shape (n,)
-Scores = npt.NDArray[np.float64]  # probability of malignant; shape (n,)
+Scores = npt.NDArray[np.float64]  # higher for malignant: probabilities, or logits; shape (n,)
 
 CALIBRATION_BINS = 10
+FEWEST_FOR_AUC = 2  # images of each class: with only one, an AUC is no more than its rank
 PARTIAL_FROM = 0.8  # the sensitivity above which `partial_roc_auc` measures
 
 

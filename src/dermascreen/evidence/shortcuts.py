@@ -20,10 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from dermascreen.evidence.clusters import Clusters, Flags
 from dermascreen.evidence.intervals import Difference, Intervals, auc_interval, compare_aucs, rate_intervals
-from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
+from dermascreen.evidence.metrics import FEWEST_FOR_AUC, Labels, Scores, confusion, rates
 
 SURE = 1e-6  # a probability nearer to 0 or 1 than this is taken as this
-FEWEST = 2  # of each class: with only one image, an AUC is no more than its rank
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ def _side(label: Labels, network: Scores, called: Flags, clusters: Clusters) -> 
     """Counts, and recall, specificity and AUC where there are enough images of the classes that they need."""
     counts = confusion(label, called)
     at, around, auc = rates(counts), rate_intervals(label, called, clusters), None
-    if min(counts.malignant, counts.benign) >= FEWEST:
+    if min(counts.malignant, counts.benign) >= FEWEST_FOR_AUC:
         auc = report_auc(label, network, clusters)
     return SideReport(
         n=counts.total,

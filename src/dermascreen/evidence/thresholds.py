@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binom
-from sklearn.metrics import roc_curve
+from sklearn.metrics import confusion_matrix_at_thresholds
 
 from dermascreen.evidence.clusters import Cluster, EffectiveSizes
 from dermascreen.evidence.metrics import Labels, Scores, confusion, rates
@@ -231,11 +231,8 @@ def spares_some(predictions: Sample, threshold: float) -> bool:
 
 def candidates(label: Labels, probability: Scores) -> pd.DataFrame:
     """Each distinct probability as a threshold, highest first, with its tp and fp; both classes must occur."""
-    fpr, tpr, threshold = roc_curve(label, probability, drop_intermediate=False)
-    positives = int(label.sum())
-    tp = np.rint(tpr * positives).astype(int)
-    fp = np.rint(fpr * (len(label) - positives)).astype(int)
-    return pd.DataFrame({"threshold": threshold, "tp": tp, "fp": fp}).iloc[1:]  # the first calls nothing malignant
+    _, fp, _, tp, threshold = confusion_matrix_at_thresholds(label, probability)
+    return pd.DataFrame({"threshold": threshold, "tp": tp.astype(int), "fp": fp.astype(int)})
 
 
 def best_points(predictions: Sample) -> dict[str, Point]:

@@ -98,7 +98,7 @@ VARIANTS = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "guided_grad_cam": 
 def shared(results: Results, params: Params, kaggles: bool) -> dict[str, Any]:
     """What both templates are given: the details by stage, the parameters, and the sentences that they share.
 
-    Parameters: `kaggles`, whether the images are Kaggle's, as `dataset.is_kaggles` finds.
+    Parameters: `kaggles`, whether the images are Kaggle's, as `artifacts.dataset.kaggle.is_kaggles` finds.
     """
     threshold, high_recall = results.threshold, results.threshold.high_recall
     number, unit = trials(high_recall)

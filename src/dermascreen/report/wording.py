@@ -1,4 +1,4 @@
-"""Numbers as a person reads them, and the names and sentences that the page and the model card share."""
+"""The names and sentences that the page, the model card and the commands share."""
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def start_of(train: TrainDetails) -> str:
 def source_of(data: DataParams, kaggles: bool) -> str:
     """Where the images come from and whose they are, in sentences.
 
-    Parameters: `data`, that section of params.yaml; `kaggles`, whether the images are those of dataset.SLUG.
+    Parameters: `data`, that section of params.yaml; `kaggles`, whether the images are those of SLUG.
     """
     if data.source == "synthetic":
         return (

@@ -19,13 +19,14 @@ from dermascreen.evidence.screening import PREVALENCES, screening
 from dermascreen.explanation.drawing import enlarge, marked
 from dermascreen.prediction.reference import find_pixels
 from dermascreen.report.numbers import percent, share
+from dermascreen.report.wording import POINTS
 from dermascreen.serving.app import MAX_FILE_MIB, MAX_FILES, predictor_of
 from dermascreen.serving.bundle import Bundle
 from dermascreen.serving.output import maps_in_words, point_in_words
 from dermascreen.serving.photographs import Failure, Photograph, PhotographPredictor, Prediction
 
 NEAR_WIDTH = 150  # pixels of a training image
-NAMES = {"default": "Default", "f1_optimal": "Best F1", "youden": "Youden", "high_recall": "High recall", BAND: "Band"}
+NAMES = POINTS | {BAND: "Band"}
 SAID = {MALIGNANT: "Malignant", BENIGN: "Benign", REFER: "Refer"}
 COLOURS = {MALIGNANT: "orange", BENIGN: "blue", REFER: "violet"}  # the colour-blind can tell them apart, too
 

@@ -9,7 +9,6 @@ from dermascreen.core.tables import Table
 
 BASELINES = ("file", "frame", "colour", "thumbnail")  # what models on cues learn from
 REENCODED = "reencoded"  # all files saved again in the same way
-INTERVENTIONS = ("frame_replaced", REENCODED, "exif_stripped")  # how a cue is removed
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def unmatched(sha256: Names, reviews: Reviews) -> int:
 
 def said_same(pairs: Pairs, manifest: Manifest, reviews: Reviews) -> npt.NDArray[np.bool_]:
     """Which pairs a person has said to show one lesion; shape (pairs,)."""
-    known = {*zip(reviews.sha256_a, reviews.sha256_b, strict=True)}
+    same = reviews.verdict == SAME
+    known = {*zip(reviews.sha256_a[same], reviews.sha256_b[same], strict=True)}
     sides = (manifest.at(side).sha256 for side in (pairs.path_a, pairs.path_b))
     return np.array([(min(a, b), max(a, b)) in known for a, b in zip(*sides, strict=True)], dtype=bool)
 
