@@ -7,7 +7,7 @@ import pytest
 from dvc.utils.serialize import modify_yaml, parse_yaml
 
 from dermascreen.core.errors import ParamsError
-from dermascreen.core.params import load, parse, read_params, with_changes, written
+from dermascreen.core.params import flat, load, parse, read_params, with_changes, written
 from dermascreen.experiments.workspace import override_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -78,6 +78,15 @@ def test_what_is_written_reads_back() -> None:
     }
     assert parse(written(content)) == content
     assert [*parse(written(content))] == ["b", "a"]
+
+
+def test_sections_are_told_by_dotted_names() -> None:
+    content = {"seed": 0, "train": {"lr": 0.1, "augment": {"flip": True, 2: [1]}, "empty": {}}, "none": None}
+    assert flat(content) == {
+        "seed": 0, "train.lr": 0.1, "train.augment.flip": True, "train.augment.2": [1], "train.empty": {}, "none": None
+    }  # fmt: skip
+    assert flat({}) == {}
+    assert flat([1]) == {"": [1]}
 
 
 def test_a_whole_number_will_do_for_a_float(write: Write) -> None:

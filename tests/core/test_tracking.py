@@ -286,7 +286,7 @@ def test_a_model_is_named_after_what_differs_from_the_revision(root: Path) -> No
     assert plain.data.tags["command"] == f"git checkout {revision}\ndvc repro"
     assert changed.info.run_name == "seed=3, train.lr=5e-05, train.ema=0.5"
     assert changed.data.tags["command"] == (
-        f"git checkout {revision}\ndvc exp run -S seed=3 -S 'train.lr=\"5e-05\"' -S train.ema=0.5"
+        f"git checkout {revision}\ndvc exp run -S seed=3 -S train.lr=5e-05 -S train.ema=0.5"
     )
     assert more.info.run_name.endswith(" and 1 more")
 
@@ -595,7 +595,7 @@ def test_a_broken_store_is_one_line_without_a_wait(
     kind: str, problem: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     naps: list[float] = []
-    monkeypatch.setattr(tracking_run, "_git", lambda *_: None)  # which naps while Git is at work
+    monkeypatch.setattr(tracking_run, "revision", lambda: None)  # which naps while Git is at work
     monkeypatch.setattr(time, "sleep", naps.append)
     store = root / "mlflow.db"
     store.write_bytes(b"no database " * 100)

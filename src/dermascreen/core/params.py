@@ -343,6 +343,16 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
         raise ParamsError(f"{path} is not YAML{place}{what}.") from None
 
 
+def flat(content: object, name: str = "") -> dict[str, Any]:
+    """The values of nested sections by dotted name, of which `name` is the first part; an empty section is a value."""
+    if not isinstance(content, dict) or (name and not content):
+        return {name: content}
+    found: dict[str, Any] = {}
+    for key, part in content.items():
+        found |= flat(part, f"{name}.{key}" if name else str(key))
+    return found
+
+
 def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
     """The parameters with new values for some dotted names, such as train.ema, checked like those of a file."""
     source = ", ".join(f"{name}={value}" for name, value in changes.items())

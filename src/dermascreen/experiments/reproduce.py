@@ -10,12 +10,12 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dermascreen.core.errors import InputError, MissingInputError, ReproductionError
 from dermascreen.core.hashes import content_md5
+from dermascreen.core.params import flat
 from dermascreen.core.records import Number
 from dermascreen.evidence.intervals import Interval
 from dermascreen.experiments.kept import LOCK, KeptRun, Lock, read_numbers
@@ -75,7 +75,7 @@ def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
     into = into.resolve()
     require_workspace(into)
     given = {} if archive is None else {"data.archive": str(archive.resolve())}
-    make_workspace(into, {**_values(kept.params.model_dump()), **given})
+    make_workspace(into, {**flat(kept.params.model_dump()), **given})
     _require_given(folder, kept, into)
     try:
         run_pipeline(into, "--no-run-cache")  # a cache that projects share must not stand in for the work
@@ -93,14 +93,6 @@ def reproduce(folder: Path, archive: Path | None, into: Path) -> int:
     if outside:
         raise ReproductionError(folder, outside)
     return 0
-
-
-def _values(content: Mapping[str, Any], section: str = "") -> dict[str, Any]:
-    """Parameters in nested sections, by dotted name."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= _values(value, f"{section}{key}.") if isinstance(value, dict) else {f"{section}{key}": value}
-    return found
 
 
 def _about_inputs(kept: KeptRun, new: Lock) -> str:

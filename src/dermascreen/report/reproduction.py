@@ -1,19 +1,18 @@
 """What is needed to reproduce the results: the code's revision, the parameters, the data, the packages."""
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from platform import python_version
 
+from dermascreen.core.git import CODE, differ, revision
 from dermascreen.core.params import Params, written
 
 PACKAGES = (
     "torch", "torchvision", "timm", "onnxruntime", "lightning", "captum", "numpy", "scipy", "pandas", "scikit-learn",
     "pillow", "opencv-python-headless", "imagehash", "matplotlib", "dvc", "mlflow",
 )  # fmt: skip
-CODE = ("src", "stages", "dvc.yaml", "params.yaml", "requirements.lock")
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Reproduction:
     """What the page shows of it."""
 
     revision: str | None  # of Git; none outside a repository
-    changed: bool  # whether CODE differs from that revision
+    changed: bool  # whether the code or params.yaml differs from that revision
     params: Params
     inputs: Mapping[str, str]  # md5 of each file that the report was made from, as in dvc.lock
     packages: Mapping[str, str]  # version by name
@@ -35,16 +34,9 @@ class Reproduction:
 
 def reproduction(params: Params, inputs: Mapping[str, str]) -> Reproduction:
     """Ask Git and the installed packages for the rest."""
-    revision = _git("rev-parse", "HEAD")
-    changed = bool(revision and _git("status", "--porcelain", "--", *CODE))
+    commit = revision()
+    if commit is None:
+        print("report: Git cannot tell the code's revision.", file=sys.stderr)
+    changed = commit is not None and differ(*CODE, "params.yaml")
     packages = {"python": python_version(), **{name: version(name) for name in PACKAGES}}
-    return Reproduction(revision, changed, params, inputs, packages)
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"report: Git cannot tell the code's revision ({type(error).__name__}).", file=sys.stderr)
-        return None
-    return done.stdout.strip()
+    return Reproduction(commit, changed, params, inputs, packages)

@@ -10,7 +10,6 @@ import json
 import os
 import posixpath
 import re
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dermascreen.core.errors import ParamsError, StoreError
-from dermascreen.core.params import NOT_YAML, Params, load, parse
+from dermascreen.core.git import CODE, differ, git, revision
+from dermascreen.core.params import NOT_YAML, Params, flat, load, parse
 from dermascreen.core.tracking.address import user
 from dermascreen.core.tracking.failures import masked
 from dermascreen.core.tracking.journal import DATASET, FOLDER, METRICS, OUTPUTS, TAGS, Journal, entries
@@ -92,7 +92,7 @@ class Run:
         tags = {"mlflow.source.name": ", ".join(source), **{f"md5 of {path}": md5 for path, md5 in source.items()}}
         if self._revision is not None:
             tags["mlflow.source.git.commit"] = self._revision
-        if repository := _git("remote", "get-url", "origin"):
+        if repository := git("remote", "get-url", "origin"):
             tags["mlflow.source.git.repoURL"] = masked(repository)
         size = {"rows": len(frame), "elements": int(frame.size)}
         self._attempt(lambda journal: journal.write(DATASET, name=name, digest=digest, tags=tags, **size))
@@ -106,7 +106,7 @@ class Run:
         self._attempt(lambda journal: journal.write(OUTPUTS, tags=_names("output.", hashes), later=self._later))
 
     def open(self, root: Path, inputs: Mapping[str, str]) -> None:
-        self._root, self._revision = root, _git("rev-parse", "HEAD")
+        self._root, self._revision = root, revision()
         tags = {"stage": self._stage, "mlflow.user": user()}
         tags |= {**_names("input.", inputs), **_provenance(self._stage, self._revision)}
         name = self._stage
@@ -181,20 +181,12 @@ class Run:
 
 def _texts(params: Params, sections: tuple[str, ...]) -> dict[str, str]:
     """Parameters by dotted name, written as in params.yaml; those that say how to do what is not done are left out."""
-
-    def flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
-        if isinstance(value, dict):
-            for key, part in value.items():
-                yield from flat(f"{prefix}.{key}", part)
-        else:
-            yield prefix, value if isinstance(value, str) else json.dumps(value)
-
-    values = params.model_dump(include=set(sections))
+    values = flat(params.model_dump(include=set(sections)))
     unused = [
         *([] if params.data.source == "table" else ["data.table."]),
         *([] if params.split.hold_out.column else ["split.hold_out."]),
     ]
-    texts = {name: text for section in values for name, text in flat(section, values[section])}
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     return {name: text for name, text in texts.items() if not name.startswith(tuple(unused))}
 
 
@@ -205,19 +197,11 @@ def _names(prefix: str, hashes: Mapping[str, str]) -> dict[str, str]:
 
 def _changes() -> dict[str, object]:
     """The parameters by dotted name that differ from params.yaml in the Git revision; empty if there is none."""
-
-    def flat(prefix: str, value: object) -> Iterator[tuple[str, object]]:
-        if isinstance(value, dict) and value:
-            for key, part in value.items():
-                yield from flat(f"{prefix}.{key}" if prefix else key, part)
-        else:
-            yield prefix, value
-
-    committed = _git("show", f"HEAD:./{PARAMS}")
+    committed = git("show", f"HEAD:./{PARAMS}")
     if committed is None:
         return {}
     try:
-        before, after = dict(flat("", parse(committed))), dict(flat("", load(PARAMS)))
+        before, after = flat(parse(committed)), flat(load(PARAMS))
     except (*NOT_YAML, ParamsError):
         return {}
     return {name: value for name, value in after.items() if name not in before or before[name] != value}
@@ -230,21 +214,11 @@ def _in_words(changes: Mapping[str, object]) -> str:
     return textwrap.shorten(shown, 120, placeholder=" ...") + (f" and {more} more" if more > 0 else "")
 
 
-def _provenance(stage: str, revision: str | None) -> dict[str, str]:
-    """Tags for the code: what ran, its Git revision, whether it differs from that, and DVC's experiment."""
+def _provenance(stage: str, commit: str | None) -> dict[str, str]:
+    """Tags for the code: what ran, its Git commit, whether it differs from that, and DVC's experiment."""
     tags = {"mlflow.source.name": f"stages/{stage}.py", "mlflow.source.type": "LOCAL"}
-    if revision is not None:
-        # Parameters, data and results are recorded by value; only the code is identified by its revision.
-        changes = _git("status", "--porcelain", "--", "src", "stages", "dvc.yaml", "requirements.lock")
-        tags |= {"mlflow.source.git.commit": revision, "mlflow.source.git.dirty": str(changes != "").lower()}
+    if commit is not None:
+        # Parameters, data and results are recorded by value; only the code is identified by its commit.
+        tags |= {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(differ(*CODE)).lower()}
     dvc = {"dvc.exp_name": "DVC_EXP_NAME", "dvc.exp_baseline_rev": "DVC_EXP_BASELINE_REV"}
     return tags | {tag: os.environ[name] for tag, name in dvc.items() if os.environ.get(name)}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
