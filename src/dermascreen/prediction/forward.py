@@ -39,12 +39,12 @@ class ForwardPass:
         self._session = read_exported(file)
 
     @property
-    def weights(self) -> str | None:
+    def weights_sha256(self) -> str | None:
         """The sha256 of the file of weights that the network was made from, if that is known."""
         return self._noted(WEIGHTS_KEY)
 
     @property
-    def description(self) -> str | None:
+    def description_sha256(self) -> str | None:
         """The sha256 of the description of the network, if that is known."""
         return self._noted(DESCRIPTION_KEY)
 

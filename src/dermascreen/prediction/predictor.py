@@ -62,7 +62,7 @@ class Predictor:
         if self.network.size != self.size:
             raise BadTableError(file, f"does not fit {self.folder / Description.PATH.name}", AGAIN)
         described, intervals = (self.folder / kind.PATH.name for kind in (Description, ProbabilityIntervals))
-        if self.network.description not in (None, sha256_of(described)):
+        if self.network.description_sha256 not in (None, sha256_of(described)):
             raise BadTableError(file, f"is not the network of {described}", AGAIN)
         if self.calibration.intervals not in (None, sha256_of(intervals)):
             raise BadTableError(intervals, f"does not belong to {self.folder / Calibration.PATH.name}", AGAIN)

@@ -47,7 +47,7 @@ class Bundle:
         if network is not None and before:
             print(f"{file} does not exist, so it is made anew of {weights.name} each time.", file=sys.stderr)
             predictor.network = _export(network)
-        if explained and predictor.network.weights not in (None, sha256_of(weights)):
+        if explained and predictor.network.weights_sha256 not in (None, sha256_of(weights)):
             raise BadTableError(file, f"is not the network of {weights}", AGAIN)
         predictor.load()
         table = folder / Sweep.PATH.name

@@ -17,7 +17,7 @@ from PIL import Image
 
 from dermascreen.core.params import SyntheticParams
 
-Pixels = npt.NDArray[np.floating]  # single precision where it matters for speed
+Plane = npt.NDArray[np.floating]  # single precision where it matters for speed
 
 MALIGNANT = 0.45  # share of the lesions
 TEST = 0.2  # share of each class
@@ -84,7 +84,7 @@ def _photograph(seed: tuple[int, int], malignant: bool, size: int, view: View) -
     return file.getvalue()
 
 
-def _draw(rng: np.random.Generator, malignant: bool, x: Pixels, y: Pixels) -> Pixels:
+def _draw(rng: np.random.Generator, malignant: bool, x: Plane, y: Plane) -> Plane:
     """The colours of a lesion at the places `x`, `y`, which are from -1 to 1; shape (size, size, 3)."""
     malignancy = float(np.clip(rng.normal(*(HIGH if malignant else LOW)), 0, 1))
 
@@ -125,7 +125,7 @@ def _draw(rng: np.random.Generator, malignant: bool, x: Pixels, y: Pixels) -> Pi
     return image
 
 
-def _hair(rng: np.random.Generator, x: Pixels, y: Pixels) -> Pixels:
+def _hair(rng: np.random.Generator, x: Plane, y: Plane) -> Plane:
     """How much a hair covers each place: a parabola from edge to edge, in a random position."""
     axis = _angle(rng)
     along, aside = _turned(x, y, axis)
@@ -133,7 +133,7 @@ def _hair(rng: np.random.Generator, x: Pixels, y: Pixels) -> Pixels:
     return np.asarray((1 - distance / float(rng.uniform(0.015, 0.035))).clip(0, 1), dtype=np.float32)
 
 
-def _waves(rng: np.random.Generator, x: Pixels, y: Pixels, count: int, rates: tuple[float, float]) -> Pixels:
+def _waves(rng: np.random.Generator, x: Plane, y: Plane, count: int, rates: tuple[float, float]) -> Plane:
     """Smooth noise of about unit variance: plane waves with this many half periods across the image."""
     total = np.zeros_like(x)
     for _ in range(count):
@@ -142,7 +142,7 @@ def _waves(rng: np.random.Generator, x: Pixels, y: Pixels, count: int, rates: tu
     return total * np.float32((2 / count) ** 0.5)
 
 
-def _turned(x: Pixels, y: Pixels, angle: float) -> tuple[Pixels, Pixels]:
+def _turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
     """Coordinates along and across an axis at `angle` radians."""
     return x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
 
@@ -151,5 +151,5 @@ def _angle(rng: np.random.Generator) -> float:
     return float(rng.uniform(0, 2 * np.pi))
 
 
-def _colour(rgb: npt.NDArray[np.float64]) -> Pixels:
+def _colour(rgb: npt.NDArray[np.float64]) -> Plane:
     return rgb.astype(np.float32)

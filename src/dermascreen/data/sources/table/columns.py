@@ -54,7 +54,7 @@ ONE_HOT = 3  # columns named by diagnoses, at least: a 1 says which is the image
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Understood:
     """The columns of one table by role, and one-hot columns of diagnoses."""
 
     rows: CsvTable
@@ -87,7 +87,7 @@ def names_images(header: Iterable[str], asked: TableColumns) -> bool:
     return any(bare(name) in names for name in (*NAMES["image"], asked.image))
 
 
-def understand(tables: Sequence[CsvTable], asked: TableColumns) -> list[Meaning]:
+def understand(tables: Sequence[CsvTable], asked: TableColumns) -> list[Understood]:
     """The meaning of each table that names images; raises TableError if a column that was asked for is in none."""
     for role in ROLES:
         name = getattr(asked, role)
@@ -97,7 +97,7 @@ def understand(tables: Sequence[CsvTable], asked: TableColumns) -> list[Meaning]
     return [meaning for meaning in found if "image" in meaning.roles]
 
 
-def _understand(rows: CsvTable, asked: TableColumns) -> Meaning:
+def _understand(rows: CsvTable, asked: TableColumns) -> Understood:
     """A table that lacks a column that was asked for, which another one has, is understood as if it were auto."""
     roles: dict[str, str] = {}
     named = {role: rows.find(name) for role in ROLES if (name := getattr(asked, role)) not in (AUTO, NONE)}
@@ -114,7 +114,7 @@ def _understand(rows: CsvTable, asked: TableColumns) -> Meaning:
     hot = tuple(column for column in rows.columns if column.casefold() in CODES and column not in roles.values())
     if "label" in roles or len(hot) < ONE_HOT or asked.label == NONE:
         hot = ()
-    return Meaning(rows, roles, hot)
+    return Understood(rows, roles, hot)
 
 
 def _no_column(said: str, name: str, tables: Sequence[CsvTable]) -> TableError:

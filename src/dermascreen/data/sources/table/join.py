@@ -7,7 +7,7 @@ import pandas as pd
 from dermascreen.artifacts.dataset.metadata import DECLARED
 from dermascreen.core.errors import TableError
 from dermascreen.core.params import ROLES
-from dermascreen.data.sources.table.columns import Meaning
+from dermascreen.data.sources.table.columns import Understood
 from dermascreen.data.sources.table.images import require_written, stem
 from dermascreen.data.sources.table.labels import key
 
@@ -23,7 +23,7 @@ RESERVED = {"path", *DECLARED, SITE[1:]}  # columns of the metadata that are our
 Rows = pd.DataFrame
 
 
-def join(meanings: Sequence[Meaning]) -> Rows:
+def join(meanings: Sequence[Understood]) -> Rows:
     """A row for each image that any table names: what it means, in the columns above, blank where no table says, and
     the tables' own columns, of which those that have a name of ours end in an underscore.
 
@@ -51,7 +51,7 @@ def join(meanings: Sequence[Meaning]) -> Rows:
     return joined.assign(**dict.fromkeys(missing, "")).fillna("")
 
 
-def own_columns(meanings: Sequence[Meaning]) -> list[str]:
+def own_columns(meanings: Sequence[Understood]) -> list[str]:
     """The tables' own columns in their order, as `join` names them; that of the label is among them."""
     named = ([*([ONE_HOT] if meaning.one_hot else []), *_names(meaning).values()] for meaning in meanings)
     return [*dict.fromkeys(name for names in named for name in names)]
@@ -98,7 +98,7 @@ def _contradictions(rows: Rows, column: str, what: str) -> Iterator[str]:
     yield f"{lesions} several {what}: {shown}; all photographs of a lesion stay together."
 
 
-def _names(meaning: Meaning) -> dict[str, str]:
+def _names(meaning: Understood) -> dict[str, str]:
     """The tables' own columns, and what they are called here; the label's own column is among them."""
     label = [meaning.roles["label"]] if "label" in meaning.roles else []
     taken = {*meaning.roles.values(), *meaning.one_hot}
@@ -111,7 +111,7 @@ def _names(meaning: Meaning) -> dict[str, str]:
     return names
 
 
-def _as_rows(meaning: Meaning) -> Rows:
+def _as_rows(meaning: Understood) -> Rows:
     source, names = meaning.rows.frame, _names(meaning)
     rows = source[list(names)].rename(columns=names)
     for role, column in meaning.roles.items():
@@ -122,7 +122,7 @@ def _as_rows(meaning: Meaning) -> Rows:
     return rows.loc[rows[IMAGE].ne("")]
 
 
-def _told_apart_by_folders(meanings: Sequence[Meaning]) -> set[str]:
+def _told_apart_by_folders(meanings: Sequence[Understood]) -> set[str]:
     """The stems of images that only folders tell apart, in any of the tables."""
     found: set[str] = set()
     for meaning in meanings:

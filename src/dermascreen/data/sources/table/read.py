@@ -23,7 +23,7 @@ from dermascreen.data.sources.layouts import (
     stored,
 )
 from dermascreen.data.sources.source import Known, Source, require_classes
-from dermascreen.data.sources.table.columns import NAMES_PATIENTS, Meaning, names_images, personal, understand
+from dermascreen.data.sources.table.columns import NAMES_PATIENTS, Understood, names_images, personal, understand
 from dermascreen.data.sources.table.images import Files, match
 from dermascreen.data.sources.table.join import (
     CLASS,
@@ -174,7 +174,9 @@ def _contents(archive: Archive, wanted: Sequence[Parts], beside: Path | None) ->
         raise ArchiveError(f"{said}; give a CSV file, or a folder of them.") from None
 
 
-def _no_table(path: Path, tables: Sequence[CsvTable], unused: Sequence[str], meanings: Sequence[Meaning]) -> TableError:
+def _no_table(
+    path: Path, tables: Sequence[CsvTable], unused: Sequence[str], meanings: Sequence[Understood]
+) -> TableError:
     if not tables and not unused:
         return TableError(str(path), "holds no table", "put a CSV file into it, or name one with data.table.files")
     shown = "; ".join([*(f"{rows.name} has {', '.join(rows.columns)}" for rows in tables), *unused])
@@ -226,7 +228,7 @@ def _places(splits: Iterable[str], classes: Iterable[str], files: Sequence[Parts
     }
 
 
-def _columns(rows: Rows, meanings: Sequence[Meaning], asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def _columns(rows: Rows, meanings: Sequence[Understood], asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The tables' own columns to keep; and those that may tell who somebody is and were not asked for, with the reason.
 
     A column of labels that says no more than the class is in neither.
@@ -286,7 +288,9 @@ def _labels_in_words(labels: dict[str, dict[str, int]]) -> Iterator[str]:
         yield f"Labels taken as {name}: {counted}" if name in CLASSES else f"Labels left out, as neither: {counted}"
 
 
-def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[str, str], path: Path) -> Iterator[str]:
+def _in_words(
+    meanings: Sequence[Understood], details: TableDetails, hidden: dict[str, str], path: Path
+) -> Iterator[str]:
     """What was read from the tables, in sentences."""
     for meaning in meanings:
         roles = [f"{role} is {column}" for role, column in meaning.roles.items()]
@@ -310,7 +314,7 @@ def _in_words(meanings: Sequence[Meaning], details: TableDetails, hidden: dict[s
         yield f"{details.rows_without_image:,} of {details.rows:,} rows name an image that is not in {path}."
 
 
-def _without_patient(used: Rows, meanings: Sequence[Meaning]) -> Iterator[str]:
+def _without_patient(used: Rows, meanings: Sequence[Understood]) -> Iterator[str]:
     """A sentence about photographs whose patient is blank in the column of patients, if there is one."""
     blank = int(used[PATIENT].eq("").sum())
     if blank and any("patient" in meaning.roles for meaning in meanings):
