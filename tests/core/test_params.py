@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,19 @@ def test_a_dotted_or_numeric_key_belongs_to_where_it_stands(key: object, write: 
     assert refusal(path).startswith(f"params.yaml: {key} is not a key of the file, which has seed, data,")
 
 
+def test_a_misspelt_key_is_named_and_not_what_it_should_have_been(write: Write) -> None:
+    path = write("train.lrr", 0.001)
+    path.write_text(path.read_text("utf-8").replace("  lr: 0.001\n", "", 1), encoding="utf-8")
+    assert refusal(path).startswith("params.yaml: lrr is not a key of train, which has epochs, batch_size,")
+
+
+def test_a_date_is_called_one(write: Write) -> None:
+    assert (
+        refusal(write("seed", date(2024, 1, 2)))
+        == "params.yaml: seed is the date 2024-01-02, but must be a whole number."
+    )
+
+
 def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     content = load(SHIPPED)
@@ -265,8 +279,8 @@ def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (b"", "params.yaml: the file is empty, but must be a section of keys with values."),
         (b"- 1\n- 2\n", "params.yaml: the file is [1, 2], but must be a section of keys with values."),
         (b"seed: 0\ntrain: [\n", "params.yaml is not YAML at line 3."),
-        (b"seed: \xff\n", "params.yaml is not YAML."),
-        (b"seed: 2020-13-45\n", "params.yaml is not YAML."),
+        (b"seed: \xff\n", "params.yaml is not YAML, as it is not in UTF-8."),
+        (b"seed: 2020-13-45\n", "params.yaml is not YAML (month must be in 1..12)."),
         (b"seed: 1\ntrain: {}\nseed: 1\n", "params.yaml is not YAML at line 3 (this key is there twice)."),
         (b"seed: !!bool abc\n", "params.yaml is not YAML."),
         (

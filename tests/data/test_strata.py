@@ -6,7 +6,7 @@ import pytest
 
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.errors import ParamsError
-from dermascreen.data.strata import TOLD_BY, describe, divide, require_groups, untold
+from dermascreen.data.strata import TOLD_BY, ages, describe, divide, require_groups, untold
 
 PATHS = [f"{number}.jpg" for number in range(6)]
 
@@ -123,11 +123,19 @@ def test_a_column_that_says_nothing_of_what_is_learnt_is_no_covariate() -> None:
     assert describe(table, PATHS[4:], PATHS[1:4]).columns == ("sex",)
 
 
+def test_ages_are_read_as_people_write_them() -> None:
+    spelt = ["1 year", "33y", "33 yrs", "61 Years old", "\u226585", "~40", "85+ years", "-1", "999", "55.0", ""]
+    found = ages("age", pd.Series(spelt))
+    assert found is not None
+    assert found.fillna(-7).tolist() == [1, 33, 33, 61, 85, 40, 85, -7, -7, 55, -7]
+    assert ages("age", pd.Series(["10-20", "adult", "30 to 49", "45 %"])) is None
+
+
 @pytest.mark.parametrize("odd", ["4O", "unknown", "999", "-5", "inf", "1e400"])
 def test_one_odd_age_does_not_take_away_all_of_them(odd) -> None:
     paths = [f"{number}.jpg" for number in range(20)]
-    ages = ["20", "40,5", "> 85", "60 years", "70"] * 4
-    table = pd.DataFrame({"lesion": "", "patient": "", "age": [odd, *ages[1:]]}, index=pd.Index(paths))
+    written = ["20", "40,5", "> 85", "60 years", "70"] * 4
+    table = pd.DataFrame({"lesion": "", "patient": "", "age": [odd, *written[1:]]}, index=pd.Index(paths))
     found = describe(Metadata.of(paths, table), paths, paths)
     np.testing.assert_array_equal(found.numbers[:6, 0], [np.nan, 40.5, 85, 60, 70, 20])
     assert not found.categorical[0]

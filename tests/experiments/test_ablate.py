@@ -63,11 +63,19 @@ def test_changes_are_yaml_by_dotted_name() -> None:
         "train.pos_weight": "auto",
     }
     for wrong in (
-        "train.ema", "train.ema=", "ema: 0.9", "a=1,a=2", "train.image_sizes=[32", "train.lr=@x", "train.lr='1",
+        "train.ema", "train.ema=", "ema: 0.9", "train.image_sizes=[32", "train.lr=@x", "train.lr='1",
         "train.lr=2020-13-45", "1=2", "",
     ):  # fmt: skip
         with pytest.raises(ParamsError, match="is not of the form"):
             parse_change(wrong)
+    with pytest.raises(ParamsError, match=r"^train\.lr=1e-3,train\.lr=2e-3 names a parameter twice\.$"):
+        parse_change("train.lr=1e-3,train.lr=2e-3")
+
+
+@pytest.mark.parametrize("change", ["train.devices=2", "train.ema=0.9,train.nodes=2", "train.strategy=ddp"])
+def test_a_run_has_one_device(change: str) -> None:
+    with pytest.raises(ParamsError, match="cannot be tried by ablate, each of whose runs has one device"):
+        parse_change(change)
 
 
 @pytest.mark.parametrize(

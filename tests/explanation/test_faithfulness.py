@@ -201,6 +201,7 @@ def test_the_centre_map_is_highest_in_the_centre_and_even_on_all_sides() -> None
         ("perturbation_centre", {"value": 0.1, "low": 0.01}, {"value": 0.1, "low": 0.0}),
         ("lesion_energy", {"value": 0.1, "low": 0.01}, {"value": 0.1, "low": -0.01}),
         ("frame_energy", {"value": -0.1}, {"value": 0.1}),
+        ("frame_energy", {"value": 2.6e-10}, {"value": 2e-6}),
         ("infidelity", {"value": 0.9}, {"value": 1.0}),
         ("sensitivity", {"value": 0.5}, {"value": 0.51}),
         ("symmetry", {"value": 0.5}, {"value": 0.49}),

@@ -11,6 +11,7 @@ import os
 import re
 import reprlib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
@@ -340,6 +341,10 @@ def load(path: Path) -> Any:  # noqa: ANN401 - YAML holds anything
         what = f" ({error.problem})" if isinstance(error, ConstructorError) else ""
         if isinstance(error, DuplicateKeyError):
             what = " (this key is there twice)"
+        elif isinstance(error, UnicodeDecodeError):
+            what = ", as it is not in UTF-8"
+        elif isinstance(error, ValueError):
+            what = f" ({error})"
         raise ParamsError(f"{path} is not YAML{place}{what}.") from None
 
 
@@ -390,7 +395,8 @@ MUST_BE = {
 
 def _sentence(error: ValidationError) -> str:
     first: Any
-    first, *others = error.errors()
+    # A key that is misspelt is missing as well; what is there is named first.
+    first, *others = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     # Where a number or a word is allowed, the location ends with pydantic's name of the type, which is not a key.
     key = ".".join(str(part) for part in first["loc"] if not re.search(r"[\[-]", str(part)))
     if first["type"] == "missing":
@@ -401,6 +407,8 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return f"{key}{'.' if key else ''}{first['ctx']['error']}."
     value = "empty" if first["input"] is None else reprlib.repr(first["input"])
+    if isinstance(first["input"], date):
+        value = f"the date {first['input']}"
     must_be = MUST_BE.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     words = [other for other in others if other["type"] == "literal_error" and other["input"] == first["input"]]
     if words and isinstance(first["input"], str):

@@ -15,6 +15,7 @@ from dermascreen.core.tables import Names, locate
 
 MOST = 12  # values of a column that divides into groups
 BANDS = {"0 to 29": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
+AGE = r"^[<>\u2264\u2265~+ ]*(-?\d+(?:[.,]\d+)?)[+ ]*(?:y|yrs?|years?)?(?: old)?[+ ]*$"  # 45, 85+, 33y, 61 years old
 OLDEST = 120  # years: a larger number, such as 999, says that the age is not known
 MOSTLY = 0.9  # of the values in a column of ages are numbers; the others are as if not known
 UNKNOWN = "not known"
@@ -117,8 +118,8 @@ def ages(name: str, values: "pd.Series[str]") -> "pd.Series[float] | None":
     """
     if not _tells(name, "age"):
         return None
-    text = values.str.casefold().str.removesuffix("years").str.strip("<>+ ").str.replace(",", ".", regex=False)
-    years, known = pd.to_numeric(text, errors="coerce"), values.ne("").sum()
+    number = values.str.casefold().str.extract(AGE)[0].str.replace(",", ".", regex=False)
+    years, known = pd.to_numeric(number, errors="coerce"), values.ne("").sum()
     return years.where(years.between(0, OLDEST)) if known and years.notna().sum() >= MOSTLY * known else None
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
+from ruamel.yaml.constructor import DuplicateKeyError
 
 from dermascreen.artifacts.dataset.columns import Name, Score, Whole
 from dermascreen.artifacts.dataset.images import PROCESSED, Images
@@ -34,6 +35,7 @@ from dermascreen.training.fit import fit
 from dermascreen.training.module import Epoch
 
 BASE = "as it stands"
+DEVICES = ("train.devices", "train.nodes", "train.strategy")
 SECTIONS = ("model", "train")  # what a run here reads from params.yaml; images and splits are those that are there
 
 
@@ -58,12 +60,16 @@ def parse_change(text: str) -> dict[str, Any]:
     """
     try:
         changes = parse("{" + text.replace("=", ": ") + "}")
+    except DuplicateKeyError:
+        raise ParamsError(f"{text} names a parameter twice.") from None
     except NOT_YAML:
         changes = {}
     whole = text.count("=") == len(changes) and all(isinstance(name, str) for name in changes)
     if not changes or not whole or any(value is None for value in changes.values()):
         raise ParamsError(f"{text} is not of the form train.ema=0.99, or several of these separated by commas.")
     for name in changes:
+        if name in DEVICES:
+            raise ParamsError(f"{name} cannot be tried by ablate, each of whose runs has one device.")
         if name.partition(".")[0] not in SECTIONS:
             raise ParamsError(
                 f"{name} cannot be tried by ablate, which takes the images and the split as they are, and seeds of its "
