@@ -6,7 +6,7 @@ import pytest
 
 from dermascreen.artifacts.dataset.metadata import Metadata
 from dermascreen.core.errors import ParamsError
-from dermascreen.data.strata import TOLD_BY, ages, describe, divide, require_groups, untold
+from dermascreen.data.strata import TOLD_BY, ages, describe, divide, require_groups, unread_ages, untold
 
 PATHS = [f"{number}.jpg" for number in range(6)]
 
@@ -129,6 +129,13 @@ def test_ages_are_read_as_people_write_them() -> None:
     assert found is not None
     assert found.fillna(-7).tolist() == [1, 33, 33, 61, 85, 40, 85, -7, -7, 55, -7]
     assert ages("age", pd.Series(["10-20", "adult", "30 to 49", "45 %"])) is None
+
+
+def test_a_column_of_ages_that_is_taken_for_words_is_named() -> None:
+    half = ["30", "40", "fifty", "60", "old", ""]
+    assert [*unread_ages(metadata(age=half, sex=["f"] * 6, patient_age=["30"] * 6, age_group=["young"] * 6))] == [
+        "age is not read as ages, since more than a tenth of its values are none, such as fifty, old."
+    ]
 
 
 @pytest.mark.parametrize("odd", ["4O", "unknown", "999", "-5", "inf", "1e400"])

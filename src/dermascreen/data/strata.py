@@ -1,7 +1,7 @@
 """What the metadata tell of the photographs: the groups that they divide them into, and what they say of a patient."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ MOST = 12  # values of a column that divides into groups
 BANDS = {"0 to 29": 0, "30 to 49": 30, "50 to 69": 50, "70 and over": 70}  # of age in years, from
 AGE = r"^[<>\u2264\u2265~+ ]*(-?\d+(?:[.,]\d+)?)[+ ]*(?:y|yrs?|years?)?(?: old)?[+ ]*$"  # 45, 85+, 33y, 61 years old
 OLDEST = 120  # years: a larger number, such as 999, says that the age is not known
+NAMED = 3  # values that a sentence names
 MOSTLY = 0.9  # of the values in a column of ages are numbers; the others are as if not known
 UNKNOWN = "not known"
 MOST_CATEGORIES = 100  # values of a column that a model is told apart; rarer ones are as if not known
@@ -118,9 +119,23 @@ def ages(name: str, values: "pd.Series[str]") -> "pd.Series[float] | None":
     """
     if not _tells(name, "age"):
         return None
-    number = values.str.casefold().str.extract(AGE)[0].str.replace(",", ".", regex=False)
-    years, known = pd.to_numeric(number, errors="coerce"), values.ne("").sum()
+    years, known = _years(values), values.ne("").sum()
     return years.where(years.between(0, OLDEST)) if known and years.notna().sum() >= MOSTLY * known else None
+
+
+def _years(values: "pd.Series[str]") -> "pd.Series[float]":
+    number = values.str.casefold().str.extract(AGE)[0].str.replace(",", ".", regex=False)
+    return pd.to_numeric(number, errors="coerce")
+
+
+def unread_ages(metadata: Metadata) -> Iterator[str]:
+    """A sentence for each column that tells ages and is taken for words all the same."""
+    for name in metadata.columns:
+        values = pd.Series(metadata[name])
+        odd = values[values.ne("") & _years(values).isna()]
+        if _tells(name, "age") and 0 < len(odd) < values.ne("").sum() and ages(name, values) is None:
+            some = ", ".join(odd.unique()[:NAMED])
+            yield f"{name} is not read as ages, since more than a tenth of its values are none, such as {some}."
 
 
 def _bands(years: "pd.Series[float]") -> "pd.Series[str]":
