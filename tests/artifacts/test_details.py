@@ -1,5 +1,6 @@
 """The numbers that models are compared by, and that what stages write is read as it was."""
 
+import dataclasses
 import json
 import re
 
@@ -62,6 +63,13 @@ def test_a_models_row_is_short_and_in_sections_and_holds_the_headline(results) -
     headline = {float(value) for details in vars(results).values() for value in details.headline.values()}
     assert headline <= set(row.values())
     assert row["sites/Elsewhere _b__ _1/roc_auc"] == results.external.sites["Elsewhere <b>| $1"].roc_auc
+
+
+def test_sites_whose_names_differ_in_other_characters_alone_have_a_metric_each(results) -> None:
+    [site] = results.external.sites.values()
+    sites = {f"clinic {name}": dataclasses.replace(site, roc_auc=auc) for name, auc in (("(1)", 0.25), ("[1]", 0.75))}
+    row = ExternalDetails(sites=sites).row
+    assert row == {"sites/clinic _1_/roc_auc": 0.25, "sites/clinic _1__/roc_auc": 0.75}
 
 
 def test_what_is_no_number_is_left_out() -> None:

@@ -11,9 +11,10 @@ from commands import main
 
 from dermascreen.artifacts.dataset.kaggle import content
 from dermascreen.artifacts.dataset.lesions import Pairs
+from dermascreen.artifacts.dataset.manifest import Manifest
 from dermascreen.artifacts.dataset.reviews import Reviews
 from dermascreen.data.lesions.pairs import equal_pairs, join
-from dermascreen.data.lesions.reviews import KAGGLE, kept_apart, overrule, settle, unmatched
+from dermascreen.data.lesions.reviews import KAGGLE, kept_apart, overrule, said_same, settle, unmatched
 
 ARCHIVE = Path("../shared/data/skin-cancer-malignant-vs-benign.zip")
 PATHS = list("abcdef")
@@ -55,6 +56,14 @@ def test_verdicts_overrule_in_either_order_of_the_digests(tmp_path) -> None:
     assert ends(kept) == [("a", "f", "bytes"), ("a", "b", "features"), ("b", "e", "reviewed")]
     assert ends(rejected) == [("c", "d", "hash")]
     assert join(PATHS, kept).tolist() == [0, 0, 1, 2, 0, 0]
+
+
+def test_only_what_a_person_said_to_be_the_same_was_said_to_be(tmp_path) -> None:
+    names, numbers = np.array(PATHS, dtype=object), np.zeros(len(PATHS), dtype=int)
+    none, sha256 = np.full(len(PATHS), "none", dtype=object), np.array(SHA, dtype=object)
+    manifest = Manifest(names, numbers, none, numbers, numbers, sha256)
+    said = reviews(tmp_path, "1,2,same,", "3,4,different,")
+    assert said_same(pairs(*FOUND), manifest, said).tolist() == [False, True, False]
 
 
 def test_a_verdict_on_one_of_two_equal_files_is_of_both(tmp_path) -> None:
