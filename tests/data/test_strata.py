@@ -133,7 +133,7 @@ def test_ages_are_read_as_people_write_them() -> None:
 
 def test_a_column_of_ages_that_is_taken_for_words_is_named() -> None:
     half = ["30", "40", "fifty", "60", "old", ""]
-    assert [*unread_ages(metadata(age=half, sex=["f"] * 6, patient_age=["30"] * 6, age_group=["young"] * 6))] == [
+    assert [*unread_ages(metadata(age=half, dose=half, patient_age=["30"] * 6, age_group=["young"] * 6))] == [
         "age is not read as ages, since more than a tenth of its values are none, such as fifty, old."
     ]
 

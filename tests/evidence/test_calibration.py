@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from dermascreen.evidence.calibration import (
     probability_intervals,
     with_interval,
 )
+from dermascreen.evidence.resampling import BLOCK
 
 
 def sample(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -79,6 +81,17 @@ def test_the_floor_is_the_same_however_many_draws_are_made_at_once(monkeypatch) 
     for block in (1, 300 * 7):
         monkeypatch.setattr("dermascreen.evidence.calibration.BLOCK", block)
         assert noise_floor(probability, lesion, seed=0) == floor
+
+
+def test_the_floor_of_many_images_takes_no_more_memory_than_a_block() -> None:
+    probability = np.random.default_rng(0).random(20_000)
+    tracemalloc.start()
+    try:
+        noise_floor(probability, np.arange(20_000), seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 8 * BLOCK  # a few arrays of double precision
 
 
 def test_floor_falls_with_the_number_of_images_and_a_miscalibrated_model_lies_above_it() -> None:
