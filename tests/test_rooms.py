@@ -14,7 +14,7 @@ MAY_IMPORT = {  # besides itself and core
     "training": {"artifacts", "network"},
     "prediction": {"artifacts", "evidence"},
     "explanation": {"artifacts", "evidence", "network"},
-    "report": {"artifacts", "evidence"},
+    "report": {"artifacts", "evidence", "data"},
     "experiments": {"artifacts", "evidence", "network", "training", "report"},
     "registry": {"artifacts", "report", "experiments"},
     "serving": {

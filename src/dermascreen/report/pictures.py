@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from dermascreen.artifacts.results.pictures import PICTURES, Pictures
-from dermascreen.core.errors import BadTableError, MissingInputError
+from dermascreen.data.photographs.photograph import read_photograph
 from dermascreen.evidence.intervals import Interval
 from dermascreen.evidence.operating_points import BENIGN, MALIGNANT, Point
 
@@ -69,16 +67,10 @@ def read_pictures(folder: Path = PICTURES) -> list[Picture]:
 def data_uri(path: Path) -> str:
     """An image file as a data URI: a JPEG, a tenth of the PNG's size, with at most LARGEST pixels a side.
 
-    Raises MissingInputError, and BadTableError for a file that is not whole.
+    Raises ImageError for a file that is not whole. A project may be somebody else's, so it is opened as a photograph is.
     """
     content = io.BytesIO()
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except FileNotFoundError:
-        raise MissingInputError(path) from None
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for a PNG that is damaged
-        raise BadTableError(path, "is not a whole picture") from None
+    image = read_photograph(path)
     image.thumbnail((LARGEST, LARGEST))
     image.save(content, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
