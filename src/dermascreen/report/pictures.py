@@ -67,7 +67,7 @@ def read_pictures(folder: Path = PICTURES) -> list[Picture]:
 def data_uri(path: Path) -> str:
     """An image file as a data URI: a JPEG, a tenth of the PNG's size, with at most LARGEST pixels a side.
 
-    Raises ImageError for a file that is not whole. A project may be somebody else's, so it is opened as a photograph is.
+    Raises ImageError for a file that is not whole. The project may be another person's: it is opened like a photograph.
     """
     content = io.BytesIO()
     image = read_photograph(path)
