@@ -78,9 +78,9 @@ def test_a_recall_that_is_promised_of_patients_is_counted_of_patients() -> None:
     test = Sample(label, np.where(missed, 0.1, np.where(label == 1, 0.9, 0.0)), Clusters(np.arange(300), patient))
     point = HighRecall(0.5, "a rule", 0.95, 0.95, True, True, 200, 1, 59, patients=100)
     found = report_high_recall(point, test, test)
-    assert (found.test_lesions.lesions, found.test_lesions.found) == (200, 186)
+    assert (found.test_lesions.number, found.test_lesions.found) == (200, 186)
     assert found.test_patients is not None
-    assert (found.test_patients.patients, found.test_patients.found, found.test_patients.share) == (100, 86, 0.86)
+    assert (found.test_patients.number, found.test_patients.found, found.test_patients.share) == (100, 86, 0.86)
     exact = proportion_confint(86, 100, method="beta")
     assert tuple(found.test_patients.intervals["clopper_pearson"]) == pytest.approx(exact)
     assert found.promised is found.test_patients

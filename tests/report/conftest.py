@@ -205,8 +205,8 @@ def example():
                     **({
                         "target_recall": 0.95, "confidence": 0.9, "guaranteed": True, "reached": True, "lesions": 74,
                         "misses_allowed": 6, "lesions_needed": 59, "patients": 71,
-                        "test_lesions": {"lesions": 73, "found": 71, **exact_intervals(0.9594)},
-                        "test_patients": {"patients": 69, "found": 67, **exact_intervals(0.9574)},
+                        "test_lesions": {"number": 73, "found": 71, **exact_intervals(0.9594)},
+                        "test_patients": {"number": 69, "found": 67, **exact_intervals(0.9574)},
                     } if name == "high_recall" else {}),
                 }
                 for name in POINTS

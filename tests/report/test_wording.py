@@ -22,10 +22,9 @@ from dermascreen.evidence.intervals import Difference, Interval, clopper_pearson
 from dermascreen.evidence.metrics import Confusion
 from dermascreen.evidence.operating_points import Band, HighRecall, Point
 from dermascreen.evidence.point_reports import (
+    Found,
     HighRecallReport,
-    LesionsFound,
     MeasuredRates,
-    PatientsFound,
     PointReport,
     fn_reduction,
 )
@@ -171,7 +170,7 @@ def high_recall(test: MeasuredRates, shown: tuple[int, int] | None = None, **cha
     found, of = shown or (test.confusion.tp, test.confusion.malignant)
     return HighRecallReport(
         **vars(dataclasses.replace(POINT, **change)), val=measured(10, 0, 0, 10), test=test,
-        test_lesions=LesionsFound(of, found, {"clopper_pearson": clopper_pearson(found, of)}),
+        test_lesions=Found(of, found, {"clopper_pearson": clopper_pearson(found, of)}),
     )  # fmt: skip
 
 
@@ -231,7 +230,7 @@ def test_where_patients_have_several_lesions_a_guarantee_is_of_patients() -> Non
     assert "val\u2019s 71 patients (a lesion of an unknown patient counts as one) with 231 malignant lesions" in some
     assert "patients who have any" not in said
     of_patients = dataclasses.replace(
-        found, test_patients=PatientsFound(100, 86, {"clopper_pearson": clopper_pearson(86, 100)})
+        found, test_patients=Found(100, 86, {"clopper_pearson": clopper_pearson(86, 100)})
     )
     assert kept(found)
     assert not kept(of_patients)

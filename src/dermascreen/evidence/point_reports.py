@@ -48,40 +48,27 @@ class PointReport(Point):
 
 
 @dataclass(frozen=True)
-class LesionsFound:
-    """Malignant lesions, and how many of them are found in each of their photographs."""
+class Found:
+    """Malignant lesions, or patients with any, and of how many each such lesion is found in every photograph of it."""
 
-    lesions: int
+    number: int
     found: int
     intervals: Intervals  # of the share
 
     @property
     def share(self) -> float:
-        return self.found / self.lesions
-
-
-@dataclass(frozen=True)
-class PatientsFound:
-    """Patients with malignant lesions, and of how many every such lesion is found in each of its photographs."""
-
-    patients: int
-    found: int
-    intervals: Intervals  # of the share
-
-    @property
-    def share(self) -> float:
-        return self.found / self.patients
+        return self.found / self.number
 
 
 @dataclass(frozen=True)
 class HighRecallReport(HighRecall, PointReport):
     """The high-recall point, and its rates on both splits."""
 
-    test_lesions: LesionsFound
-    test_patients: PatientsFound | None = field(default=None, kw_only=True)  # where the recall is promised of patients
+    test_lesions: Found
+    test_patients: Found | None = field(default=None, kw_only=True)  # where the recall is promised of patients
 
     @property
-    def promised(self) -> LesionsFound | PatientsFound:
+    def promised(self) -> Found:
         """What test shows of the trials that the recall is promised of."""
         return self.test_patients or self.test_lesions
 
@@ -170,14 +157,14 @@ def report_high_recall(point: HighRecall, val: Sample, test: Sample) -> HighReca
     """Apply the high-recall point to both splits."""
     _, unit = trials(point)
 
-    def found(worst: Sample) -> tuple[int, int, Intervals]:
+    def found(worst: Sample) -> Found:
         flagged = called_malignant(worst.probability, point.threshold)
-        return len(flagged), int(flagged.sum()), share_intervals(flagged, worst.clusters)
+        return Found(len(flagged), int(flagged.sum()), share_intervals(flagged, worst.clusters))
 
     return HighRecallReport(
         **vars(point), val=measured(val, point), test=measured(test, point),
-        test_lesions=LesionsFound(*found(by_lesion(test, label=1))),
-        test_patients=PatientsFound(*found(by_patient(test, label=1))) if unit == "patient" else None,
+        test_lesions=found(by_lesion(test, label=1)),
+        test_patients=found(by_patient(test, label=1)) if unit == "patient" else None,
     )  # fmt: skip
 
 

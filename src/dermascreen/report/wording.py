@@ -236,14 +236,14 @@ def verdict_of(high_recall: HighRecallReport, audit: AuditDetails) -> str:
     found = f"On test it finds {counts.tp} of the {counts.malignant} malignant images"
     rate = f"{percent(counts.tp / counts.malignant)} ({span(interval, 'percent')})"
     sentences = [promise, f"{found}, {rate}, {price}."]
-    if lesions.lesions < counts.malignant:
+    if lesions.number < counts.malignant:
         sentences.append(
-            f"Of the {lesions.lesions} malignant lesions that these show, it finds {lesions.found} in every "
+            f"Of the {lesions.number} malignant lesions that these show, it finds {lesions.found} in every "
             f"photograph, {percent(lesions.share)} ({span(main_interval(lesions.intervals), 'percent')})."
         )
     if patients:
         sentences.append(
-            f"It finds every malignant lesion of {patients.found} of the {patients.patients} patients who have any, in "
+            f"It finds every malignant lesion of {patients.found} of the {patients.number} patients who have any, in "
             f"every photograph, {percent(patients.share)} ({span(main_interval(patients.intervals), 'percent')})."
         )
     if main_interval(promised.intervals).high < high_recall.target_recall:
